@@ -1,0 +1,1 @@
+//! Who may read what: the access graph and its one decision.

@@ -1,0 +1,1 @@
+//! The stored index: passages, vectors, records and payload in one commit.

@@ -1,0 +1,1 @@
+//! Machine-learning models behind one door: embeddings.

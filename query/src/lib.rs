@@ -1,0 +1,1 @@
+//! The read side: retrieve, fuse, present, and the HTTP API.

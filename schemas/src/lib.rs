@@ -1,0 +1,8 @@
+//! Every shape that crosses a process or is stored: ids, versions, events, blocks, grants, records, API bodies.
+//!
+//! Pure: no I/O, no engine, no clock. JSON Schema and OpenAPI are generated from these types.
+
+pub mod grant;
+pub mod ids;
+pub mod register;
+pub mod version;

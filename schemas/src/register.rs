@@ -68,13 +68,6 @@ impl<T> Register<T> {
     pub fn retain(&mut self, mut keep: impl FnMut(&Version) -> bool) {
         self.writes.retain(|(version, _)| keep(version));
     }
-
-    /// True when some kept write has seen `version` or is it.
-    pub fn has_seen(&self, version: &Version) -> bool {
-        self.writes
-            .iter()
-            .any(|(mine, _)| matches!(version.clock.causality(&mine.clock), Causality::Before | Causality::Equal))
-    }
 }
 
 impl<T: Serialize> Register<T> {

@@ -55,6 +55,16 @@ impl VectorClock {
         }
     }
 
+    /// True when it has seen nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when this clock has seen everything that `other` has.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|(region, &n)| n <= self.counter(region))
+    }
+
     /// Joins another clock into this one: the larger counter of each region.
     pub fn join(&mut self, other: &Self) {
         for (region, &counter) in &other.0 {

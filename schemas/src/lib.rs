@@ -2,12 +2,14 @@
 //!
 //! Pure: no I/O, no engine, no clock. JSON Schema and OpenAPI are generated from these types.
 
+pub mod api;
 pub mod block;
 pub mod event;
 pub mod grant;
 pub mod ids;
 pub mod limits;
 pub mod page;
+pub mod problem;
 pub mod record;
 pub mod register;
 pub mod version;

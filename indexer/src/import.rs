@@ -1,0 +1,5 @@
+//! Import.
+
+pub mod desired;
+pub mod diff;
+pub mod position;

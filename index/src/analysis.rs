@@ -1,0 +1,212 @@
+//! Text analysis for the lexical leg: from text to the terms it is found by, in many languages and scripts.
+//!
+//! Pure functions over `&str`: knows nothing of fields, documents or the index. Text is normalised (NFKC, lower case,
+//! invisible characters dropped), cut into pieces by script, folded, and stemmed by language:
+//!
+//! ```text
+//! text -> normalize -> segment (+ identifier) -> fold, stem -> tokens
+//!                                           \-> surface words (folded, not stemmed)
+//! ```
+//!
+//! - Words in Latin, Greek, Cyrillic, Arabic and other spaced scripts: one stem, or two where accents matter.
+//! - Identifiers: the whole, its segments and its parts; see `identifier`.
+//! - Han and kana: overlapping bigrams, single ideographs, katakana words. Hangul: bigrams, first syllable, whole.
+//!   Thai, Lao, Khmer, Burmese: bigrams of letters with their marks. Pictographs: one by one.
+//! - Stop words stay: BM25 weighs them down, and phrases need them.
+//!
+//! Invariant: segmentation does not depend on language, so positions agree between a text and any query, and
+//! [`Analyzer::query_terms`] contains every term that [`Analyzer::tokens`] makes of the same word in any of its
+//! languages. Byte ranges lie on character borders of the text that was given.
+
+mod detect;
+mod fold;
+mod highlight;
+mod identifier;
+mod language;
+mod normalize;
+mod query;
+mod script;
+mod segment;
+mod stem;
+#[cfg(test)]
+mod tests;
+
+pub use detect::detect_language;
+pub use language::Language;
+pub use query::QueryWord;
+
+use fold::fold_into;
+use segment::{Piece, Segmenter, truncate};
+use stem::WordStemmer;
+
+/// Longest term, in bytes; what is longer is cut at a character border.
+pub const MAX_TERM_BYTES: usize = 100;
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// A word of a spaced script, a katakana word, or a Hangul word of three syllables or more.
+    Word,
+    /// A run of digits.
+    Number,
+    /// A hyphenated word, written together: `email` for `e-mail`.
+    Compound,
+    /// An identifier, or a part of one that has parts itself: `foo_bar.baz`, `foo_bar`.
+    Identifier,
+    /// Two characters side by side in a script without spaces, or in Hangul.
+    Gram,
+    /// One character of such a script.
+    Character,
+    /// A pictograph.
+    Symbol,
+}
+
+/// One token: a term, where it stands among the words, and the bytes of the text it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// What is indexed: 1 to [`MAX_TERM_BYTES`] bytes.
+    pub term: &'a str,
+    /// Counted from 0 through the text; several tokens may share one, and none decreases.
+    pub position: u32,
+    /// First byte in the text.
+    pub start: u32,
+    /// End byte in the text, exclusive.
+    pub end: u32,
+    /// What it is.
+    pub kind: TokenKind,
+}
+
+/// The tokens of one text, and the buffers and memory of stems behind them.
+///
+/// Keep one per thread and reuse it: after a while nothing is allocated per token. Holds at most about a megabyte
+/// beside the tokens themselves.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    store: Store,
+    segmenter: Segmenter,
+    stemmer: WordStemmer,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    terms: String,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    term_start: u32,
+    term_end: u32,
+    position: u32,
+    start: u32,
+    end: u32,
+    kind: TokenKind,
+}
+
+impl Tokens {
+    /// Empty, without memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tokens in order: neither position nor start byte decreases, except that a whole precedes its parts.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Token<'_>> {
+        self.store.entries.iter().map(|entry| Token {
+            term: &self.store.terms[entry.term_start as usize..entry.term_end as usize],
+            position: entry.position,
+            start: entry.start,
+            end: entry.end,
+            kind: entry.kind,
+        })
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.store.entries.len()
+    }
+
+    /// Whether the text had nothing to find.
+    pub fn is_empty(&self) -> bool {
+        self.store.entries.is_empty()
+    }
+}
+
+impl Store {
+    fn clear(&mut self) {
+        self.terms.clear();
+        self.entries.clear();
+    }
+
+    fn push(&mut self, piece: &Piece<'_>, term: &str) {
+        let from = self.terms.len();
+        self.terms.push_str(term);
+        self.end_term(piece, from);
+    }
+
+    fn push_folded(&mut self, piece: &Piece<'_>) {
+        let from = self.terms.len();
+        fold_into(piece.text, &mut self.terms);
+        if self.terms.len() > from + MAX_TERM_BYTES {
+            truncate(&mut self.terms, from + MAX_TERM_BYTES);
+        }
+        self.end_term(piece, from);
+    }
+
+    fn end_term(&mut self, piece: &Piece<'_>, from: usize) {
+        self.entries.push(Entry {
+            term_start: from as u32,
+            term_end: self.terms.len() as u32,
+            position: piece.position,
+            start: piece.start,
+            end: piece.end,
+            kind: piece.kind,
+        });
+    }
+}
+
+/// Turns text into tokens and queries into the terms to look for.
+///
+/// Without state: make one wherever it is needed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Analyzer;
+
+impl Analyzer {
+    /// The analyser; the same everywhere in an index.
+    pub fn new() -> Self {
+        Self
+    }
+
+    /// Replaces what `out` holds by the tokens of `text`, a text in `language` of less than 4 GiB.
+    ///
+    /// Time and memory grow with the length of the text: at most five tokens a character, about one a word in English
+    /// prose, and for Chinese two a character.
+    pub fn tokens(&self, text: &str, language: Language, out: &mut Tokens) {
+        let Tokens { store, segmenter, stemmer } = out;
+        store.clear();
+        segmenter.segment(text, &mut |piece: Piece<'_>| {
+            if !piece.stemmed {
+                store.push_folded(&piece);
+                return;
+            }
+            let terms = stemmer.terms(language, piece.script, piece.text, piece.apostrophe);
+            store.push(&piece, &terms.primary);
+            if !terms.variant.is_empty() {
+                store.push(&piece, &terms.variant);
+            }
+        });
+    }
+
+    /// Replaces what `out` holds by the words of `text` as a reader sees them: lower case, folded, not stemmed.
+    ///
+    /// For term suggestions, prefixes while typing and the correction of typos. Words, compounds, numbers and
+    /// identifiers with their parts; of the scripts without spaces katakana words only.
+    pub fn surface_words(&self, text: &str, out: &mut Tokens) {
+        let Tokens { store, segmenter, .. } = out;
+        store.clear();
+        segmenter.segment(text, &mut |piece: Piece<'_>| {
+            if !matches!(piece.kind, TokenKind::Gram | TokenKind::Character | TokenKind::Symbol) {
+                store.push_folded(&piece);
+            }
+        });
+    }
+}

@@ -13,14 +13,14 @@ mod model;
 mod model_id;
 pub mod onnx_bert;
 mod queue;
-mod runtime;
+pub mod runtime;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod worker;
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ struct Shared {
     token_counter: TokenCounter,
     queue: Arc<Queue>,
     query_cache: QueryCache,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    worker: Option<JoinHandle<()>>,
 }
 
 impl Embedder {
@@ -101,8 +101,7 @@ impl Embedder {
         let query_cache = QueryCache::new(config.query_cache_len);
         let worker = worker::start(model, config.dimensions, Arc::clone(&queue), query_cache.clone())
             .map_err(|source| EmbedError::WorkerNotStarted { source })?;
-        let worker = Mutex::new(Some(worker));
-        Ok(Self(Arc::new(Shared { config, model_id, token_counter, queue, query_cache, worker })))
+        Ok(Self(Arc::new(Shared { config, model_id, token_counter, queue, query_cache, worker: Some(worker) })))
     }
 
     /// Embeds a query, ahead of all passages; a recent one comes from the cache.
@@ -204,9 +203,8 @@ impl std::fmt::Debug for Embedder {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.queue.close();
-        let worker = self.worker.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // A worker that panicked has said so in the log.
-        let _ = worker.map(JoinHandle::join);
+        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 

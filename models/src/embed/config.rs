@@ -37,7 +37,7 @@ pub struct Config {
     /// the background leaves room for searches.
     pub intra_threads: usize,
     /// Most tokens in a batch of passages, padding included; a single passage may exceed it, up to `max_length_tokens`. 64 or
-    /// more. Default 512: larger batches are no faster on a processor, and a query waits for at most one of them.
+    /// more. Default 256: larger batches are no faster on a processor, and a query waits for at most one of them.
     pub batch_tokens_max: usize,
     /// Most passages in a batch, 1 or more. Default 32.
     pub batch_len_max: usize,
@@ -69,7 +69,7 @@ impl Default for Config {
             query_prefix: String::new(),
             passage_prefix: String::new(),
             intra_threads: 0,
-            batch_tokens_max: 512,
+            batch_tokens_max: 256,
             batch_len_max: 32,
             queue_len_max: 64,
             query_cache_len: 10_000,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fastembed::{InitOptionsUserDefined, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
 use prost::bytes::Bytes;
+use tokenizers::utils::parallelism::set_parallelism;
 
 use super::config::{Config, Pooling};
 use super::{Cause, EmbedError, ModelId, TokenCounter, onnx_bert, runtime};
@@ -40,6 +41,8 @@ pub(super) struct Loaded {
 /// Takes about a second and, for a moment, memory of four times the weights.
 pub(super) fn load(config: &Config) -> Result<Loaded, EmbedError> {
     config.check()?;
+    // The tokenizer would spread a batch over threads of its own; what computes is bounded by `intra_threads` alone.
+    set_parallelism(false);
     let environment = runtime::environment(&config.library)?;
     let files = ModelFiles::read(&config.model_dir)?;
     let id = files.model_id(config);
@@ -139,13 +142,10 @@ impl ModelFiles {
     }
 
     fn into_fastembed(self, pooling: Pooling) -> Result<UserDefinedEmbeddingModel, Cause> {
-        let pooling = match pooling {
-            Pooling::Mean => fastembed::Pooling::Mean,
-            Pooling::Cls => fastembed::Pooling::Cls,
-        };
         let model = match self.weights {
+            // The graph pools; fastembed leaves vectors that are pooled already as they are.
             Weights::Safetensors(weights) => {
-                let graph = onnx_bert::build(&weights, &self.tokenizer.config_file)?;
+                let graph = onnx_bert::build(&weights, &self.tokenizer.config_file, pooling)?;
                 UserDefinedEmbeddingModel::new(graph, self.tokenizer)
             }
             Weights::Onnx { graph, external_data } => {
@@ -157,7 +157,10 @@ impl ModelFiles {
                 }
             }
         };
-        Ok(model.with_pooling(pooling))
+        Ok(model.with_pooling(match pooling {
+            Pooling::Mean => fastembed::Pooling::Mean,
+            Pooling::Cls => fastembed::Pooling::Cls,
+        }))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Builds the ONNX graph of a BERT sentence encoder from its `model.safetensors` and `config.json`.
 //!
 //! Models are published as safetensors, ONNX Runtime reads ONNX: this is the step between, done in memory at start. The graph
-//! takes `input_ids` and `attention_mask` (both `[batch][tokens]`, i64) and gives `last_hidden_state`
-//! (`[batch][tokens][hidden]`, f32); pooling is the caller's. It is written with plain operators in the arrangement that the
-//! runtime recognises and fuses. Texts are single segments, so the vector of segment 0 is added to the position table here and
+//! takes `input_ids` and `attention_mask` (both `[batch][tokens]`, i64) and gives `sentence_embedding` (`[batch][hidden]`, f32,
+//! not yet of unit length): pooling is the last step of the graph, where it costs least. It is written with plain operators in
+//! the arrangement that the runtime recognises and fuses. Texts are single segments, so the vector of segment 0 is added to the position table here and
 //! the graph has no third input. Dropout and the pooler, which play no part in a sentence vector, are left out.
 //!
 //! Invariant: the graph computes what the original model computes, up to float rounding; a model that it would compute wrongly
@@ -22,6 +22,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Pooling;
 use graph::Graph;
 
 /// Counted up whenever a change here may move a vector by more than rounding; part of the model id.
@@ -109,7 +110,7 @@ impl BertConfig {
 /// # Errors
 ///
 /// [`BuildError`] when the model is no BERT encoder that this graph computes exactly, or its files do not fit together.
-pub fn build(weights: &Bytes, config: &[u8]) -> Result<Vec<u8>, BuildError> {
+pub fn build(weights: &Bytes, config: &[u8], pooling: Pooling) -> Result<Vec<u8>, BuildError> {
     let config = BertConfig::parse(config)?;
     let tensors = SafeTensors::deserialize(weights).map_err(BuildError::Weights)?;
     let prefix = if tensors.tensor("embeddings.word_embeddings.weight").is_ok() { "" } else { "bert." };
@@ -120,8 +121,9 @@ pub fn build(weights: &Bytes, config: &[u8]) -> Result<Vec<u8>, BuildError> {
     for layer in 0..encoder.config.num_hidden_layers {
         hidden = encoder.layer(layer, &hidden, &mask)?;
     }
+    let pooled = encoder.pool(&hidden, pooling);
     let hidden_size = encoder.config.hidden_size;
-    Ok(encoder.graph.into_model(hidden_size, &hidden, "last_hidden_state"))
+    Ok(encoder.graph.into_model(hidden_size, &pooled, "sentence_embedding"))
 }
 
 /// The graph while it is built, and what it is built from.
@@ -170,6 +172,28 @@ impl Encoder<'_> {
         let word = graph.node("Gather", &[&words, "input_ids"], vec![]);
         let sum = graph.node("Add", &[&word, &position], vec![]);
         self.layer_norm("embeddings.LayerNorm", &sum)
+    }
+
+    /// One vector for each text from those of its tokens; the mean leaves padding out.
+    fn pool(&mut self, hidden: &str, pooling: Pooling) -> String {
+        let graph = &mut self.graph;
+        let token_axis = graph.int_constant(&[1]);
+        match pooling {
+            Pooling::Cls => {
+                let zero = graph.int_constant(&[0]);
+                let first = graph.node("Slice", &[hidden, &zero, &token_axis, &token_axis], vec![]);
+                graph.node("Squeeze", &[&first, &token_axis], vec![])
+            }
+            Pooling::Mean => {
+                // The sum over a text's tokens is the product of its mask, as a row, and its token vectors.
+                let mask = graph.cast_to_float("attention_mask");
+                let row = graph.node("Unsqueeze", &[&mask, &token_axis], vec![]);
+                let sum = graph.node("MatMul", &[&row, hidden], vec![]);
+                let sum = graph.node("Squeeze", &[&sum, &token_axis], vec![]);
+                let count = graph.node("ReduceSum", &[&mask, &token_axis], vec![]);
+                graph.node("Div", &[&sum, &count], vec![])
+            }
+        }
     }
 
     /// One transformer layer: attention, then the two dense layers, each added to its input and normalised.

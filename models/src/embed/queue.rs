@@ -14,6 +14,9 @@ use super::EmbedError;
 /// Hash of a query as it is handed to the model. Keeping hashes bounds the cache and keeps what people asked out of it.
 pub(super) type QueryKey = [u8; 32];
 
+/// The number of a batch and its vectors, in the order of its texts.
+pub(super) type PassageReply = (usize, Result<Vec<Vec<f32>>, EmbedError>);
+
 /// One query, and where its vector goes.
 pub(super) struct QueryJob {
     pub(super) text: String,
@@ -26,7 +29,7 @@ pub(super) struct QueryJob {
 pub(super) struct PassageJob {
     pub(super) number: usize,
     pub(super) texts: Vec<String>,
-    pub(super) reply: Sender<(usize, Result<Vec<Vec<f32>>, EmbedError>)>,
+    pub(super) reply: Sender<PassageReply>,
 }
 
 /// What the worker does next.

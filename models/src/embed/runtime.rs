@@ -20,7 +20,7 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 ///
 /// [`EmbedError::LibraryMissing`], [`EmbedError::LibraryRejected`], or [`EmbedError::LibraryConflict`] where another library
 /// was loaded first. After an error of the first two kinds another path may be tried.
-pub(super) fn environment(path: &Path) -> Result<Environment, EmbedError> {
+pub fn environment(path: &Path) -> Result<Environment, EmbedError> {
     // A path that is not absolute would be looked for beside the executable.
     let Ok(path) = path.canonicalize() else {
         return Err(EmbedError::LibraryMissing { path: path.to_owned() });

@@ -13,7 +13,7 @@ const TOKENIZER_FILES: [&str; 4] =
 
 fn copy(files: &[&str], from: &Path, to: &Path) {
     for file in files {
-        fs::copy(from.join(file), to.join(file)).unwrap();
+        fs::copy(from.join(file), to.join(file)).expect("a file of the fetched model can be copied");
     }
 }
 
@@ -84,7 +84,8 @@ fn model_brought_as_onnx_gives_the_vectors_of_its_safetensors() {
     let folder = tempfile::tempdir().unwrap();
     copy(&TOKENIZER_FILES, &config.model_dir, folder.path());
     let weights = fs::read(config.model_dir.join("model.safetensors")).unwrap();
-    let graph = onnx_bert::build(&weights.into(), &fs::read(config.model_dir.join("config.json")).unwrap()).unwrap();
+    let bert = fs::read(config.model_dir.join("config.json")).unwrap();
+    let graph = onnx_bert::build(&weights.into(), &bert, config.pooling).unwrap();
     fs::write(folder.path().join("model.onnx"), graph).unwrap();
 
     let built = Embedder::start(config.clone()).unwrap();

@@ -93,7 +93,7 @@ impl Graph {
         let named = |name: &str| DimensionProto { dim_param: Some(name.to_owned()), ..DimensionProto::default() };
         let fixed = DimensionProto { dim_value: Some(hidden_size as i64), ..DimensionProto::default() };
         let tokens = vec![named("batch"), named("tokens")];
-        let vectors = vec![named("batch"), named("tokens"), fixed];
+        let vectors = vec![named("batch"), fixed];
         let model = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "tessera".to_owned(),

@@ -46,22 +46,22 @@ fn weights(prefix: &str, keep: impl Fn(&str) -> bool) -> Bytes {
 
 #[test]
 fn model_with_and_without_the_name_of_its_architecture_gives_the_same_graph() {
-    let plain = build(&weights("", |_| true), CONFIG.as_bytes()).unwrap();
-    let named = build(&weights("bert.", |_| true), CONFIG.as_bytes()).unwrap();
+    let plain = build(&weights("", |_| true), CONFIG.as_bytes(), Pooling::Mean).unwrap();
+    let named = build(&weights("bert.", |_| true), CONFIG.as_bytes(), Pooling::Mean).unwrap();
     assert_eq!(plain, named);
 }
 
 #[test]
 fn missing_tensor_is_named() {
     let weights = weights("", |name| !name.contains("self.key.bias"));
-    let error = build(&weights, CONFIG.as_bytes()).unwrap_err();
+    let error = build(&weights, CONFIG.as_bytes(), Pooling::Mean).unwrap_err();
     assert!(error.to_string().contains("encoder.layer.0.attention.self.key.bias"), "{error}");
 }
 
 #[test]
 fn tensor_of_another_shape_is_refused() {
     let config = CONFIG.replace(r#""vocab_size": 10"#, r#""vocab_size": 11"#);
-    let error = build(&weights("", |_| true), config.as_bytes()).unwrap_err();
+    let error = build(&weights("", |_| true), config.as_bytes(), Pooling::Mean).unwrap_err();
     assert!(matches!(error, BuildError::Tensor { .. }), "{error}");
 }
 
@@ -70,7 +70,7 @@ fn architecture_that_the_graph_does_not_compute_is_refused() {
     #[track_caller]
     fn check(from: &str, to: &str, expected_key: &str) {
         let config = CONFIG.replace(from, to);
-        let error = build(&weights("", |_| true), config.as_bytes()).unwrap_err();
+        let error = build(&weights("", |_| true), config.as_bytes(), Pooling::Mean).unwrap_err();
         assert!(matches!(error, BuildError::Unsupported { key, .. } if key == expected_key), "{error}");
     }
     check(r#""gelu""#, r#""gelu_new""#, "hidden_act");
@@ -86,7 +86,7 @@ fn architecture_that_the_graph_does_not_compute_is_refused() {
 #[test]
 fn damaged_files_are_refused() {
     let whole = weights("", |_| true);
-    let error = build(&whole.slice(..whole.len() / 2), CONFIG.as_bytes()).unwrap_err();
+    let error = build(&whole.slice(..whole.len() / 2), CONFIG.as_bytes(), Pooling::Mean).unwrap_err();
     assert!(matches!(error, BuildError::Weights(_)));
-    assert!(matches!(build(&whole, b"{}").unwrap_err(), BuildError::Config(_)));
+    assert!(matches!(build(&whole, b"{}", Pooling::Mean).unwrap_err(), BuildError::Config(_)));
 }

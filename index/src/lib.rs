@@ -1,1 +1,3 @@
 //! The stored index: passages, vectors, records and payload in one commit.
+
+pub mod analysis;

@@ -1,0 +1,183 @@
+//! The nearest vectors to a query among the documents that the caller allows.
+//!
+//! It reads nothing but vectors: who may see what comes in as a predicate or as lists. Invariants: nothing comes
+//! back that is deleted, not allowed, or of another model; equal inputs give equal outputs, in every order of
+//! execution.
+//!
+//! A search first marks the rows it may look at, one bit each, and counts them. Up to [`EXACT_ROWS_MAX`] rows are
+//! all scored from their integers. Beyond that the sign codes alone are read, the rows whose signs differ least
+//! from the query's are kept, and only those are scored.
+
+use tantivy::{DocAddress, DocId, SegmentOrdinal};
+use thiserror::Error;
+
+use super::query::QueryVector;
+use super::segment::SegmentVectors;
+
+mod marked;
+mod nearest;
+
+use marked::MarkedRows;
+use nearest::{Nearest, Shortlist};
+
+/// Up to this many rows are all scored; beyond it the sign codes choose first.
+const EXACT_ROWS_MAX: usize = 16_384;
+
+/// How many rows the sign codes leave for scoring, however few are asked for.
+const SHORTLIST_ROWS_MIN: usize = 2_048;
+
+/// How many rows they leave for each one asked for.
+const SHORTLIST_ROWS_PER_HIT: usize = 40;
+
+/// They also leave one row of this many, since the signs decide less surely the more rows there are.
+const SHORTLIST_DIVISOR: usize = 256;
+
+/// A document and its cosine with the query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// Ordinal of the segment in the slice that was searched, and the document in it.
+    pub address: DocAddress,
+    /// Between -1 and 1 but for rounding.
+    pub cosine: f32,
+}
+
+/// Why a search gives nothing.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum VectorSearchError {
+    /// The caller's deadline passed before the search was done.
+    #[error("deadline passed during the vector search")]
+    DeadlineExceeded,
+    /// The query cannot be compared with the vectors of the index.
+    #[error("query of {query} dimensions against vectors of {stored}")]
+    Dimensions {
+        /// Dimensions of the query.
+        query: usize,
+        /// Dimensions of the index.
+        stored: usize,
+    },
+}
+
+/// Finds the `depth` nearest documents among those that `allowed` accepts, over all segments.
+///
+/// `allowed` is asked once for each live document that has a vector of the query's model, in ascending order
+/// within a segment. `expired` is asked about every 50 microseconds. Returns the best first, equal cosines by
+/// ascending address; at most `depth`, fewer when there are fewer.
+///
+/// Exact over the stored vectors up to 16,384 candidates. Beyond that a true neighbour is missed when more rows
+/// than the shortlist holds have signs nearer to the query's.
+pub fn search(
+    segments: &[SegmentVectors],
+    query: &QueryVector,
+    allowed: impl Fn(SegmentOrdinal, DocId) -> bool,
+    depth: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<Neighbour>, VectorSearchError> {
+    let marked = marked_in_each(segments, query, |segment_ord, segment| {
+        MarkedRows::matching(segment, query.model(), |doc| allowed(segment_ord, doc), expired)
+    })?;
+    rank(segments, &marked, query, depth, expired)
+}
+
+/// As [`search`], among listed documents: for when they are few, or come from postings.
+///
+/// `listed` gives the candidates of a segment in ascending order; documents without a vector of the query's model
+/// and deleted ones may be among them and are passed over. Costs grow with the lists, not with the segments, but
+/// for one bit a row.
+pub fn search_listed<L>(
+    segments: &[SegmentVectors],
+    query: &QueryVector,
+    listed: impl Fn(SegmentOrdinal) -> L,
+    depth: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<Neighbour>, VectorSearchError>
+where
+    L: IntoIterator<Item = DocId>,
+{
+    let marked = marked_in_each(segments, query, |segment_ord, segment| {
+        MarkedRows::listed(segment, query.model(), listed(segment_ord), expired)
+    })?;
+    rank(segments, &marked, query, depth, expired)
+}
+
+fn marked_in_each(
+    segments: &[SegmentVectors],
+    query: &QueryVector,
+    mark: impl Fn(SegmentOrdinal, &SegmentVectors) -> Result<MarkedRows, VectorSearchError>,
+) -> Result<Vec<MarkedRows>, VectorSearchError> {
+    let mark_comparable = |(segment_ord, segment): (SegmentOrdinal, &SegmentVectors)| {
+        if segment.dimensions() != query.dimensions() {
+            return Err(VectorSearchError::Dimensions { query: query.dimensions(), stored: segment.dimensions() });
+        }
+        mark(segment_ord, segment)
+    };
+    (0..).zip(segments).map(mark_comparable).collect()
+}
+
+/// Ranks the marked rows, by way of the sign codes when that is cheaper.
+fn rank(
+    segments: &[SegmentVectors],
+    marked: &[MarkedRows],
+    query: &QueryVector,
+    depth: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<Neighbour>, VectorSearchError> {
+    let candidates = marked.iter().map(MarkedRows::len).sum();
+    let depth = depth.min(candidates);
+    if depth == 0 {
+        return Ok(Vec::new());
+    }
+    match shortlist_rows(candidates, depth) {
+        None => rank_all(segments, marked, query, depth, expired),
+        Some(rows) => {
+            let shortlisted = shortlist(segments, marked, query, rows, expired)?;
+            rank_all(segments, &shortlisted, query, depth, expired)
+        }
+    }
+}
+
+/// How many of so many candidates the sign codes choose; `None` when scoring all of them is as good.
+fn shortlist_rows(candidates: usize, depth: usize) -> Option<usize> {
+    let rows = SHORTLIST_ROWS_MIN.max(depth.saturating_mul(SHORTLIST_ROWS_PER_HIT)) + candidates / SHORTLIST_DIVISOR;
+    let is_worth_it = candidates > EXACT_ROWS_MAX && rows < candidates / 2;
+    is_worth_it.then_some(rows)
+}
+
+fn rank_all(
+    segments: &[SegmentVectors],
+    marked: &[MarkedRows],
+    query: &QueryVector,
+    depth: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<Neighbour>, VectorSearchError> {
+    let mut nearest = Nearest::new(depth);
+    for (segment_ord, (segment, rows)) in (0..).zip(segments.iter().zip(marked)) {
+        rows.for_each(expired, |row| {
+            let cosine = segment.row_cosine(row, query);
+            nearest.offer(cosine, || DocAddress::new(segment_ord, segment.file().doc_of(row)));
+        })?;
+    }
+    Ok(nearest.into_sorted())
+}
+
+/// Narrows the marked rows to the `rows` whose signs differ least from the query's.
+fn shortlist(
+    segments: &[SegmentVectors],
+    marked: &[MarkedRows],
+    query: &QueryVector,
+    rows: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<MarkedRows>, VectorSearchError> {
+    let mut shortlist = Shortlist::new(rows);
+    for (segment_ord, (segment, marked_rows)) in (0..).zip(segments.iter().zip(marked)) {
+        marked_rows.for_each(expired, |row| {
+            let distance = query.sign_distance(segment.file().sign_code(row));
+            shortlist.offer(distance, segment_ord, row);
+        })?;
+    }
+    let mut narrowed: Vec<MarkedRows> =
+        segments.iter().map(|segment| MarkedRows::none(segment.file().rows())).collect();
+    for (segment_ord, row) in shortlist.into_rows() {
+        narrowed[segment_ord as usize].mark(row);
+    }
+    Ok(narrowed)
+}

@@ -1,0 +1,143 @@
+//! The rows of one segment that a search may look at: one bit each.
+//!
+//! Invariant: only rows of live documents of the query's model are ever marked.
+
+use tantivy::DocId;
+
+use super::VectorSearchError;
+use crate::vectors::file::VectorFile;
+use crate::vectors::row::ModelTag;
+use crate::vectors::segment::SegmentVectors;
+
+/// Words of marks between two looks at the deadline: 4,096 rows.
+const WORDS_PER_BLOCK: usize = 64;
+
+pub(super) struct MarkedRows {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl MarkedRows {
+    pub(super) fn none(rows: u32) -> Self {
+        Self { words: vec![0; (rows as usize).div_ceil(64)], len: 0 }
+    }
+
+    /// Marks the rows whose document the predicate accepts.
+    pub(super) fn matching(
+        segment: &SegmentVectors,
+        model: ModelTag,
+        allowed: impl Fn(DocId) -> bool,
+        expired: &dyn Fn() -> bool,
+    ) -> Result<Self, VectorSearchError> {
+        let file = segment.file();
+        let mut marked = Self::none(file.rows());
+        let Some(row_is_of_model) = model_check(file, model) else {
+            return Ok(marked);
+        };
+        let accepts = |row: u32, doc: DocId| segment.is_alive(doc) && row_is_of_model(row) && allowed(doc);
+        for (block, words) in marked.words.chunks_mut(WORDS_PER_BLOCK).enumerate() {
+            if expired() {
+                return Err(VectorSearchError::DeadlineExceeded);
+            }
+            for (position, word) in words.iter_mut().enumerate() {
+                let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
+                let rows = first..file.rows().min(first.saturating_add(64));
+                *word = rows.fold(0, |bits, row| bits | (u64::from(accepts(row, file.doc_of(row))) << (row - first)));
+                marked.len += word.count_ones() as usize;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Marks the rows of the listed documents, which ascend.
+    pub(super) fn listed(
+        segment: &SegmentVectors,
+        model: ModelTag,
+        listed: impl IntoIterator<Item = DocId>,
+        expired: &dyn Fn() -> bool,
+    ) -> Result<Self, VectorSearchError> {
+        let file = segment.file();
+        let mut marked = Self::none(file.rows());
+        let Some(row_is_of_model) = model_check(file, model) else {
+            return Ok(marked);
+        };
+        let mut rows = RowCursor { file, next_row: 0 };
+        for (position, doc) in listed.into_iter().enumerate() {
+            if position % (WORDS_PER_BLOCK * 64) == 0 && expired() {
+                return Err(VectorSearchError::DeadlineExceeded);
+            }
+            let Some(row) = rows.row_of(doc) else { continue };
+            if segment.is_alive(doc) && row_is_of_model(row) {
+                marked.mark(row);
+            }
+        }
+        Ok(marked)
+    }
+
+    pub(super) fn mark(&mut self, row: u32) {
+        let word = &mut self.words[row as usize / 64];
+        let bit = 1 << (row % 64);
+        self.len += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Visits the marked rows in ascending order.
+    pub(super) fn for_each(
+        &self,
+        expired: &dyn Fn() -> bool,
+        mut visit: impl FnMut(u32),
+    ) -> Result<(), VectorSearchError> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        for (block, words) in self.words.chunks(WORDS_PER_BLOCK).enumerate() {
+            if expired() {
+                return Err(VectorSearchError::DeadlineExceeded);
+            }
+            for (position, &word) in words.iter().enumerate() {
+                let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
+                let mut left = word;
+                while left != 0 {
+                    visit(first + left.trailing_zeros());
+                    left &= left - 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a row is of the model; `None` when no row of the file is.
+fn model_check(file: &VectorFile, model: ModelTag) -> Option<impl Fn(u32) -> bool> {
+    let is_only_model = file.models() == [model];
+    file.models().contains(&model).then_some(move |row| is_only_model || file.model_of(row) == model)
+}
+
+/// Finds the rows of ascending documents by steps that double, from where the last one was.
+struct RowCursor<'a> {
+    file: &'a VectorFile,
+    next_row: usize,
+}
+
+impl RowCursor<'_> {
+    fn row_of(&mut self, doc: DocId) -> Option<u32> {
+        if self.file.is_dense() {
+            return self.file.row_of(doc);
+        }
+        let documents = &self.file.listed_documents()[self.next_row..];
+        let is_before = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes) < doc;
+        let mut reach = 1;
+        while reach < documents.len() && is_before(&documents[reach]) {
+            reach *= 2;
+        }
+        let nearby = &documents[..documents.len().min(reach + 1)];
+        let skipped = nearby.partition_point(is_before);
+        self.next_row += skipped;
+        let found = documents.get(skipped).is_some_and(|bytes| u32::from_le_bytes(*bytes) == doc);
+        found.then_some(self.next_row as u32)
+    }
+}

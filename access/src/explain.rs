@@ -245,14 +245,13 @@ fn tell(explanation: &Explanation, newest: Decision, missing_parent: Option<Page
         (Verdict::InTrash, Some(level)) => format!("{subject} can find {page} in the trash, with level {level}."),
         _ => format!("{subject} can neither find nor open {page}."),
     }];
-    match explanation.pending {
-        Some(Verdict::FindsAndOpens) => {
-            told.push("Once a pending change is committed, it can be found and opened.".into())
-        }
-        Some(Verdict::OpensByLink) => told.push("Once a pending change is committed, it opens with its link.".into()),
-        Some(Verdict::InTrash) => told.push("Once a pending change is committed, it can be found in the trash.".into()),
-        Some(Verdict::Nothing) | None => {}
-    }
+    let pending = match explanation.pending {
+        Some(Verdict::FindsAndOpens) => Some("it can be found and opened"),
+        Some(Verdict::OpensByLink) => Some("it opens with its link"),
+        Some(Verdict::InTrash) => Some("it can be found in the trash"),
+        Some(Verdict::Nothing) | None => None,
+    };
+    told.extend(pending.map(|outcome| format!("Once a pending change is committed, {outcome}.")));
     told.push(match explanation.role {
         Some(Role::Member) => format!("{subject} is a member of the workspace."),
         Some(Role::Guest) => format!("{subject} is a guest: grants to the workspace do not count."),

@@ -1,5 +1,7 @@
 //! What administrators are told, as snapshots.
 
+use std::fmt::Write as _;
+
 use access::{AccessGraph, Subject};
 use schemas::grant::Role;
 
@@ -29,7 +31,7 @@ fn the_reasons_are_told_in_plain_sentences() {
     let mut graph = workspace();
     let mut told = String::new();
     let mut tell = |graph: &AccessGraph, subject: Subject, page: &str| {
-        told += &format!("{subject}, {page}\n{}\n\n", graph.explain(&subject, &page_id(page)));
+        writeln!(told, "{subject}, {page}\n{}\n", graph.explain(&subject, &page_id(page))).unwrap();
     };
     for (who, page) in [
         ("ada", "dome-plan"),

@@ -1,5 +1,7 @@
 //! What the access crate promises, seen from outside.
 
+#![expect(clippy::unwrap_used, reason = "what the tests write themselves is valid")]
+
 #[path = "../oracle/oracle.rs"]
 mod oracle;
 

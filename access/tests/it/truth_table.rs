@@ -7,8 +7,11 @@ use schemas::grant::Role;
 
 use crate::world::{caller, deleted, group, member, node, page, page_id, put, restricted, trashed, user};
 
+/// A situation in words, and how it comes about.
+type Row = (&'static str, fn(&mut AccessGraph));
+
 /// The asked page is always `page`; `top` is above it where there is something above.
-const ROWS: &[(&str, fn(&mut AccessGraph))] = &[
+const ROWS: &[Row] = &[
     ("no grants at all", |g| page(g, node("", &[]))),
     ("shared with the workspace", |g| page(g, node("", &["workspace:view"]))),
     ("public", |g| page(g, node("", &["public:view"]))),

@@ -56,7 +56,7 @@ struct Shared {
 impl Embedder {
     /// Loads the library and the model that `config` names and starts the worker.
     ///
-    /// Takes about a second and up to five times the weights in memory for a moment, afterwards about twice the weights.
+    /// Takes about a second and three times the weights in memory for a moment, afterwards about twice the weights.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Embedder {
 
     /// Embeds a query, ahead of all passages; a recent one comes from the cache.
     ///
-    /// Waits until `deadline` at most, [`Config::dimensions`] numbers of unit length come back. What lies beyond the length
+    /// Waits until `deadline` at most. The vector has [`Config::dimensions`] numbers and unit length. What lies beyond the length
     /// limit of the model is not seen by it.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Embedder {
     /// Embeds passages; the vectors come back in the order of the texts, each as [`Self::embed_query`] says.
     ///
     /// Waits while the queue of batches is full, which is how the model slows its producers down, and then until the last
-    /// batch is done: about a tenth of a second for each passage of 200 tokens and each core that computes. Queries of other
+    /// batch is done: 30 to 100 milliseconds of a core for each passage of 200 tokens. Queries of other
     /// callers go first.
     ///
     /// # Errors

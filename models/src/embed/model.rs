@@ -38,7 +38,7 @@ pub(super) struct Loaded {
 
 /// Loads the library, then the model, and embeds one word to see that it works.
 ///
-/// Takes about a second and, for a moment, memory of four times the weights.
+/// Takes about a second and, for a moment, memory of three times the weights.
 pub(super) fn load(config: &Config) -> Result<Loaded, EmbedError> {
     config.check()?;
     // The tokenizer would spread a batch over threads of its own; what computes is bounded by `intra_threads` alone.

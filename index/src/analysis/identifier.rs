@@ -381,7 +381,11 @@ impl<S: Sink> Writer<'_, S> {
         }
     }
 
-    fn part(&mut self, part: Part) {
+    fn part(&mut self, mut part: Part) {
+        // `O'Brien` is cut before the B: the apostrophe belongs to neither part.
+        while part.to > part.from + 1 && is_apostrophe(self.chars[part.to - 1].c) {
+            part.to -= 1;
+        }
         self.text.clear();
         let apostrophe = self.push_lower(part.from, part.to);
         let range = (part.from, part.to);

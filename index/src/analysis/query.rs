@@ -33,10 +33,20 @@ pub struct QueryWord {
 
 impl QueryWord {
     /// How much a match of this word should count beside others, to multiply its BM25 score with; 0.3 to 1.
+    ///
+    /// A run of n ideographs gives n - 1 bigrams and n single ones that say the same thing, where a spaced script gives
+    /// one word. Chosen on the even queries of JaQuAD (BM25, k1 = 1.2, b = 0.75, title and text joined, best term of a
+    /// word counts); nDCG@10 on the odd ones went from .9258 with equal weights to .9312, on XQuAD zh from .9684 to
+    /// .9705, on XQuAD th from .9652 to .9666. With bigrams alone: .917 and .966 on JaQuAD and XQuAD zh.
     pub fn weight(&self) -> f32 {
+        let is_all = |class| self.surface.chars().all(|c| class_of(c) == class);
         match self.kind {
-            TokenKind::Gram if self.surface.chars().all(|c| class_of(c) == Class::Hiragana) => 0.3,
-            TokenKind::Gram | TokenKind::Character => 0.7,
+            // Hiragana are endings and particles more often than words.
+            TokenKind::Gram if is_all(Class::Hiragana) => 0.3,
+            TokenKind::Gram => 0.6,
+            TokenKind::Character if self.in_phrase => 1.0,
+            TokenKind::Character if is_all(Class::Han) => 0.6,
+            TokenKind::Character => 0.3,
             _ => 1.0,
         }
     }

@@ -84,11 +84,19 @@ fn stem_into(language: Language, script: Script, word: &str, folded: &mut String
     let Some(algorithm) = algorithm(language, script) else {
         terms.primary.push_str(folded);
         truncate(&mut terms.primary, MAX_TERM_BYTES);
+        // Where accents are most of the difference between words, folding alone is too coarse: nDCG@10 on XQuAD vi is
+        // .955 with the accented word beside the folded one, .935 without.
+        if script == Script::Latin && folded != word {
+            terms.variant.push_str(word);
+            truncate(&mut terms.variant, MAX_TERM_BYTES);
+        }
         return;
     };
     let stemmer = Stemmer::create(algorithm);
-    if algorithm == Algorithm::German {
-        undo_digraphs(folded);
+    match algorithm {
+        Algorithm::German => undo_digraphs(folded),
+        Algorithm::Arabic => restore_feminine_ending(folded),
+        _ => {}
     }
     push_stem(&stemmer, folded, &mut terms.primary);
     if reads_accents(algorithm) && folded != word {
@@ -139,15 +147,13 @@ fn algorithm(language: Language, script: Script) -> Option<Algorithm> {
 }
 
 /// Whether the algorithm takes off endings that have accents, so that folding first would hide them from it.
+///
+/// nDCG@10 on XQuAD (BM25, k1 = 1.2, b = 0.75) with both stems and with the folded alone: tr .938 and .932, ar .936 and
+/// .932, es .960 and .959, ro .967 both; it costs a tenth more tokens in Turkish, a twentieth or less in the others.
 fn reads_accents(algorithm: Algorithm) -> bool {
     !matches!(
         algorithm,
-        Algorithm::Arabic
-            | Algorithm::English
-            | Algorithm::German
-            | Algorithm::Greek
-            | Algorithm::Russian
-            | Algorithm::Tamil
+        Algorithm::English | Algorithm::German | Algorithm::Greek | Algorithm::Russian | Algorithm::Tamil
     )
 }
 
@@ -172,4 +178,12 @@ fn undo_digraphs(word: &mut String) {
         }
     }
     *word = out;
+}
+
+/// Makes a final `ه` a `ة`, which folding took away and the stemmer wants to see: many write the one for the other, and
+/// the pronoun `ه` goes in stemming just as well.
+fn restore_feminine_ending(word: &mut String) {
+    if let Some(start) = word.strip_suffix('ه').map(str::len) {
+        word.replace_range(start.., "ة");
+    }
 }

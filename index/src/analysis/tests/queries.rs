@@ -1,0 +1,101 @@
+//! What a query word may match, and how phrases are laid out.
+
+use super::super::{Analyzer, Language, TokenKind, Tokens};
+
+#[track_caller]
+fn check(languages: &[Language], query: &str, expected: &[&[&str]]) {
+    let words = Analyzer::new().query_terms(query, languages);
+    let actual: Vec<Vec<&str>> = words.iter().map(|word| word.terms.iter().map(String::as_str).collect()).collect();
+    assert_eq!(actual, expected, "{query}");
+}
+
+/// Whether the phrase `query` is in `text`: some place where every word that takes part stands at its distance.
+fn phrase_matches(language: Language, query: &str, text: &str) -> bool {
+    let analyzer = Analyzer::new();
+    let mut tokens = Tokens::new();
+    analyzer.tokens(text, language, &mut tokens);
+    let words: Vec<_> = analyzer.query_terms(query, &[language]).into_iter().filter(|word| word.in_phrase).collect();
+    let last = tokens.iter().map(|token| token.position).max().unwrap_or_default();
+    !words.is_empty()
+        && (0..=last).any(|base| {
+            words.iter().all(|word| {
+                tokens
+                    .iter()
+                    .any(|token| token.position == base + word.position && word.terms.iter().any(|t| t == token.term))
+            })
+        })
+}
+
+#[track_caller]
+fn check_phrase(language: Language, query: &str, text: &str, expected: bool) {
+    assert_eq!(phrase_matches(language, query, text), expected, "{query} in {text}");
+}
+
+#[test]
+fn a_word_has_the_stems_of_every_language_once_and_itself_last() {
+    check(&[Language::English, Language::German], "Universities", &[&["univers", "universiti", "universities"]]);
+    check(&[Language::English, Language::Dutch], "cat", &[&["cat"]]);
+    check(&[], "Running", &[&["running"]]);
+    check(&[Language::Other], "má", &[&["ma", "má"]]);
+}
+
+#[test]
+fn an_identifier_asks_for_the_whole_and_for_its_parts() {
+    check(&[Language::English], "YouTube", &[&["youtube", "youtub"], &["you"], &["tube"]]);
+    check(&[Language::English], "foo_bar", &[&["foo_bar"], &["foo"], &["bar"]]);
+    let words = Analyzer::new().query_terms("find foo_bar 東京", &[Language::English]);
+    let units: Vec<(u32, &str)> = words.iter().map(|word| (word.unit, word.surface.as_str())).collect();
+    assert_eq!(units, [(0, "find"), (1, "foo_bar"), (1, "foo"), (1, "bar"), (2, "東京"), (2, "東"), (2, "京")]);
+    assert!(!words[1].in_phrase && words[2].in_phrase && words[4].in_phrase && !words[5].in_phrase);
+}
+
+#[test]
+fn ranges_point_into_the_query() {
+    let query = "Zu\u{308}rich 東京";
+    let words = Analyzer::new().query_terms(query, &[Language::German]);
+    let sources: Vec<&str> = words.iter().map(|word| &query[word.start as usize..word.end as usize]).collect();
+    assert_eq!(sources, ["Zu\u{308}rich", "東京", "東", "京"]);
+}
+
+#[test]
+fn only_words_of_letters_are_expanded() {
+    let words = Analyzer::new().query_terms("word 42 foo_bar e-mail 東京", &[Language::English]);
+    let expandable: Vec<&str> =
+        words.iter().filter(|word| word.is_expandable()).map(|word| word.surface.as_str()).collect();
+    assert_eq!(expandable, ["word", "foo", "bar", "email", "e", "mail"]);
+}
+
+#[test]
+fn weights_lie_between_three_tenths_and_one() {
+    let words = Analyzer::new().query_terms("word 東京 です 人 コンピュータ 한국어 ไทย x_y 🚀", &[]);
+    for word in &words {
+        assert!((0.3..=1.0).contains(&word.weight()), "{word:?}");
+        assert!(word.kind != TokenKind::Word || word.weight() > 0.99, "{word:?}");
+    }
+}
+
+#[test]
+fn phrases_match_in_every_script() {
+    check_phrase(Language::English, "quick brown", "the quick brown fox", true);
+    check_phrase(Language::English, "brown quick", "the quick brown fox", false);
+    check_phrase(Language::English, "well known", "a well-known fact", true);
+    check_phrase(Language::English, "user name", "call getUserName now", true);
+    check_phrase(Language::English, "getUserName now", "call getUserName now", true);
+    check_phrase(Language::English, "C++ code", "some C++ code", true);
+    check_phrase(Language::French, "l'homme est", "car l’homme est né", true);
+    check_phrase(Language::Russian, "новые серверы", "наши новые серверы", true);
+    check_phrase(Language::Chinese, "京大", "北京大学", true);
+    check_phrase(Language::Chinese, "京学", "北京大学", false);
+    check_phrase(Language::Chinese, "大学 2024年", "北京大学 2024年", true);
+    check_phrase(Language::Japanese, "東京タワーに", "昔の東京タワーに登る", true);
+    check_phrase(Language::Japanese, "Aは", "AはいいBです", true);
+    check_phrase(Language::Japanese, "すB", "ですB", true);
+    check_phrase(Language::Japanese, "タワー", "東京タワーズ", true);
+    check_phrase(Language::Korean, "한국 사람", "그 한국 사람은", true);
+    check_phrase(Language::Korean, "국어를 배", "한국어를 배우는", true);
+    check_phrase(Language::Thai, "ไทย", "ภาษาไทยง่าย", true);
+    check_phrase(Language::Thai, "ยไท", "ภาษาไทยง่าย", false);
+    check_phrase(Language::Arabic, "كتاب جديد", "هذا كتاب جديد", true);
+    check_phrase(Language::Other, "हिन्दी में", "यह हिन्दी में है", true);
+    check_phrase(Language::English, "🚀 launch", "the 🚀 launch", true);
+}

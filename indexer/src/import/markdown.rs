@@ -1,0 +1,5 @@
+//! Markdown.
+
+mod html;
+mod inline;
+pub mod parse;

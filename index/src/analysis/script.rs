@@ -60,6 +60,11 @@ pub(super) fn class_of(c: char) -> Class {
         '\u{3041}'..='\u{3096}' | '\u{309D}'..='\u{309F}' | '\u{3105}'..='\u{312F}' => Class::Hiragana,
         '\u{30A1}'..='\u{30FA}' | '\u{30FC}'..='\u{30FF}' | '\u{31F0}'..='\u{31FF}' => Class::Katakana,
         '\u{AC00}'..='\u{D7A3}' | '\u{1100}'..='\u{11FF}' => Class::Hangul,
+        // The next four are frequent, and their answer below would take table look-ups.
+        '\u{00C0}'..='\u{00D6}' | '\u{00D8}'..='\u{00F6}' | '\u{00F8}'..='\u{024F}' => Class::Letter(Script::Latin),
+        '\u{0400}'..='\u{0481}' => Class::Letter(Script::Cyrillic),
+        '\u{0621}'..='\u{063F}' | '\u{0641}'..='\u{064A}' => Class::Letter(Script::Arabic),
+        '\u{0E01}'..='\u{0E30}' | '\u{0E32}' | '\u{0E40}'..='\u{0E46}' => Class::Unspaced,
         '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}' => unspaced_class(c),
         '\u{1F000}'..='\u{1FAFF}' | '\u{2600}'..='\u{27BF}' | '\u{2B00}'..='\u{2BFF}' => Class::Pictograph,
         _ if is_mark(c) => Class::Mark,

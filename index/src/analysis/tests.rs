@@ -1,3 +1,5 @@
+//! Tokens by example: what each script and each trap of spelling becomes.
+
 use std::collections::HashSet;
 
 use super::{Analyzer, Language, TokenKind, Tokens};

@@ -169,8 +169,8 @@ impl AccessGraph {
 
     /// Whether a page was just hung below itself.
     ///
-    /// A page in an older cycle is broken already, and so is what hangs under it; and above a sound page there are
-    /// at most [`DEPTH_MAX`] others.
+    /// Spares going round the cycle until it is too deep, which ends the same. A page in an older cycle is broken
+    /// already, and so is what hangs under it; above a sound page there are less than [`DEPTH_MAX`] others.
     fn closes_cycle(&self, at: u32) -> bool {
         let Some(parent) = self.tree.parent(at) else { return false };
         self.newest.scope_of[parent as usize] != NOBODY
@@ -314,12 +314,12 @@ impl AccessGraph {
         self.tree.ancestors(ordinal.0).map(PageOrdinal)
     }
 
-    /// A page and all pages below it, to narrow a mask by. Empty for an unknown page.
+    /// A page and all pages below it, to narrow a mask by. Empty for an unknown or deleted page.
     pub fn subtree(&self, ordinal: PageOrdinal) -> RoaringBitmap {
         let mut pages = RoaringBitmap::new();
         let mut pending: Vec<u32> = self.tree.get(ordinal).map(|_| ordinal.0).into_iter().collect();
         while let Some(at) = pending.pop() {
-            if pages.insert(at) {
+            if self.tree.node(at).presence == Presence::Here && pages.insert(at) {
                 pending.extend(&self.tree.node(at).children);
             }
         }

@@ -179,13 +179,13 @@ impl ScopeTable {
         words
     }
 
-    /// What a caller with these principals may do with pages of a scope.
+    /// What a caller with these principals, `public` not among them, may do with pages of a scope.
     pub(crate) fn decide(&self, scope: ScopeId, principals: &[PrincipalIndex]) -> Decision {
         let Scope { grants, trashed, .. } = &self.scopes[scope.0 as usize];
         let highest = |wanted: &dyn Fn(PrincipalIndex) -> bool| {
             grants.iter().filter(|(principal, _)| wanted(*principal)).map(|(_, level)| *level).max()
         };
-        let named = highest(&|principal| principal != PUBLIC && principals.contains(&principal));
+        let named = highest(&|principal| principals.contains(&principal));
         if *trashed {
             return Decision { discover: false, read: false, level: named, trashed: true };
         }

@@ -16,7 +16,7 @@ const USERS: u32 = 4;
 const GROUPS: u32 = 3;
 /// The parent that stands for the end of a chain just short of the deepest level.
 const CHAIN_END: u32 = PAGES + 2;
-const CHAIN_LEVELS: u32 = 97;
+const CHAIN_LEVELS: u32 = 98;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -181,6 +181,20 @@ fn check(graph: &AccessGraph, newest: &Table, published: &Table) -> Result<(), T
     Ok(())
 }
 
+/// The subtree of each page is what hangs under it, step by step.
+fn check_subtrees(graph: &AccessGraph, oracle: &Oracle) -> Result<(), TestCaseError> {
+    let above = |page: &PageId| match &oracle.pages.get(page)?.above {
+        Above::Page(parent) if oracle.pages.contains_key(parent) => Some(parent.clone()),
+        _ => None,
+    };
+    for (top, below) in (0..PAGES).flat_map(|top| (0..PAGES).map(move |below| (top, below))) {
+        let hangs = std::iter::successors(Some(page_id(below)), above).take(100).any(|page| page == page_id(top));
+        let both_exist = [top, below].iter().all(|n| oracle.pages.contains_key(&page_id(*n)));
+        prop_assert_eq!(graph.subtree(ordinal(top)).contains(ordinal(below).0), hangs && both_exist);
+    }
+    Ok(())
+}
+
 /// Broken pages are counted, each once.
 fn check_counters(graph: &AccessGraph, oracle: &Oracle) -> Result<(), TestCaseError> {
     let counters = graph.counters();
@@ -229,6 +243,7 @@ proptest! {
             let table = table(&oracle);
             check(&graph, &table, &table)?;
             check_counters(&graph, &oracle)?;
+            check_subtrees(&graph, &oracle)?;
         }
     }
 

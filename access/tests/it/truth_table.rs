@@ -113,6 +113,18 @@ const ROWS: &[Row] = &[
     }),
     ("at the 100th level, shared at the root", |g| chain(g, usize::from(DEPTH_MAX))),
     ("at the 101st level, shared at the root", |g| chain(g, usize::from(DEPTH_MAX) + 1)),
+    ("moved with the page above it to the 101st level, under the same grants", |g| {
+        chain(g, usize::from(DEPTH_MAX) + 1);
+        put(g, "top", node("level-1", &[]));
+        put(g, "page", node("top", &[]));
+        put(g, "top", node("level-99", &[]));
+    }),
+    ("moved back up from there", |g| {
+        chain(g, usize::from(DEPTH_MAX) + 1);
+        put(g, "top", node("level-99", &[]));
+        put(g, "page", node("top", &[]));
+        put(g, "top", node("level-1", &[]));
+    }),
 ];
 
 /// Whom the columns ask for.

@@ -295,7 +295,9 @@ impl Pending {
     /// Says that what was taken is committed and can be read from the store: what has not changed since is let go.
     pub fn committed(&mut self) {
         fn settle<K, R>(entries: &mut HashMap<K, Entry<R>>) {
-            entries.values_mut().for_each(|entry| entry.taken = Dirt::Clean);
+            for entry in entries.values_mut() {
+                entry.taken = Dirt::Clean;
+            }
         }
         settle(&mut self.pages);
         settle(&mut self.groups);

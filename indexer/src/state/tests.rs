@@ -171,7 +171,7 @@ fn ten_thousand_permutations_with_duplicates_end_in_the_same_records() {
     const SETS: u64 = 250;
     const PERMUTATIONS: usize = 40;
     let seed = rand::random::<u64>();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     for set in 0..SETS {
         let mut world = World { rng: SmallRng::seed_from_u64(seed ^ set), seen: Default::default() };
         let writes: Vec<Write> = (0..24).map(|_| world.write()).collect();
@@ -213,35 +213,36 @@ fn an_event_seen_before_changes_nothing_and_dirties_nothing() {
     assert_eq!(pending.apply(&memory, &change, &version("us", 1, 1)).unwrap().0, Outcome::Conflict);
 }
 
+#[track_caller]
+fn check_dirt(memory: &mut Memory, pending: &mut Pending, change: &Change, counter: u64, expected: Dirt) {
+    pending.apply(memory, change, &version("eu", counter, counter)).unwrap();
+    assert_eq!(pending.take().pages.iter().map(|taken| taken.dirt).max(), Some(expected));
+    pending.not_committed();
+    memory.commit(pending);
+}
+
 #[test]
 fn only_what_is_searched_with_the_text_dirties_passages() {
     let mut memory = Memory::default();
     let mut pending = Pending::default();
-    #[track_caller]
-    fn check(memory: &mut Memory, pending: &mut Pending, change: Change, counter: u64, expected: Dirt) {
-        pending.apply(memory, &change, &version("eu", counter, counter)).unwrap();
-        assert_eq!(pending.take().pages.iter().map(|taken| taken.dirt).max(), Some(expected));
-        pending.not_committed();
-        memory.commit(pending);
-    }
     let upsert = |patch: PagePatch| Change::PageUpserted { page: page_id(0), patch: Box::new(patch) };
     let title = |title: &str| upsert(PagePatch { title: Some(title.to_owned()), ..PagePatch::default() });
-    check(&mut memory, &mut pending, title("T"), 1, Dirt::Passages);
-    check(
+    check_dirt(&mut memory, &mut pending, &title("T"), 1, Dirt::Passages);
+    check_dirt(
         &mut memory,
         &mut pending,
-        upsert(PagePatch { parent: Some(Parent::Workspace), ..PagePatch::default() }),
+        &upsert(PagePatch { parent: Some(Parent::Workspace), ..PagePatch::default() }),
         2,
         Dirt::Record,
     );
-    check(&mut memory, &mut pending, title("T"), 3, Dirt::Record);
-    check(&mut memory, &mut pending, Change::PageTrashed { page: page_id(0) }, 4, Dirt::Record);
+    check_dirt(&mut memory, &mut pending, &title("T"), 3, Dirt::Record);
+    check_dirt(&mut memory, &mut pending, &Change::PageTrashed { page: page_id(0) }, 4, Dirt::Record);
     let access = Change::PageAccessChanged { page: page_id(0), grants: Vec::new(), restricted: true };
-    check(&mut memory, &mut pending, access, 5, Dirt::Record);
-    check(&mut memory, &mut pending, block_on(0, 0, "text"), 1, Dirt::Passages);
-    check(&mut memory, &mut pending, block_on(0, 0, "text"), 2, Dirt::Record);
-    check(&mut memory, &mut pending, block_on(0, 0, "new text"), 3, Dirt::Passages);
-    check(&mut memory, &mut pending, Change::PageDeleted { page: page_id(0) }, 6, Dirt::Passages);
+    check_dirt(&mut memory, &mut pending, &access, 5, Dirt::Record);
+    check_dirt(&mut memory, &mut pending, &block_on(0, 0, "text"), 1, Dirt::Passages);
+    check_dirt(&mut memory, &mut pending, &block_on(0, 0, "text"), 2, Dirt::Record);
+    check_dirt(&mut memory, &mut pending, &block_on(0, 0, "new text"), 3, Dirt::Passages);
+    check_dirt(&mut memory, &mut pending, &Change::PageDeleted { page: page_id(0) }, 6, Dirt::Passages);
 }
 
 #[test]

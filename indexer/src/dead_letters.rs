@@ -1,0 +1,166 @@
+//! Dead letters: events that were turned down, kept in a file with the reason, so that nothing is lost silently.
+//!
+//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8. It reads
+//! nothing back and logs no content. Invariants: [`DeadLetters::append`] returns when its lines are on disk, and the file
+//! and the one set aside together are at most twice the configured size and one batch more.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use schemas::event::{InvalidCode, InvalidEvent};
+use serde::Serialize;
+
+/// Name of the file.
+const FILE: &str = "dead-letters.ndjson";
+/// Name of the former file, once it was full.
+const FORMER_FILE: &str = "dead-letters.1.ndjson";
+
+/// An event that was turned down, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// The event as it came.
+    pub event: &'a [u8],
+    /// What is wrong with it.
+    pub error: &'a InvalidEvent,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: jiff::Timestamp,
+    reason: &'a str,
+    field: &'a str,
+    code: InvalidCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_base64: Option<String>,
+}
+
+/// The file of dead letters.
+#[derive(Debug)]
+pub struct DeadLetters {
+    dir: PathBuf,
+    bytes_max: u64,
+    open: Mutex<Option<(File, u64)>>,
+}
+
+impl DeadLetters {
+    /// Dead letters in a folder, made when the first one comes.
+    pub fn new(dir: &Path, bytes_max: u64) -> Self {
+        Self { dir: dir.to_owned(), bytes_max, open: Mutex::new(None) }
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// Writes some and waits until they are on disk.
+    pub fn append(&self, letters: &[DeadLetter<'_>], time: jiff::Timestamp) -> io::Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for letter in letters {
+            let text = std::str::from_utf8(letter.event).ok();
+            let line = Line {
+                time,
+                reason: &letter.error.reason,
+                field: &letter.error.field,
+                code: letter.error.code,
+                event: text,
+                event_base64: text.is_none().then(|| base64(letter.event)),
+            };
+            serde_json::to_writer(&mut lines, &line)?;
+            lines.push(b'\n');
+        }
+        // After a panic half way through, the worst is a line cut short.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut file, mut bytes) = match open.take() {
+            Some(opened) => opened,
+            None => self.open()?,
+        };
+        if bytes > 0 && bytes + lines.len() as u64 > self.bytes_max {
+            std::fs::rename(self.path(), self.dir.join(FORMER_FILE))?;
+            (file, bytes) = self.open()?;
+        }
+        file.write_all(&lines)?;
+        file.sync_data()?;
+        *open = Some((file, bytes + lines.len() as u64));
+        Ok(())
+    }
+
+    fn open(&self) -> io::Result<(File, u64)> {
+        std::fs::create_dir_all(&self.dir)?;
+        let file = OpenOptions::new().create(true).append(true).open(self.path())?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
+            text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error() -> InvalidEvent {
+        InvalidEvent::new(InvalidCode::Malformed, "data", "is not right")
+    }
+
+    #[test]
+    fn letters_are_kept_as_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(&dir.path().join("new"), 1 << 20);
+        let error = error();
+        let both = [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error });
+        letters.append(&both, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(letters.path()).unwrap(),
+            concat!(
+                r#"{"time":"1970-01-01T00:00:00Z","reason":"is not right","field":"data","code":"malformed","event":"{\"a\":1}"}"#,
+                "\n",
+                r#"{"time":"1970-01-01T00:00:00Z","reason":"is not right","field":"data","code":"malformed","event_base64":"//4="}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_full_file_is_set_aside_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = error();
+        let letter = |n: usize| vec![b'a' + n as u8; 300];
+        for n in 0..8 {
+            // Opened anew each time, as after a restart.
+            let letters = DeadLetters::new(dir.path(), 1000);
+            let event = letter(n);
+            letters.append(&[DeadLetter { event: &event, error: &error }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!((read(FORMER_FILE).lines().count(), read(FILE).lines().count()), (2, 2));
+        assert!(read(FILE).contains("hhh"));
+    }
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

@@ -54,11 +54,11 @@ fn main() {
         });
         measure(&mut best[2], &mut counts[2], &passages, |text| {
             analyzer.tokens(text, Language::English, &mut tokens);
-            tokens.iter().map(|token| black_box(token.term)).count()
+            tokens.iter().fold(0, |count, token| count + usize::from(!black_box(token.term).is_empty()))
         });
         measure(&mut best[3], &mut counts[3], &passages, |text| {
             analyzer.surface_words(text, &mut tokens);
-            tokens.iter().map(|token| black_box(token.term)).count()
+            tokens.iter().fold(0, |count, token| count + usize::from(!black_box(token.term).is_empty()))
         });
         measure(&mut best[4], &mut counts[4], &passages, |text| {
             black_box(detect_language(text, Language::English));

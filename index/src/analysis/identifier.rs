@@ -9,7 +9,7 @@
 
 use super::normalize::MappedChar;
 use super::script::{Class, Script, ascii_digit, class_of};
-use super::segment::{Cursor, Piece, Sink, truncate};
+use super::segment::{Cursor, Piece, truncate};
 use super::{MAX_TERM_BYTES, TokenKind};
 
 /// Letters-and-digits stretches in one identifier; a longer one goes on as another.
@@ -87,7 +87,7 @@ impl SpanReader {
         at: usize,
         cursor: &mut Cursor,
         text: &mut String,
-        sink: &mut impl Sink,
+        sink: &mut impl FnMut(Piece<'_>),
     ) -> usize {
         let end = self.read_atoms(chars, at);
         let has_leading_dot = has_leading_dot(chars, self.atoms[0].from);
@@ -336,7 +336,7 @@ struct Writer<'a, S> {
     sink: &'a mut S,
 }
 
-impl<S: Sink> Writer<'_, S> {
+impl<S: FnMut(Piece<'_>)> Writer<'_, S> {
     fn acronym(&mut self, atoms: &[Atom], parts: &[Part]) {
         self.text.clear();
         for atom in atoms {
@@ -425,7 +425,7 @@ impl<S: Sink> Writer<'_, S> {
         (from, to): (usize, usize),
     ) {
         truncate(self.text, MAX_TERM_BYTES);
-        self.sink.take(Piece {
+        (self.sink)(Piece {
             kind,
             stemmed,
             in_phrase,

@@ -5,6 +5,8 @@
 //!
 //! Invariant: positions and starts never decrease; every piece has at least one byte of text and of term.
 
+use std::ops::Range;
+
 use super::identifier::SpanReader;
 use super::normalize::{MappedChar, normalize_into};
 use super::script::{Class, Script, class_of};
@@ -31,17 +33,6 @@ pub(super) struct Piece<'a> {
     pub(super) end: u32,
 }
 
-/// Takes pieces as they are found.
-pub(super) trait Sink {
-    fn take(&mut self, piece: Piece<'_>);
-}
-
-impl<F: FnMut(Piece<'_>)> Sink for F {
-    fn take(&mut self, piece: Piece<'_>) {
-        self(piece);
-    }
-}
-
 /// Where the next piece goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cursor {
@@ -59,7 +50,7 @@ pub(super) struct Segmenter {
 
 impl Segmenter {
     /// Hands the pieces of `text` to `sink`, in order of position and, within one, the longest first.
-    pub(super) fn segment(&mut self, text: &str, sink: &mut impl Sink) {
+    pub(super) fn segment(&mut self, text: &str, sink: &mut impl FnMut(Piece<'_>)) {
         let bytes = text.as_bytes();
         let mut cursor = Cursor::default();
         let mut at = 0;
@@ -80,7 +71,13 @@ impl Segmenter {
 
     /// The fast path: a chunk that is one lower-case, capitalised or upper-case ASCII word or one number, with
     /// punctuation around it that joins nothing. Returns false, having done nothing, for any other chunk.
-    fn plain_word(&mut self, chunk: &[u8], offset: usize, cursor: &mut Cursor, sink: &mut impl Sink) -> bool {
+    fn plain_word(
+        &mut self,
+        chunk: &[u8],
+        offset: usize,
+        cursor: &mut Cursor,
+        sink: &mut impl FnMut(Piece<'_>),
+    ) -> bool {
         let Some(from) = chunk.iter().position(u8::is_ascii_alphanumeric) else { return chunk.is_ascii() };
         if !chunk[..from].iter().all(|b| matches!(b, b'"' | b'\'' | b'(' | b'[' | b'{' | b'<' | b'*' | b'`')) {
             return false;
@@ -104,7 +101,7 @@ impl Segmenter {
         }
         self.text.clear();
         self.text.extend(word.iter().map(|b| b.to_ascii_lowercase() as char));
-        sink.take(Piece {
+        sink(Piece {
             kind: if is_number { TokenKind::Number } else { TokenKind::Word },
             stemmed: !is_number,
             in_phrase: true,
@@ -122,7 +119,7 @@ impl Segmenter {
     }
 
     /// The general path over one chunk without ASCII white space.
-    fn chunk(&mut self, chunk: &str, offset: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
+    fn chunk(&mut self, chunk: &str, offset: usize, cursor: &mut Cursor, sink: &mut impl FnMut(Piece<'_>)) {
         normalize_into(chunk, offset, &mut self.chars);
         let mut at = 0;
         while at < self.chars.len() {
@@ -132,7 +129,7 @@ impl Segmenter {
                 Class::Hangul => self.hangul(at, cursor, sink),
                 Class::Unspaced => self.unspaced(at, cursor, sink),
                 Class::Pictograph => {
-                    self.gram(TokenKind::Symbol, at, at + 1, cursor.position, true, cursor.unit, sink);
+                    self.gram(TokenKind::Symbol, at..at + 1, true, *cursor, sink);
                     cursor.position += 1;
                     cursor.unit += 1;
                     at + 1
@@ -144,7 +141,7 @@ impl Segmenter {
 
     /// Han and kana: overlapping bigrams; every ideograph by itself; kana by itself at either end of the run, where a
     /// phrase that goes on in another script needs it; katakana words whole. One position a character.
-    fn ideographs(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl Sink) -> usize {
+    fn ideographs(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl FnMut(Piece<'_>)) -> usize {
         let is_kana_or_han = |class| matches!(class, Class::Han | Class::Hiragana | Class::Katakana | Class::Mark);
         let to = self.run_end(from, is_kana_or_han);
         let mut next = from;
@@ -161,11 +158,11 @@ impl Segmenter {
             let is_last = next >= to;
             if !is_last {
                 let end = self.after_marks(next + 1, to);
-                self.gram(TokenKind::Gram, at, end, cursor.position, true, cursor.unit, sink);
+                self.gram(TokenKind::Gram, at..end, true, *cursor, sink);
             }
             if class == Class::Han || is_first || is_last {
                 let alone = is_first && is_last;
-                self.gram(TokenKind::Character, at, next, cursor.position, alone, cursor.unit, sink);
+                self.gram(TokenKind::Character, at..next, alone, *cursor, sink);
             }
             is_first = false;
             cursor.position += 1;
@@ -175,37 +172,37 @@ impl Segmenter {
     }
 
     /// A katakana word of three characters or more, its final long vowel mark left out as many writers do.
-    fn katakana_word(&mut self, from: usize, to: usize, cursor: Cursor, sink: &mut impl Sink) {
+    fn katakana_word(&mut self, from: usize, to: usize, cursor: Cursor, sink: &mut impl FnMut(Piece<'_>)) {
         let length = self.chars[from..to].iter().filter(|m| class_of(m.c) != Class::Mark).count();
         if length < 3 {
             return;
         }
         let ends_long = length > 3 && self.chars[to - 1].c == 'ー';
-        self.copy(from, if ends_long { to - 1 } else { to });
-        self.emit(TokenKind::Word, from, to, cursor.position, false, cursor.unit, sink);
+        self.copy(from..if ends_long { to - 1 } else { to });
+        self.emit(TokenKind::Word, from..to, false, cursor, sink);
     }
 
     /// Hangul between spaces: overlapping bigrams, so that particles at the end do not hide the noun; the first
     /// syllable by itself, for nouns of one syllable; and the whole. One position a syllable.
-    fn hangul(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl Sink) -> usize {
+    fn hangul(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl FnMut(Piece<'_>)) -> usize {
         let to = self.run_end(from, |class| matches!(class, Class::Hangul | Class::Mark));
         let whole = self.after_marks(self.after_marks(from + 1, to) + 1, to) < to;
         if whole {
-            self.copy(from, to);
-            self.emit(TokenKind::Word, from, to, cursor.position, false, cursor.unit, sink);
+            self.copy(from..to);
+            self.emit(TokenKind::Word, from..to, false, *cursor, sink);
         }
         self.bigrams(from, to, cursor, sink);
         to
     }
 
     /// Thai, Lao, Khmer, Burmese: overlapping bigrams of letters with their marks, and the first and last by itself.
-    fn unspaced(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl Sink) -> usize {
+    fn unspaced(&mut self, from: usize, cursor: &mut Cursor, sink: &mut impl FnMut(Piece<'_>)) -> usize {
         let to = self.run_end(from, |class| matches!(class, Class::Unspaced | Class::Mark));
         self.bigrams(from, to, cursor, sink);
         to
     }
 
-    fn bigrams(&mut self, from: usize, to: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
+    fn bigrams(&mut self, from: usize, to: usize, cursor: &mut Cursor, sink: &mut impl FnMut(Piece<'_>)) {
         let mut at = from;
         while at < to {
             let next = self.after_marks(at + 1, to);
@@ -213,10 +210,10 @@ impl Segmenter {
             let is_last = next >= to;
             if !is_last {
                 let end = self.after_marks(next + 1, to);
-                self.gram(TokenKind::Gram, at, end, cursor.position, true, cursor.unit, sink);
+                self.gram(TokenKind::Gram, at..end, true, *cursor, sink);
             }
             if is_first || is_last {
-                self.gram(TokenKind::Character, at, next, cursor.position, is_first && is_last, cursor.unit, sink);
+                self.gram(TokenKind::Character, at..next, is_first && is_last, *cursor, sink);
             }
             cursor.position += 1;
             at = next;
@@ -238,49 +235,44 @@ impl Segmenter {
         at
     }
 
-    fn copy(&mut self, from: usize, to: usize) {
+    fn copy(&mut self, range: Range<usize>) {
         self.text.clear();
-        self.text.extend(self.chars[from..to].iter().map(|m| m.c));
+        self.text.extend(self.chars[range].iter().map(|m| m.c));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a piece, most of them the same for every caller")]
     fn gram(
         &mut self,
         kind: TokenKind,
-        from: usize,
-        to: usize,
-        position: u32,
+        range: Range<usize>,
         in_phrase: bool,
-        unit: u32,
-        sink: &mut impl Sink,
+        cursor: Cursor,
+        sink: &mut impl FnMut(Piece<'_>),
     ) {
-        self.copy(from, to);
-        self.emit(kind, from, to, position, in_phrase, unit, sink);
+        self.copy(range.clone());
+        self.emit(kind, range, in_phrase, cursor, sink);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a piece, most of them the same for every caller")]
+    /// Hands over `self.text` as made of the characters of `range`.
     fn emit(
         &mut self,
         kind: TokenKind,
-        from: usize,
-        to: usize,
-        position: u32,
+        range: Range<usize>,
         in_phrase: bool,
-        unit: u32,
-        sink: &mut impl Sink,
+        cursor: Cursor,
+        sink: &mut impl FnMut(Piece<'_>),
     ) {
         truncate(&mut self.text, MAX_TERM_BYTES);
-        sink.take(Piece {
+        sink(Piece {
             kind,
             stemmed: false,
             in_phrase,
             script: Script::Other,
             apostrophe: self.text.len(),
             text: &self.text,
-            unit,
-            position,
-            start: self.chars[from].start,
-            end: self.chars[to - 1].end,
+            unit: cursor.unit,
+            position: cursor.position,
+            start: self.chars[range.start].start,
+            end: self.chars[range.end - 1].end,
         });
     }
 }

@@ -14,9 +14,11 @@ mod feed;
 pub mod fit;
 pub mod folder;
 pub mod front;
+mod history;
 pub mod input;
 pub mod manifest;
 pub mod markdown;
+mod ndjson;
 pub mod pages;
 pub mod position;
 pub mod report;
@@ -49,6 +51,15 @@ pub enum Source {
     Markdown(PathBuf),
     /// A file of pages: JSON lines with `path` and `markdown`; `.gz` and `.zst` too.
     Pages(PathBuf),
+    /// A file of events: JSON lines, as they go over HTTP; `.gz` and `.zst` too.
+    Events(PathBuf),
+    /// A file of pages and a file of the edits made to them since: JSON lines with `time`, `author` and `changes`.
+    History {
+        /// The pages at the beginning.
+        base: PathBuf,
+        /// The edits, in order.
+        edits: PathBuf,
+    },
 }
 
 /// How an import is done.
@@ -144,25 +155,37 @@ pub fn run(
         source: format!("tessera/import/{kind}"),
         now: options.now,
     };
+    let read_access = || options.access.as_ref().map(|path| Manifest::read(path)).transpose();
+    let access_path = options.access.clone().unwrap_or_default();
     match source {
         Source::Markdown(root) => {
             let mut feed = Feed::new(target, progress, stamp("markdown"));
             let read = |source| ImportError::Read { path: root.clone(), source };
             let warn = &mut |path: &str, reason| feed.unread(path, None, reason);
             let mut folder = folder::Folder::open(root, warn).map_err(read)?;
-            let manifest_path = options.access.clone().unwrap_or_else(|| root.join(manifest::FILE_NAME));
-            let manifest = match &options.access {
-                Some(path) => Some(Manifest::read(path)?),
-                None => Manifest::find(root)?,
+            let (manifest, path) = match read_access()? {
+                Some(manifest) => (Some(manifest), access_path),
+                None => (Manifest::find(root)?, root.join(manifest::FILE_NAME)),
             };
-            import_documents(&mut folder, manifest.as_ref(), &manifest_path, options, feed)
+            import_documents(&mut folder, manifest.as_ref(), &path, options, feed)
         }
         Source::Pages(path) => {
             let mut feed = Feed::new(target, progress, stamp("pages"));
+            let manifest = read_access()?;
             let mut pages = read_pages(path, &mut feed)?;
-            let manifest = options.access.as_ref().map(|path| Manifest::read(path)).transpose()?;
-            let manifest_path = options.access.clone().unwrap_or_default();
-            import_documents(&mut pages, manifest.as_ref(), &manifest_path, options, feed)
+            import_documents(&mut pages, manifest.as_ref(), &access_path, options, feed)
+        }
+        Source::Events(path) => {
+            let mut feed = Feed::new(target, progress, stamp("events"));
+            ndjson::import(path, options, &mut feed)?;
+            feed.finish()
+        }
+        Source::History { base, edits } => {
+            let mut feed = Feed::new(target, progress, stamp("history"));
+            let manifest = read_access()?;
+            import_people(manifest.as_ref(), options, &mut feed)?;
+            history::import(base, edits, manifest.as_ref(), &mut feed)?;
+            feed.finish()
         }
     }
 }

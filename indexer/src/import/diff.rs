@@ -5,7 +5,7 @@
 //! replaces what it found and loses nothing of what it did not find: sharing, properties and trash that others set
 //! stay until the source itself speaks of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemas::block::BlockContent;
 use schemas::event::{BlockPatch, Change, Event};
@@ -245,9 +245,9 @@ fn block_events(desired: &DesiredPage, current: &PageRecord, stamp: &Stamp, even
     let page = &desired.id;
     let mut placed = Vec::new();
     place(page, None, &desired.blocks, current, &mut HashMap::new(), &mut placed);
-    let wanted: HashMap<&BlockId, ()> = placed.iter().map(|block| (&block.id, ())).collect();
+    let wanted: HashSet<&BlockId> = placed.iter().map(|block| &block.id).collect();
     for (id, block) in live_blocks(page, current) {
-        if !wanted.contains_key(id) {
+        if !wanted.contains(id) {
             events.push(deletion(page, id, block, stamp));
         }
     }

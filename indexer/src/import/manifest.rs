@@ -214,33 +214,41 @@ impl Manifest {
     /// What it says about each page of a tree, by the page's place in it. `path` is what errors name.
     pub fn rules(&self, tree: &Tree, path: &Path) -> Result<HashMap<usize, Rule>, ManifestError> {
         let mut rules = HashMap::new();
-        let mut add = |place: String, at: Option<usize>, rule: Rule| {
+        for (key, page, rule) in self.entries() {
             let invalid = |reason: &str| ManifestError::Invalid {
                 path: path.to_owned(),
-                place: place.clone(),
+                place: format!("{key} = \"{page}\""),
                 reason: reason.to_owned(),
             };
-            let at = at.ok_or_else(|| invalid("names no folder or page of the source"))?;
+            let at = tree.find(page).ok_or_else(|| invalid("names no folder or page of the source"))?;
             if rule.is_teamspace && tree.nodes()[at].parent.is_some() {
                 return Err(invalid("a teamspace is a folder at the top"));
             }
             if rules.insert(at, rule).is_some() {
                 return Err(invalid("another entry names this page already"));
             }
-            Ok(())
-        };
-        let grants = |words: &[OneWordGrant]| words.iter().map(|word| word.0.clone()).collect();
-        for space in &self.teamspaces {
-            let access = DesiredAccess { grants: grants(&space.grants), restricted: false };
-            let rule = Rule { is_teamspace: true, title: space.title.clone(), access };
-            add(format!("[[teamspaces]] folder = \"{}\"", space.folder), tree.find(&space.folder), rule)?;
-        }
-        for page in &self.pages {
-            let access = DesiredAccess { grants: grants(&page.grants), restricted: page.restricted };
-            let rule = Rule { access, ..Rule::default() };
-            add(format!("[[pages]] path = \"{}\"", page.path), tree.find(&page.path), rule)?;
         }
         Ok(rules)
+    }
+
+    /// What it says about the pages that are there, when pages come and go.
+    pub fn rules_of_present(&self, tree: &Tree) -> HashMap<usize, Rule> {
+        self.entries().filter_map(|(_, page, rule)| Some((tree.find(page)?, rule))).collect()
+    }
+
+    /// Its entries about pages: how the file names them, the path, and what they say.
+    fn entries(&self) -> impl Iterator<Item = (&'static str, &str, Rule)> {
+        let grants = |words: &[OneWordGrant]| words.iter().map(|word| word.0.clone()).collect();
+        let spaces = self.teamspaces.iter().map(move |space| {
+            let access = DesiredAccess { grants: grants(&space.grants), restricted: false };
+            let rule = Rule { is_teamspace: true, title: space.title.clone(), access };
+            ("[[teamspaces]] folder", space.folder.as_str(), rule)
+        });
+        let pages = self.pages.iter().map(move |page| {
+            let access = DesiredAccess { grants: grants(&page.grants), restricted: page.restricted };
+            ("[[pages]] path", page.path.as_str(), Rule { access, ..Rule::default() })
+        });
+        spaces.chain(pages)
     }
 
     /// People and groups that are named but not listed, so that a slip of the pen is noticed.

@@ -43,9 +43,9 @@ pub(super) fn import(
     rules: &Rules,
     feed: &mut Feed<'_>,
 ) -> Result<(), ImportError> {
-    let total = Some(tree.nodes().len() as u64);
+    let total = tree.nodes().len() as u64;
     for (at, node) in tree.nodes().iter().enumerate() {
-        feed.progress(Stage::Write, at as u64, total);
+        feed.progress(Stage::Write, at as u64, Some(total));
         let Some(file) = node.file else {
             let desired = page(tree, at, Document::default(), rules, &|_| None, &mut |_| {});
             feed.page(desired, &node.key)?;
@@ -73,7 +73,7 @@ pub(super) fn import(
             }
         }
     }
-    feed.progress(Stage::Write, total.unwrap_or(0), total);
+    feed.progress(Stage::Write, total, Some(total));
     Ok(())
 }
 
@@ -129,7 +129,7 @@ fn closed_page(tree: &Tree, at: usize) -> DesiredPage {
     }
 }
 
-fn parent(tree: &Tree, node: &Node) -> Parent {
+pub(super) fn parent(tree: &Tree, node: &Node) -> Parent {
     node.parent.map_or(Parent::Workspace, |at| Parent::Page { id: tree.nodes()[at].id.clone() })
 }
 

@@ -163,15 +163,12 @@ pub(super) fn decode(text: &str) -> String {
             }
             NAMED.iter().find(|(known, _)| *known == name).map(|(_, text)| ((*text).to_owned(), end))
         });
-        match decoded {
-            Some((text, end)) => {
-                out.push_str(&text);
-                rest = &rest[end + 1..];
-            }
-            None => {
-                out.push('&');
-                rest = &rest[1..];
-            }
+        if let Some((text, end)) = decoded {
+            out.push_str(&text);
+            rest = &rest[end + 1..];
+        } else {
+            out.push('&');
+            rest = &rest[1..];
         }
     }
     out.push_str(rest);

@@ -54,6 +54,36 @@ fn a_real_handbook_is_imported_whole_and_once() {
     assert_eq!(memory.import(&Source::Pages(path)).events, 0);
 }
 
+#[test]
+fn a_replayed_history_ends_as_the_last_state_imported_at_once() {
+    let (Some(base), Some(edits), Some(last)) = (
+        data("handbook-sourcegraph/base-2023-01-01.jsonl.zst"),
+        data("handbook-sourcegraph/edits-2023-2024.jsonl.zst"),
+        data("handbook-sourcegraph/pages.jsonl.gz"),
+    ) else {
+        return;
+    };
+    let (mut replayed, mut direct) = (Memory::default(), Memory::default());
+    let start = Instant::now();
+    let report = replayed.import(&Source::History { base, edits });
+    describe("history", &replayed, &report, start);
+    direct.import(&Source::Pages(last.clone()));
+    let (replayed_text, direct_text) = (replayed.text(), direct.text());
+    assert!(replayed_text.keys().eq(direct_text.keys()));
+    for (id, text) in &direct_text {
+        // Titles that stand only beside the text are not part of the edits.
+        let blocks = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert!(blocks(&replayed_text[id]) == blocks(text), "{id}");
+    }
+    let links = |memory: &Memory| -> Vec<String> {
+        let pages = memory.pages.iter().filter(|(_, page)| page.exists());
+        let blocks = pages.flat_map(|(id, page)| page.blocks_in_order(id));
+        blocks.flat_map(|(_, content, _)| content.links().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    assert!(links(&replayed) == links(&direct), "links that an edit elsewhere made or broke are repaired");
+    assert!(links(&direct).iter().filter(|link| link.starts_with("/p/")).count() > 2_000);
+}
+
 /// Large ones, run by hand: `cargo test --release -p indexer -- --ignored large_workspaces --nocapture`.
 #[test]
 #[ignore = "takes minutes"]

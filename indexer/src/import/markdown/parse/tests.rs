@@ -41,15 +41,11 @@ pub(crate) fn compact(blocks: &[DesiredBlock]) -> String {
             other => other.as_str().to_owned(),
         }
     }
-    fn write(blocks: &[DesiredBlock], depth: usize, out: &mut String) {
-        for block in blocks {
-            *out += &format!("{}{}\n", "  ".repeat(depth), line(&block.content).trim_end());
-            write(&block.children, depth + 1, out);
-        }
+    fn lines(blocks: &[DesiredBlock], depth: usize) -> Vec<String> {
+        let own = |block: &DesiredBlock| format!("{}{}\n", "  ".repeat(depth), line(&block.content).trim_end());
+        blocks.iter().flat_map(|block| [vec![own(block)], lines(&block.children, depth + 1)].concat()).collect()
     }
-    let mut out = String::new();
-    write(blocks, 0, &mut out);
-    out
+    lines(blocks, 0).concat()
 }
 
 #[track_caller]

@@ -14,6 +14,20 @@
 //!   Thai, Lao, Khmer, Burmese: bigrams of letters with their marks. Pictographs: one by one.
 //! - Stop words stay: BM25 weighs them down, and phrases need them.
 //!
+//! German and other compounds are not split: it takes a dictionary, or the vocabulary of the workspace, and analysis has
+//! neither. A splitter would add its parts in `stem`, as further terms of the word.
+//!
+//! Measured with a plain BM25 (k1 = 1.2, b = 0.75, a query word scoring as its best term, [`QueryWord::weight`]), nDCG@10:
+//!
+//! | | en | de | es | ru | ar | el | hi | ro | th | tr | vi | zh | JaQuAD | SciFact |
+//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+//! | XQuAD text; title and text of the others | .968 | .940 | .960 | .955 | .936 | .950 | .946 | .967 | .967 | .938 | .955 | .970 | .931 | .701 |
+//! | tokens in a passage | 129 | 127 | 149 | 117 | 122 | 136 | 145 | 143 | 566 | 120 | 318 | 376 | 490 | 246 |
+//!
+//! Single ideographs double the tokens of Chinese (180 with bigrams alone) and add half to those of Japanese (323). They
+//! are what makes a query of one ideograph work, and they raise nDCG@10 (see [`QueryWord::weight`]). Katakana words add
+//! .003 to JaQuAD; trigrams and runs of ideographs as words were tried and add nothing.
+//!
 //! Invariant: segmentation does not depend on language, so positions agree between a text and any query, and
 //! [`Analyzer::query_terms`] contains every term that [`Analyzer::tokens`] makes of the same word in any of its
 //! languages. Byte ranges lie on character borders of the text that was given.

@@ -88,32 +88,51 @@ static ROWS: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
     rows
 });
 
-/// The language whose function words `sample` is full of; `fallback` needs less evidence than the others.
-pub(super) fn by_function_words(sample: &str, fallback: Language) -> Option<Language> {
-    let mut votes = [0usize; WORDS.len()];
-    let mut seen = [0u16; WORDS.len()];
-    let mut words = 0;
-    let mut lower = String::new();
-    for word in sample.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
-        words += 1;
-        lower.clear();
-        lower.extend(word.chars().flat_map(char::to_lowercase));
-        let rows = ROWS.get(lower.as_str()).copied().unwrap_or_default();
-        for row in 0..WORDS.len() {
-            if rows & (1 << row) != 0 {
-                votes[row] += 1;
-                // A sketch of which words they were, to ask for several different ones.
-                seen[row] |= 1 << (lower.bytes().fold(0u8, |hash, b| hash.wrapping_mul(31).wrapping_add(b)) % 16);
+/// How often the function words of each language were met.
+#[derive(Debug)]
+pub(super) struct FunctionWords {
+    words: usize,
+    votes: [usize; WORDS.len()],
+    /// Which of its words a language was met with, as a sketch of 16 bits: enough to tell one word from several.
+    seen: [u16; WORDS.len()],
+}
+
+impl FunctionWords {
+    /// Counts those of `sample`.
+    pub(super) fn count(sample: &str) -> Self {
+        let mut counts = Self { words: 0, votes: [0; WORDS.len()], seen: [0; WORDS.len()] };
+        let mut lower = String::new();
+        for word in sample.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
+            counts.words += 1;
+            lower.clear();
+            lower.extend(word.chars().flat_map(char::to_lowercase));
+            let Some(rows) = ROWS.get(lower.as_str()) else { continue };
+            let bit = lower.bytes().fold(0u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) % 16;
+            for row in (0..WORDS.len()).filter(|row| rows & (1 << row) != 0) {
+                counts.votes[row] += 1;
+                counts.seen[row] |= 1 << bit;
             }
         }
+        counts
     }
-    let best = (0..WORDS.len()).max_by_key(|row| (votes[*row], WORDS[*row].0 == fallback))?;
-    let second = (0..WORDS.len()).filter(|row| *row != best).map(|row| votes[row]).max().unwrap_or_default();
-    let language = WORDS[best].0;
-    if language == fallback && votes[best] > second && votes[best] * 12 >= words {
-        return Some(language);
+
+    /// The language the sample is full of the words of; `fallback` needs less evidence than the others.
+    pub(super) fn winner(&self, fallback: Language) -> Option<Language> {
+        let best = (0..WORDS.len()).max_by_key(|row| (self.votes[*row], WORDS[*row].0 == fallback))?;
+        let best_votes = self.votes[best];
+        let second_votes =
+            (0..WORDS.len()).filter(|row| *row != best).map(|row| self.votes[row]).max().unwrap_or_default();
+        let language = WORDS[best].0;
+        if language == fallback && best_votes > second_votes && best_votes * 12 >= self.words {
+            return Some(language);
+        }
+        let is_enough = best_votes * 6 >= self.words && self.seen[best].count_ones() >= 2;
+        let is_clear = best_votes >= second_votes + 2 && best_votes * 2 >= second_votes * 3;
+        (is_enough && is_clear).then_some(language)
     }
-    let is_enough = votes[best] * 6 >= words && seen[best].count_ones() >= 2;
-    let is_clear = votes[best] >= second + 2 && votes[best] * 2 >= second * 3;
-    (is_enough && is_clear).then_some(language)
+
+    /// Whether the sample may be in `language`: not when it is a listed one and none of its words was met.
+    pub(super) fn allows(&self, language: Language) -> bool {
+        WORDS.iter().zip(self.votes).all(|((listed, _), votes)| *listed != language || votes > 0)
+    }
 }

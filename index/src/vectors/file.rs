@@ -31,7 +31,10 @@ use thiserror::Error;
 use super::kernel;
 use super::row::{BYTE_BIAS, DIMENSIONS_MAX, EncodedRow, ModelTag};
 
+mod column;
 pub(super) mod write;
+
+pub(super) use column::Column;
 
 const MAGIC: [u8; 8] = *b"tessvec\0";
 const VERSION: u32 = 1;
@@ -288,29 +291,24 @@ impl VectorFile {
         self.layout.models[usize::from(ordinal)]
     }
 
-    pub(super) fn sign_code(&self, row: u32) -> &[u8] {
-        let code_bytes = self.layout.width() / 8;
-        let codes = &self.bytes[self.columns.sign_codes.clone()];
-        &codes[row as usize * code_bytes..][..code_bytes]
+    pub(super) fn sign_codes(&self) -> Column<'_> {
+        Column::new(&self.bytes[self.columns.sign_codes.clone()], self.layout.width() / 8)
     }
 
-    /// The biased bytes of a row, padded to the width.
-    pub(super) fn components(&self, row: u32) -> &[u8] {
-        let width = self.layout.width();
-        let components = &self.bytes[self.columns.components.clone()];
-        &components[row as usize * width..][..width]
+    /// The biased bytes of the rows, padded to the width.
+    pub(super) fn components(&self) -> Column<'_> {
+        Column::new(&self.bytes[self.columns.components.clone()], self.layout.width())
     }
 
-    pub(super) fn scale(&self, row: u32) -> f32 {
-        let (scales, _) = self.bytes[self.columns.scales.clone()].as_chunks();
-        f32::from_le_bytes(scales[row as usize])
+    pub(super) fn scales(&self) -> Column<'_> {
+        Column::new(&self.bytes[self.columns.scales.clone()], SCALE_BYTES)
     }
 
     pub(super) fn encoded_row(&self, row: u32) -> EncodedRow<'_> {
         EncodedRow {
             model: self.model_of(row),
-            scale: self.scale(row),
-            components: &self.components(row)[..self.layout.dimensions],
+            scale: scale_of(self.scales().row(row)),
+            components: &self.components().row(row)[..self.layout.dimensions],
         }
     }
 
@@ -330,4 +328,11 @@ impl VectorFile {
         let rows_have_models = models > 0 || self.layout.rows == 0;
         rows_have_models && self.ordinals().iter().all(|bytes| usize::from(u16::from_le_bytes(*bytes)) < models)
     }
+}
+
+/// Reads a row of the column of scales.
+#[inline]
+pub(super) fn scale_of(row: &[u8]) -> f32 {
+    let bytes = row.first_chunk().expect("a row of scales has four bytes");
+    f32::from_le_bytes(*bytes)
 }

@@ -11,13 +11,14 @@
 use tantivy::{DocAddress, DocId, SegmentOrdinal};
 use thiserror::Error;
 
+use super::file::scale_of;
 use super::query::QueryVector;
 use super::segment::SegmentVectors;
 
 mod marked;
 mod nearest;
 
-use marked::MarkedRows;
+use marked::{BATCH_ROWS, MarkedRows};
 use nearest::{Nearest, Shortlist};
 
 /// Up to this many rows are all scored; beyond it the sign codes choose first.
@@ -126,13 +127,25 @@ fn rank(
     if depth == 0 {
         return Ok(Vec::new());
     }
-    match shortlist_rows(candidates, depth) {
-        None => rank_all(segments, marked, query, depth, expired),
-        Some(rows) => {
-            let shortlisted = shortlist(segments, marked, query, rows, expired)?;
-            rank_all(segments, &shortlisted, query, depth, expired)
+    let mut nearest = Nearest::new(depth);
+    let Some(shortlist_rows) = shortlist_rows(candidates, depth) else {
+        for (segment_ord, (segment, rows)) in (0..).zip(segments.iter().zip(marked)) {
+            rows.for_each_batch(expired, |batch| score(segment_ord, segment, batch, query, &mut nearest))?;
+        }
+        return Ok(nearest.into_sorted());
+    };
+    let shortlisted = shortlist(segments, marked, query, shortlist_rows, expired)?;
+    for of_segment in shortlisted.chunk_by(|one, next| one.0 == next.0) {
+        let segment_ord = of_segment[0].0;
+        for rows in of_segment.chunks(BATCH_ROWS) {
+            if expired() {
+                return Err(VectorSearchError::DeadlineExceeded);
+            }
+            let batch: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
+            score(segment_ord, &segments[segment_ord as usize], &batch, query, &mut nearest);
         }
     }
+    Ok(nearest.into_sorted())
 }
 
 /// How many of so many candidates the sign codes choose; `None` when scoring all of them is as good.
@@ -142,42 +155,41 @@ fn shortlist_rows(candidates: usize, depth: usize) -> Option<usize> {
     is_worth_it.then_some(rows)
 }
 
-fn rank_all(
-    segments: &[SegmentVectors],
-    marked: &[MarkedRows],
+/// Scores a batch of ascending rows from their integers.
+fn score(
+    segment_ord: SegmentOrdinal,
+    segment: &SegmentVectors,
+    batch: &[u32],
     query: &QueryVector,
-    depth: usize,
-    expired: &dyn Fn() -> bool,
-) -> Result<Vec<Neighbour>, VectorSearchError> {
-    let mut nearest = Nearest::new(depth);
-    for (segment_ord, (segment, rows)) in (0..).zip(segments.iter().zip(marked)) {
-        rows.for_each(expired, |row| {
-            let cosine = segment.row_cosine(row, query);
-            nearest.offer(cosine, || DocAddress::new(segment_ord, segment.file().doc_of(row)));
-        })?;
+    nearest: &mut Nearest,
+) {
+    let file = segment.file();
+    let (components, scales) = (file.components(), file.scales());
+    components.fetch(batch);
+    scales.fetch(batch);
+    for &row in batch {
+        let cosine = query.cosine(components.row(row), scale_of(scales.row(row)));
+        nearest.offer(cosine, || DocAddress::new(segment_ord, file.doc_of(row)));
     }
-    Ok(nearest.into_sorted())
 }
 
-/// Narrows the marked rows to the `rows` whose signs differ least from the query's.
+/// Narrows the marked rows to the `rows` whose signs differ least from the query's, in ascending order.
 fn shortlist(
     segments: &[SegmentVectors],
     marked: &[MarkedRows],
     query: &QueryVector,
     rows: usize,
     expired: &dyn Fn() -> bool,
-) -> Result<Vec<MarkedRows>, VectorSearchError> {
+) -> Result<Vec<(SegmentOrdinal, u32)>, VectorSearchError> {
     let mut shortlist = Shortlist::new(rows);
     for (segment_ord, (segment, marked_rows)) in (0..).zip(segments.iter().zip(marked)) {
-        marked_rows.for_each(expired, |row| {
-            let distance = query.sign_distance(segment.file().sign_code(row));
-            shortlist.offer(distance, segment_ord, row);
+        let sign_codes = segment.file().sign_codes();
+        marked_rows.for_each_batch(expired, |batch| {
+            sign_codes.fetch(batch);
+            for &row in batch {
+                shortlist.offer(query.sign_distance(sign_codes.row(row)), segment_ord, row);
+            }
         })?;
     }
-    let mut narrowed: Vec<MarkedRows> =
-        segments.iter().map(|segment| MarkedRows::none(segment.file().rows())).collect();
-    for (segment_ord, row) in shortlist.into_rows() {
-        narrowed[segment_ord as usize].mark(row);
-    }
-    Ok(narrowed)
+    Ok(shortlist.into_sorted())
 }

@@ -6,7 +6,7 @@ use tantivy::fastfield::AliveBitSet;
 use tantivy::index::SegmentId;
 use tantivy::{DocId, SegmentReader};
 
-use super::file::{VectorFile, VectorFileError};
+use super::file::{VectorFile, VectorFileError, scale_of};
 use super::plugin::open_file;
 use super::query::QueryVector;
 use super::row::StoredVector;
@@ -60,11 +60,8 @@ impl SegmentVectors {
     pub fn cosine(&self, doc: DocId, query: &QueryVector) -> Option<f32> {
         let row = self.live_row_of(doc)?;
         let is_comparable = self.file.dimensions() == query.dimensions() && self.file.model_of(row) == query.model();
-        is_comparable.then(|| self.row_cosine(row, query))
-    }
-
-    pub(super) fn row_cosine(&self, row: u32, query: &QueryVector) -> f32 {
-        query.cosine(self.file.components(row), self.file.scale(row))
+        let scale = scale_of(self.file.scales().row(row));
+        is_comparable.then(|| query.cosine(self.file.components().row(row), scale))
     }
 
     pub(super) fn file(&self) -> &VectorFile {

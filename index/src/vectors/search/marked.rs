@@ -12,14 +12,18 @@ use crate::vectors::segment::SegmentVectors;
 /// Words of marks between two looks at the deadline: 4,096 rows.
 const WORDS_PER_BLOCK: usize = 64;
 
+/// Rows that are visited together: their sign codes or components fit the innermost cache.
+pub(super) const BATCH_ROWS: usize = 64;
+
 pub(super) struct MarkedRows {
+    rows: u32,
     words: Vec<u64>,
     len: usize,
 }
 
 impl MarkedRows {
-    pub(super) fn none(rows: u32) -> Self {
-        Self { words: vec![0; (rows as usize).div_ceil(64)], len: 0 }
+    fn none(rows: u32) -> Self {
+        Self { rows, words: vec![0; (rows as usize).div_ceil(64)], len: 0 }
     }
 
     /// Marks the rows whose document the predicate accepts.
@@ -35,18 +39,27 @@ impl MarkedRows {
             return Ok(marked);
         };
         let accepts = |row: u32, doc: DocId| segment.is_alive(doc) && row_is_of_model(row) && allowed(doc);
-        for (block, words) in marked.words.chunks_mut(WORDS_PER_BLOCK).enumerate() {
+        match file.listed_documents() {
+            [] => marked.fill(expired, |row| accepts(row, row))?,
+            documents => marked.fill(expired, |row| accepts(row, u32::from_le_bytes(documents[row as usize])))?,
+        }
+        Ok(marked)
+    }
+
+    fn fill(&mut self, expired: &dyn Fn() -> bool, accepts: impl Fn(u32) -> bool) -> Result<(), VectorSearchError> {
+        let rows = self.rows;
+        for (block, words) in self.words.chunks_mut(WORDS_PER_BLOCK).enumerate() {
             if expired() {
                 return Err(VectorSearchError::DeadlineExceeded);
             }
             for (position, word) in words.iter_mut().enumerate() {
                 let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
-                let rows = first..file.rows().min(first.saturating_add(64));
-                *word = rows.fold(0, |bits, row| bits | (u64::from(accepts(row, file.doc_of(row))) << (row - first)));
-                marked.len += word.count_ones() as usize;
+                let bits = rows.saturating_sub(first).min(64);
+                *word = (0..bits).fold(0, |word, bit| word | (u64::from(accepts(first + bit)) << bit));
+                self.len += word.count_ones() as usize;
             }
         }
-        Ok(marked)
+        Ok(())
     }
 
     /// Marks the rows of the listed documents, which ascend.
@@ -74,7 +87,7 @@ impl MarkedRows {
         Ok(marked)
     }
 
-    pub(super) fn mark(&mut self, row: u32) {
+    fn mark(&mut self, row: u32) {
         let word = &mut self.words[row as usize / 64];
         let bit = 1 << (row % 64);
         self.len += usize::from(*word & bit == 0);
@@ -85,15 +98,16 @@ impl MarkedRows {
         self.len
     }
 
-    /// Visits the marked rows in ascending order.
-    pub(super) fn for_each(
+    /// Visits the marked rows in ascending order, up to [`BATCH_ROWS`] at a time.
+    pub(super) fn for_each_batch(
         &self,
         expired: &dyn Fn() -> bool,
-        mut visit: impl FnMut(u32),
+        mut visit: impl FnMut(&[u32]),
     ) -> Result<(), VectorSearchError> {
         if self.len == 0 {
             return Ok(());
         }
+        let mut batch = Vec::with_capacity(BATCH_ROWS);
         for (block, words) in self.words.chunks(WORDS_PER_BLOCK).enumerate() {
             if expired() {
                 return Err(VectorSearchError::DeadlineExceeded);
@@ -102,11 +116,16 @@ impl MarkedRows {
                 let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
                 let mut left = word;
                 while left != 0 {
-                    visit(first + left.trailing_zeros());
+                    batch.push(first + left.trailing_zeros());
                     left &= left - 1;
+                    if batch.len() == BATCH_ROWS {
+                        visit(&batch);
+                        batch.clear();
+                    }
                 }
             }
         }
+        visit(&batch);
         Ok(())
     }
 }

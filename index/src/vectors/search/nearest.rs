@@ -25,6 +25,7 @@ impl Nearest {
     }
 
     /// Offers a document, whose address is asked for only when it may be kept. Not-a-number is never kept.
+    #[inline]
     pub(super) fn offer(&mut self, cosine: f32, address: impl FnOnce() -> DocAddress) {
         if self.kept.len() < self.depth {
             if !cosine.is_nan() {
@@ -89,6 +90,7 @@ impl Shortlist {
 
     /// Offers a row. Rows are offered by ascending segment and row, so that of rows at the same distance the
     /// first ones stay.
+    #[inline]
     pub(super) fn offer(&mut self, distance: u32, segment_ord: SegmentOrdinal, row: u32) {
         if distance < self.distance_limit {
             self.kept.push((distance, segment_ord, row));
@@ -104,11 +106,13 @@ impl Shortlist {
         self.kept.truncate(self.rows);
     }
 
-    /// The rows that were kept, in no particular order.
-    pub(super) fn into_rows(mut self) -> impl Iterator<Item = (SegmentOrdinal, u32)> {
+    /// The rows that were kept, in ascending order.
+    pub(super) fn into_sorted(mut self) -> Vec<(SegmentOrdinal, u32)> {
         if self.kept.len() > self.rows {
             self.drop_worse_half();
         }
-        self.kept.into_iter().map(|(_, segment_ord, row)| (segment_ord, row))
+        let mut rows: Vec<_> = self.kept.into_iter().map(|(_, segment_ord, row)| (segment_ord, row)).collect();
+        rows.sort_unstable();
+        rows
     }
 }

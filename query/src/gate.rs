@@ -1,0 +1,219 @@
+//! The gate: every text that leaves this crate passes it, checked against the newest access state.
+//!
+//! Retrieval runs under a mask that was taken when the request began; meanwhile access may have been lost. So hits,
+//! breadcrumbs, facets, suggestions and pages are made from a [`Permit`] alone, and only a gate gives one. It is opened
+//! after all reading is done, holds the state of the workspace still for the moment in which the response is put
+//! together, and does no I/O. What it turns away is counted: a rising count is an alarm.
+
+use std::sync::RwLockReadGuard;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use access::{Caller, Mask, PageOrdinal, Purpose};
+use index::catalog::{Workspace, WorkspaceState};
+use index::records::PageHead;
+use schemas::api::{Crumb, PageSummary};
+use schemas::ids::UserId;
+
+/// How addresses of pages are made, with `{page}` and `{workspace}` in it; empty for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageUrl(pub String);
+
+/// What gates turned away since the start.
+#[derive(Debug, Default)]
+pub struct Dropped(AtomicU64);
+
+impl Dropped {
+    /// How many pages were turned away.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The newest access state of one workspace, for one caller and purpose.
+pub struct Gate<'a> {
+    state: RwLockReadGuard<'a, WorkspaceState>,
+    workspace: &'a Workspace,
+    mask: Mask,
+    readable: Mask,
+    purpose: Purpose,
+    url: &'a PageUrl,
+    dropped: &'a Dropped,
+}
+
+impl<'a> Gate<'a> {
+    /// Opens the gate. The workspace cannot change until it is dropped: do so soon, and read nothing meanwhile.
+    pub fn open(
+        workspace: &'a Workspace,
+        caller: &Caller,
+        purpose: Purpose,
+        url: &'a PageUrl,
+        dropped: &'a Dropped,
+    ) -> Self {
+        let state = workspace.read();
+        let mask = state.access.mask(caller, purpose);
+        let readable = state.access.mask(caller, Purpose::Read);
+        Self { state, workspace, mask, readable, purpose, url, dropped }
+    }
+
+    /// Lets a page out, if the caller may see it now. A refusal is counted.
+    pub fn permit(&self, page: PageOrdinal) -> Option<Permit<'_>> {
+        let permit = self.look(page);
+        if permit.is_none() {
+            self.dropped.0.fetch_add(1, Ordering::Relaxed);
+        }
+        permit
+    }
+
+    /// As [`Gate::permit`], for pages that nothing was promised about: a refusal is ordinary and not counted.
+    pub fn look(&self, page: PageOrdinal) -> Option<Permit<'_>> {
+        let head = self.mask.allows(page).then(|| self.state.head(page)).flatten()?;
+        (!head.deleted && !self.state.erased).then_some(Permit { gate: self, head })
+    }
+
+    /// What the caller may see now for the purpose the gate was opened for.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Whether access is as it was when a mask was taken.
+    pub fn is_as(&self, mask: &Mask) -> bool {
+        let now = (self.mask.access_seq(), self.mask.published_seq());
+        now == (mask.access_seq(), mask.published_seq())
+    }
+
+    /// The number of the newest access state.
+    pub fn access_seq(&self) -> u64 {
+        self.state.access.seq()
+    }
+
+    /// Whether some of the pages the caller may see have passages that still wait for their vector.
+    pub fn semantic_pending(&self) -> bool {
+        let stats = self.state.stats();
+        // The quick answer for the ordinary case; the exact one says nothing about pages the caller does not see.
+        stats.vectors < stats.embeddable
+            && self.state.heads().any(|head| head.vectors < head.embeddable && self.mask.allows(head.ordinal))
+    }
+
+    fn readable_head(&self, page: PageOrdinal) -> Option<&PageHead> {
+        let head = self.state.head(page)?;
+        (!head.deleted && (self.readable.allows(page) || self.mask.allows(page))).then_some(head)
+    }
+}
+
+/// Something made of a page's text, that cannot be had without a permit for that page.
+///
+/// Excerpts are made before the gate is opened, because that takes time, and let out after.
+#[derive(Debug)]
+pub struct Held<T> {
+    page: PageOrdinal,
+    value: T,
+}
+
+impl<T> Held<T> {
+    /// Holds back what was made of a page.
+    pub fn new(page: PageOrdinal, value: T) -> Self {
+        Self { page, value }
+    }
+
+    /// The page it was made of.
+    pub fn page(&self) -> PageOrdinal {
+        self.page
+    }
+
+    /// Lets it out; nothing, if the permit is for another page.
+    pub fn let_out(self, permit: Permit<'_>) -> Option<T> {
+        debug_assert_eq!(self.page, permit.ordinal(), "a permit is for one page");
+        (self.page == permit.ordinal()).then_some(self.value)
+    }
+}
+
+/// Proof that the caller may see a page now.
+#[derive(Clone, Copy)]
+pub struct Permit<'a> {
+    gate: &'a Gate<'a>,
+    head: &'a PageHead,
+}
+
+impl<'a> Permit<'a> {
+    /// The page's number.
+    pub fn ordinal(self) -> PageOrdinal {
+        self.head.ordinal
+    }
+
+    /// What is kept in memory of the page.
+    pub fn head(self) -> &'a PageHead {
+        self.head
+    }
+
+    /// What lists show of the page.
+    pub fn summary(self) -> PageSummary {
+        let Self { gate, head } = self;
+        let named = |user: &Option<UserId>| user.clone().filter(|user| gate.state.may_name(user));
+        PageSummary {
+            id: head.page.clone(),
+            title: head.title.clone(),
+            icon: head.icon.clone(),
+            kind: head.kind,
+            url: gate.url.of(head, gate.workspace),
+            tags: head.tags.clone(),
+            created_by: named(&head.created_by),
+            created_at: head.created_at,
+            edited_by: named(&head.edited_by),
+            edited_at: head.edited_at,
+            trashed: gate.purpose == Purpose::Trash,
+        }
+    }
+
+    /// The pages above it that the caller can read, from the root down.
+    pub fn breadcrumb(self) -> Vec<Crumb> {
+        let above = self.gate.state.access.ancestors(self.head.ordinal);
+        let readable = above.filter_map(|page| self.gate.readable_head(page));
+        let mut crumbs: Vec<_> =
+            readable.map(|head| Crumb { id: head.page.clone(), title: head.title.clone() }).collect();
+        crumbs.reverse();
+        crumbs
+    }
+
+    /// The page directly above it, if the caller can read that one.
+    pub fn parent(self) -> Option<Crumb> {
+        let parent = self.gate.state.access.parent_of(self.head.ordinal)?;
+        let head = self.gate.readable_head(parent)?;
+        Some(Crumb { id: head.page.clone(), title: head.title.clone() })
+    }
+
+    /// The page at the root of the workspace that it is in, itself included, if the caller can read that one.
+    pub fn root(self) -> Option<Crumb> {
+        let top = self.gate.state.access.ancestors(self.head.ordinal).last().unwrap_or(self.head.ordinal);
+        let head = self.gate.readable_head(top)?;
+        Some(Crumb { id: head.page.clone(), title: head.title.clone() })
+    }
+
+    /// Who made the page, if that person may be named.
+    pub fn author(self) -> Option<&'a UserId> {
+        self.head.created_by.as_ref().filter(|user| self.gate.state.may_name(user))
+    }
+}
+
+impl PageUrl {
+    fn of(&self, head: &PageHead, workspace: &Workspace) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let address = self.0.replace("{workspace}", &encoded(workspace.id.as_str()));
+        Some(address.replace("{page}", &encoded(head.page.as_str())))
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

@@ -1,0 +1,174 @@
+//! The engine: the read side as one thing, for the HTTP API and the command line alike.
+//!
+//! [`Engine::search`] is the flow of a search; each step is in a module of its own. Searching holds no lock but for the
+//! moment in which a mask is taken and the one in which the response is put together.
+
+mod page;
+mod search;
+mod similar;
+mod suggest;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{Caller, Mask, Purpose, Subject};
+use index::catalog::Workspace;
+use index::{Index, Searcher};
+use models::embed::Embedder;
+use schemas::api::Consistency;
+use schemas::api::operate::{ExplainAccess, IndexedPage, Status, WorkspaceStatus};
+use schemas::ids::{PageId, WorkspaceId};
+
+use crate::config::{Config, ConfigError};
+use crate::deadline::Deadline;
+use crate::error::QueryError;
+use crate::gate::{Dropped, PageUrl};
+use crate::retrieve::Pools;
+use crate::tasks::Tasks;
+
+/// How often a request that waits for a change looks for it.
+const WAIT_STEP: Duration = Duration::from_millis(10);
+
+/// The read side of one index. Cloning is cheap.
+#[derive(Clone)]
+pub struct Engine(Arc<Parts>);
+
+struct Parts {
+    index: Index,
+    embedder: Option<Embedder>,
+    config: Config,
+    url: PageUrl,
+    pools: Pools,
+    dropped: Arc<Dropped>,
+}
+
+/// What one request reads: a workspace, a snapshot of its text, and what the caller may see of it.
+#[derive(Clone)]
+struct View {
+    workspace: Arc<Workspace>,
+    searcher: Searcher,
+    caller: Caller,
+    purpose: Purpose,
+    mask: Mask,
+}
+
+impl Engine {
+    /// Takes an index, and a model if there is one. Without a model search goes by words alone and says so.
+    pub fn new(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let tasks_max = config.tasks_max_effective();
+        let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
+        let url = PageUrl(config.page_url.clone());
+        Ok(Self(Arc::new(Parts { index, embedder, config, url, pools, dropped: Arc::default() })))
+    }
+
+    /// The choices it was made with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Pages that were retrieved and turned away at the last check since the start. It rises when access is taken away
+    /// in the middle of a search; if it rises all the time, retrieval does not heed the mask.
+    pub fn permit_dropped_total(&self) -> u64 {
+        self.0.dropped.count()
+    }
+
+    /// Says why someone can or cannot see a page. For administrators alone.
+    pub fn explain_access(&self, workspace: &WorkspaceId, subject: &Subject, page: &PageId) -> ExplainAccess {
+        let known = self.0.index.catalog().get(workspace);
+        let nothing = access::AccessGraph::new(0);
+        let state = known.as_ref().map(|workspace| workspace.read());
+        let graph = state.as_ref().map_or(&nothing, |state| &state.access);
+        let caller = Caller { workspace: workspace.clone(), subject: subject.clone() };
+        let decision = graph.ordinal_of(page).map(|ordinal| graph.decide(&caller, ordinal)).unwrap_or_default();
+        let head = state.as_ref().and_then(|state| state.head_of(page));
+        let explanation = graph.explain(subject, page);
+        ExplainAccess {
+            workspace: workspace.clone(),
+            subject: subject.to_string(),
+            page: page.clone(),
+            discover: decision.discover,
+            read: decision.read,
+            indexed: head.map(|head| IndexedPage {
+                passages: u64::from(head.passages),
+                vectors: u64::from(head.vectors),
+                trashed: decision.trashed,
+                deleted: head.deleted,
+            }),
+            explanation: serde_json::to_value(explanation).expect("an explanation is text, numbers and lists of them"),
+            consistency: Consistency { index_seq: self.0.index.searcher().index_seq(), access_seq: graph.seq() },
+            request_id: String::new(),
+        }
+    }
+
+    /// Says how it stands. Counts are for administrators alone. What the write side knows is for others to fill in.
+    pub fn status(&self, workspace: Option<&WorkspaceId>, admin: bool) -> Status {
+        let known = workspace.and_then(|workspace| self.0.index.catalog().get(workspace));
+        let state = known.as_ref().map(|workspace| workspace.read());
+        let counts = state.as_ref().zip(workspace).filter(|_| admin).map(|(state, id)| {
+            let stats = state.stats();
+            WorkspaceStatus {
+                id: id.clone(),
+                pages: stats.pages,
+                passages: stats.passages,
+                vectors: stats.vectors,
+                pending_vectors: stats.embeddable.saturating_sub(stats.vectors),
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: true,
+            model_id: self.0.embedder.as_ref().map(|embedder| embedder.model_id().as_str().to_owned()),
+            consistency: Consistency {
+                index_seq: self.0.index.searcher().index_seq(),
+                access_seq: state.as_ref().map_or(0, |state| state.access.seq()),
+            },
+            workspace: counts,
+            ingest: None,
+            request_id: String::new(),
+        }
+    }
+
+    /// What a request reads; `None` when nothing was ever said about its workspace, or all of it was erased.
+    fn view(&self, caller: &Caller, purpose: Purpose) -> Option<View> {
+        let workspace = self.0.index.catalog().get(&caller.workspace)?;
+        // The mask first: text that is newer than the mask is checked at the gate, a mask newer than the text is exact.
+        let mask = {
+            let state = workspace.read();
+            if state.erased {
+                return None;
+            }
+            state.access.mask(caller, purpose)
+        };
+        let searcher = self.0.index.searcher();
+        Some(View { workspace, searcher, caller: caller.clone(), purpose, mask })
+    }
+
+    /// What has been read of a workspace.
+    fn consistency(&self, workspace: &WorkspaceId) -> Consistency {
+        let known = self.0.index.catalog().get(workspace);
+        Consistency {
+            index_seq: self.0.index.searcher().index_seq(),
+            access_seq: known.map_or(0, |workspace| workspace.read().access.seq()),
+        }
+    }
+
+    /// Waits until at least that much has been read.
+    async fn wait_for(
+        &self,
+        workspace: &WorkspaceId,
+        at_least: Consistency,
+        deadline: Deadline,
+    ) -> Result<(), QueryError> {
+        loop {
+            let read = self.consistency(workspace);
+            if read.index_seq >= at_least.index_seq && read.access_seq >= at_least.access_seq {
+                return Ok(());
+            }
+            if deadline.has_passed() {
+                return Err(QueryError::NotYetVisible);
+            }
+            tokio::time::sleep(WAIT_STEP.min(deadline.left())).await;
+        }
+    }
+}

@@ -1,1 +1,23 @@
 //! The read side: retrieve, fuse, present, and the HTTP API.
+//!
+//! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
+//! writes nothing, knows nothing of the write side, and lets no text out but through [`gate`].
+
+pub mod config;
+pub mod cursor;
+pub mod deadline;
+pub mod engine;
+pub mod error;
+mod facets;
+pub mod filter;
+pub mod fuse;
+pub mod gate;
+pub mod group;
+pub mod http;
+pub mod parse;
+pub mod plan;
+mod present;
+pub mod rescore;
+mod retrieve;
+pub mod snippet;
+mod tasks;

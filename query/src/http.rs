@@ -1,0 +1,210 @@
+//! The HTTP API: the router, what surrounds every request, and the server that runs it.
+//!
+//! Handlers read the request, find out who is asking, call the engine and write the answer; they decide nothing. Every
+//! response that is no success is a problem (RFC 9457), unknown routes, wrong methods and panics included. Invariant:
+//! what a caller may not see and what does not exist are answered alike.
+
+pub mod auth;
+mod events;
+mod extract;
+pub mod ingest;
+pub mod openapi;
+mod operate;
+mod pages;
+pub mod problem;
+mod search;
+mod surround;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Response;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use schemas::limits::BATCH_BYTES_MAX;
+use schemas::problem::ProblemCode;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::engine::Engine;
+use crate::tasks::Tasks;
+use auth::Auth;
+use ingest::Ingest;
+use problem::ApiError;
+
+/// What an operator can choose about the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Requests that are worked on side by side; more are shed with 503. 512.
+    pub in_flight_max: usize,
+    /// Largest body of a search, in bytes; 65,536. Batches of events have their own limit of 16 MiB.
+    pub body_bytes_max: usize,
+    /// How long a batch of events is waited for when the request does not say, in milliseconds; 30,000.
+    pub ingest_timeout_ms: u32,
+    /// How long any request may take, its body included, in milliseconds; 65,000.
+    pub request_timeout_ms: u32,
+    /// How long requests in flight have to end at shutdown, in milliseconds; 10,000.
+    pub drain_ms: u32,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 512,
+            body_bytes_max: 65_536,
+            ingest_timeout_ms: 30_000,
+            request_timeout_ms: 65_000,
+            drain_ms: 10_000,
+        }
+    }
+}
+
+/// Batches of events that are decoded side by side.
+const DECODING_MAX: usize = 2;
+
+/// Everything that requests share. Cloning is cheap.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+struct Shared {
+    engine: Engine,
+    ingest: Arc<dyn Ingest>,
+    auth: Auth,
+    config: HttpConfig,
+    in_flight: Arc<Semaphore>,
+    decoding: Tasks,
+    ready: AtomicBool,
+}
+
+/// Why the server did not start or ended early.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// Callers are believed without proof, so nobody else may reach the server.
+    #[error(
+        "insecure development listens on loopback alone, not on {address}: bind 127.0.0.1, or configure identities"
+    )]
+    InsecureNotLoopback {
+        /// Where it was to listen.
+        address: std::net::SocketAddr,
+    },
+    /// The listener failed.
+    #[error("cannot serve HTTP")]
+    Io(#[from] io::Error),
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(engine: Engine, ingest: Arc<dyn Ingest>, auth: Auth, config: HttpConfig) -> Self {
+        Self(Arc::new(Shared {
+            engine,
+            ingest,
+            auth,
+            in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
+            decoding: Tasks::new(DECODING_MAX),
+            config,
+            ready: AtomicBool::new(true),
+        }))
+    }
+
+    /// The routes, with what surrounds them. The binary may merge further routes into it before it serves.
+    pub fn router(&self) -> Router {
+        let body_limit = DefaultBodyLimit::max(self.config().body_bytes_max);
+        let batch_limit = DefaultBodyLimit::max(BATCH_BYTES_MAX);
+        Router::new()
+            .route("/v1/search", get(search::search_by_query).post(search::search_by_body))
+            .route("/v1/suggest", get(search::suggest))
+            .route("/v1/similar", get(search::similar))
+            .route("/v1/pages/{id}", get(pages::page))
+            .route("/v1/explain-access", get(operate::explain_access))
+            .route("/v1/status", get(operate::status))
+            .layer(body_limit)
+            .route("/v1/events", post(events::submit).layer(batch_limit))
+            .route("/healthz", get(operate::healthz))
+            .route("/readyz", get(operate::readyz))
+            .route("/openapi.json", get(openapi::openapi_json))
+            .fallback(|| async { ApiError::new(ProblemCode::NotFound, "there is no such endpoint; see /openapi.json") })
+            .method_not_allowed_fallback(|| async {
+                ApiError::new(ProblemCode::MethodNotAllowed, "see `Allow` for the methods of this endpoint")
+            })
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), surround::surround))
+            .with_state(self.clone())
+    }
+
+    /// Serves until `shutdown` is cancelled: then readiness goes false, no connection is taken any more, and requests
+    /// in flight have [`HttpConfig::drain_ms`] to end.
+    ///
+    /// Cancel safety: not safe; cancel `shutdown` instead.
+    pub async fn run(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+        self.serve(self.router(), listener, shutdown).await
+    }
+
+    /// As [`App::run`], with a router that more was merged into.
+    pub async fn serve(
+        &self,
+        router: Router,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let address = listener.local_addr()?;
+        if self.auth().is_insecure() && !address.ip().is_loopback() {
+            return Err(ServeError::InsecureNotLoopback { address });
+        }
+        let drain = Duration::from_millis(u64::from(self.config().drain_ms));
+        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let server = server.into_future();
+        tokio::pin!(server);
+        tokio::select! {
+            ended = &mut server => return Ok(ended?),
+            () = shutdown.cancelled() => self.0.ready.store(false, Ordering::Relaxed),
+        }
+        match tokio::time::timeout(drain, server).await {
+            Ok(ended) => Ok(ended?),
+            Err(_) => {
+                tracing::warn!("requests were still in flight when the time to drain was over");
+                Ok(())
+            }
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    fn auth(&self) -> &Auth {
+        &self.0.auth
+    }
+
+    fn config(&self) -> &HttpConfig {
+        &self.0.config
+    }
+
+    fn ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// The routes of the API over these parts.
+pub fn router(engine: Engine, ingest: Arc<dyn Ingest>, auth: Auth, config: HttpConfig) -> Router {
+    App::new(engine, ingest, auth, config).router()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<axum::body::Body> {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    ApiError::internal().caused_by(Panic(message.unwrap_or("no message").to_owned())).into_response()
+}
+
+/// A panic in a handler, with its message for the log.
+#[derive(Debug, Error)]
+#[error("a handler panicked: {0}")]
+struct Panic(String);

@@ -1,0 +1,459 @@
+//! Who is asking: from the headers of a request to an [`Identity`], and from that to the caller of a search.
+//!
+//! This is the one place where a `Caller` is built. Nothing here decides what a caller may see. Invariants: every key
+//! has one algorithm, and a token that names another is refused whatever else it says; keys are kept as hashes and
+//! compared in constant time; no message and no log line holds a token or a key.
+//!
+//! Three ways to be someone:
+//!
+//! - a JSON Web Token of the product, `Authorization: Bearer …`: `sub` is the person, `workspace` the workspace, `exp`
+//!   is required;
+//! - a service key, `Authorization: Bearer tsk_…`, which acts for a person named by `Tessera-Act-As` in the workspace
+//!   named by `Tessera-Workspace`;
+//! - in insecure development, the headers `Tessera-Workspace` and `Tessera-User`, or `?workspace=…&as=…`, believed as
+//!   they are. A server like that listens on loopback alone.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use access::{Caller, Subject};
+use axum::http::{HeaderMap, Uri, header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use schemas::ids::{UserId, WorkspaceId};
+use schemas::problem::ProblemCode;
+use serde::{Deserialize, Serialize};
+use subtle::{Choice, ConstantTimeEq};
+use thiserror::Error;
+
+use super::problem::ApiError;
+
+/// Names the workspace of a request.
+pub const WORKSPACE_HEADER: &str = "tessera-workspace";
+/// Names the person that a service key acts for.
+pub const ACT_AS_HEADER: &str = "tessera-act-as";
+/// Names the person in insecure development.
+pub const USER_HEADER: &str = "tessera-user";
+/// What every service key begins with.
+pub const SERVICE_KEY_PREFIX: &str = "tsk_";
+/// Fewest bytes of a service key or of the secret of tokens.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// How far the clocks of issuer and server may be apart, in seconds.
+pub const LEEWAY_SECONDS: u64 = 30;
+
+/// What an operator can choose about identities. Secrets are not among it: see [`Secrets`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Believe the headers `Tessera-Workspace` and `Tessera-User`. For development on one machine; false.
+    pub insecure_development: bool,
+    /// What `iss` of a token must be; empty for anything.
+    pub jwt_issuer: String,
+    /// What `aud` of a token must be or hold; empty for anything.
+    pub jwt_audience: String,
+    /// The word in a token's `scope` that makes its holder an administrator of the workspace; empty for none.
+    pub jwt_admin_scope: String,
+    /// Service keys, by name.
+    pub service_keys: Vec<ServiceKeyConfig>,
+}
+
+/// A key that another service uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceKeyConfig {
+    /// How logs name it.
+    pub name: String,
+    /// BLAKE3 of the key, as 64 hexadecimal digits. The key itself is known to its holder alone.
+    pub hash: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The workspaces it may touch; empty for all.
+    #[serde(default)]
+    pub workspaces: Vec<WorkspaceId>,
+}
+
+/// What an identity may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Send events.
+    Ingest,
+    /// Search and read on behalf of a person.
+    Search,
+    /// See counts, and why a person can or cannot see a page.
+    Admin,
+}
+
+/// Keys that tokens are checked with. They come from the environment and from files, never from the configuration.
+#[derive(Default)]
+pub struct Secrets {
+    /// The shared secret of HS256, at least [`SECRET_BYTES_MIN`] bytes.
+    pub jwt_hs256: Option<Vec<u8>>,
+    /// A public key in PEM, for RS256.
+    pub jwt_rs256_pem: Option<Vec<u8>>,
+    /// A public key in PEM, for EdDSA.
+    pub jwt_eddsa_pem: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets { .. }")
+    }
+}
+
+/// Why identities cannot be checked as configured.
+#[derive(Debug, Error)]
+pub enum AuthConfigError {
+    /// The secret of tokens is too short to be one.
+    #[error("the secret for HS256 must have at least {SECRET_BYTES_MIN} bytes")]
+    WeakSecret,
+    /// A public key cannot be read.
+    #[error("cannot read the public key for {algorithm} as PEM")]
+    BadPublicKey {
+        /// The algorithm it is for.
+        algorithm: &'static str,
+        /// What is wrong with it.
+        source: jsonwebtoken::errors::Error,
+    },
+    /// The hash of a service key is none.
+    #[error("`hash` of the service key `{name}` must be 64 hexadecimal digits")]
+    BadHash {
+        /// The key.
+        name: String,
+    },
+    /// Two service keys have one hash.
+    #[error("the service key `{name}` is listed twice")]
+    KeyTwice {
+        /// The second of them.
+        name: String,
+    },
+    /// There is nobody who could be let in.
+    #[error(
+        "no way to identify callers: set a secret or public key for tokens, a service key, or `insecure_development`"
+    )]
+    Nobody,
+}
+
+/// Checks identities. Made once at start.
+#[derive(Debug)]
+pub struct Auth {
+    insecure_development: bool,
+    token_keys: Vec<TokenKey>,
+    admin_scope: String,
+    service_keys: Vec<ServiceKey>,
+}
+
+struct TokenKey {
+    algorithm: Algorithm,
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct ServiceKey {
+    name: String,
+    hash: [u8; 32],
+    scopes: HashSet<Scope>,
+    workspaces: Vec<WorkspaceId>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: UserId,
+    workspace: WorkspaceId,
+    #[serde(default)]
+    scope: String,
+}
+
+/// Who is asking, as far as it was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    kind: IdentityKind,
+    workspace: Option<WorkspaceId>,
+    user: Option<UserId>,
+    scopes: HashSet<Scope>,
+    /// The workspaces it may touch; empty for all.
+    workspaces: Vec<WorkspaceId>,
+}
+
+/// How someone was identified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityKind {
+    /// Not at all.
+    Anonymous,
+    /// By a token.
+    Person,
+    /// By a service key, with its name.
+    Service(String),
+    /// By word alone.
+    Development,
+}
+
+impl Auth {
+    /// Takes the configuration and the keys.
+    pub fn new(config: &AuthConfig, secrets: Secrets) -> Result<Self, AuthConfigError> {
+        let mut token_keys = Vec::new();
+        if let Some(secret) = secrets.jwt_hs256 {
+            if secret.len() < SECRET_BYTES_MIN {
+                return Err(AuthConfigError::WeakSecret);
+            }
+            token_keys.push((Algorithm::HS256, DecodingKey::from_secret(&secret)));
+        }
+        if let Some(pem) = secrets.jwt_rs256_pem {
+            let bad = |source| AuthConfigError::BadPublicKey { algorithm: "RS256", source };
+            token_keys.push((Algorithm::RS256, DecodingKey::from_rsa_pem(&pem).map_err(bad)?));
+        }
+        if let Some(pem) = secrets.jwt_eddsa_pem {
+            let bad = |source| AuthConfigError::BadPublicKey { algorithm: "EdDSA", source };
+            token_keys.push((Algorithm::EdDSA, DecodingKey::from_ed_pem(&pem).map_err(bad)?));
+        }
+        let mut service_keys: Vec<ServiceKey> = Vec::new();
+        for key in &config.service_keys {
+            let hash = blake3::Hash::from_hex(&key.hash);
+            let hash = *hash.map_err(|_| AuthConfigError::BadHash { name: key.name.clone() })?.as_bytes();
+            if service_keys.iter().any(|known| known.hash == hash) {
+                return Err(AuthConfigError::KeyTwice { name: key.name.clone() });
+            }
+            let scopes = key.scopes.iter().copied().collect();
+            service_keys.push(ServiceKey { name: key.name.clone(), hash, scopes, workspaces: key.workspaces.clone() });
+        }
+        if token_keys.is_empty() && service_keys.is_empty() && !config.insecure_development {
+            return Err(AuthConfigError::Nobody);
+        }
+        let token_keys = token_keys.into_iter().map(|(algorithm, key)| TokenKey {
+            algorithm,
+            key,
+            validation: validation(algorithm, config),
+        });
+        Ok(Self {
+            insecure_development: config.insecure_development,
+            token_keys: token_keys.collect(),
+            admin_scope: config.jwt_admin_scope.clone(),
+            service_keys,
+        })
+    }
+
+    /// Whether callers are believed without proof, so that only this machine may ask.
+    pub fn is_insecure(&self) -> bool {
+        self.insecure_development
+    }
+
+    /// Finds out who is asking. Someone who shows nothing is anonymous; someone who shows something wrong is refused.
+    pub fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+        if let Some(authorization) = shown.next() {
+            let bearer = authorization.to_str().ok().and_then(bearer).filter(|_| shown.next().is_none());
+            let token = bearer.ok_or_else(|| refused("send one `Authorization: Bearer` header with a token or key"))?;
+            return if token.starts_with(SERVICE_KEY_PREFIX) {
+                self.identify_service(token, headers)
+            } else {
+                self.identify_person(token)
+            };
+        }
+        let workspace = match header_text(headers, WORKSPACE_HEADER)? {
+            Some(workspace) => Some(workspace),
+            None => query_text(uri, "workspace"),
+        };
+        let workspace = workspace.map(|text| id(WorkspaceId::new(text), "workspace")).transpose()?;
+        if !self.insecure_development {
+            return Ok(Identity {
+                kind: IdentityKind::Anonymous,
+                workspace,
+                user: None,
+                scopes: HashSet::new(),
+                workspaces: Vec::new(),
+            });
+        }
+        let user = match header_text(headers, USER_HEADER)? {
+            Some(user) => Some(user),
+            None => query_text(uri, "as"),
+        };
+        Ok(Identity {
+            kind: IdentityKind::Development,
+            workspace,
+            user: user.map(|text| id(UserId::new(text), "user")).transpose()?,
+            scopes: HashSet::from([Scope::Ingest, Scope::Search, Scope::Admin]),
+            workspaces: Vec::new(),
+        })
+    }
+
+    fn identify_person(&self, token: &str) -> Result<Identity, ApiError> {
+        let claims = self.claims(token).ok_or_else(|| refused("the token is not valid here, or not any more"))?;
+        let mut scopes = HashSet::from([Scope::Search]);
+        let admin = !self.admin_scope.is_empty() && claims.scope.split(' ').any(|word| word == self.admin_scope);
+        scopes.extend(admin.then_some(Scope::Admin));
+        Ok(Identity {
+            kind: IdentityKind::Person,
+            workspace: Some(claims.workspace.clone()),
+            user: Some(claims.sub),
+            scopes,
+            workspaces: vec![claims.workspace],
+        })
+    }
+
+    /// What a token says, if it is signed by the one key of the algorithm that it names, and holds now.
+    fn claims(&self, token: &str) -> Option<Claims> {
+        let named = jsonwebtoken::decode_header(token).ok()?.alg;
+        let key = self.token_keys.iter().find(|key| key.algorithm == named)?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.key, &key.validation).ok()?;
+        Some(decoded.claims)
+    }
+
+    fn identify_service(&self, token: &str, headers: &HeaderMap) -> Result<Identity, ApiError> {
+        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        // Every key is compared, so that time tells nothing about which one is near.
+        let mut found = None;
+        for key in &self.service_keys {
+            let equal: Choice = key.hash.ct_eq(&hash);
+            if bool::from(equal) {
+                found = Some(key);
+            }
+        }
+        let key = found.ok_or_else(|| refused("the service key is not known"))?;
+        let workspace = header_text(headers, WORKSPACE_HEADER)?;
+        let user = header_text(headers, ACT_AS_HEADER)?;
+        let workspace = workspace.map(|text| id(WorkspaceId::new(text), "Tessera-Workspace")).transpose()?;
+        if let Some(workspace) = &workspace
+            && !key.workspaces.is_empty()
+            && !key.workspaces.contains(workspace)
+        {
+            return Err(ApiError::new(ProblemCode::Forbidden, "this service key may not touch that workspace"));
+        }
+        Ok(Identity {
+            kind: IdentityKind::Service(key.name.clone()),
+            workspace,
+            user: user.map(|text| id(UserId::new(text), "Tessera-Act-As")).transpose()?,
+            scopes: key.scopes.clone(),
+            workspaces: key.workspaces.clone(),
+        })
+    }
+}
+
+fn validation(algorithm: Algorithm, config: &AuthConfig) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    let mut required = vec!["exp", "sub"];
+    if config.jwt_audience.is_empty() {
+        validation.validate_aud = false;
+    } else {
+        validation.set_audience(&[&config.jwt_audience]);
+        required.push("aud");
+    }
+    if !config.jwt_issuer.is_empty() {
+        validation.set_issuer(&[&config.jwt_issuer]);
+        required.push("iss");
+    }
+    validation.set_required_spec_claims(&required);
+    validation
+}
+
+impl Identity {
+    /// How it was identified.
+    pub fn kind(&self) -> &IdentityKind {
+        &self.kind
+    }
+
+    /// The workspace it asks about, if it named one.
+    pub fn workspace(&self) -> Option<&WorkspaceId> {
+        self.workspace.as_ref()
+    }
+
+    /// The caller of a search: a person in a workspace.
+    pub fn caller(&self) -> Result<Caller, ApiError> {
+        self.require(Scope::Search)?;
+        let workspace = self.workspace.clone().ok_or_else(|| self.unnamed())?;
+        let user = self.user.clone().ok_or_else(|| self.unnamed())?;
+        Ok(Caller { workspace, subject: Subject::User(user) })
+    }
+
+    /// The caller who opens a page by id: a person, or anyone who has the link and says to which workspace.
+    pub fn reader(&self) -> Result<Caller, ApiError> {
+        let nobody = matches!(self.kind, IdentityKind::Anonymous | IdentityKind::Development) && self.user.is_none();
+        match &self.workspace {
+            Some(workspace) if nobody => Ok(Caller { workspace: workspace.clone(), subject: Subject::Anonymous }),
+            _ => self.caller(),
+        }
+    }
+
+    /// The workspace that an administrator asks about.
+    pub fn administered(&self) -> Result<&WorkspaceId, ApiError> {
+        self.require(Scope::Admin)?;
+        self.workspace.as_ref().ok_or_else(|| self.unnamed())
+    }
+
+    /// Whether it is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Refuses everyone who is not identified.
+    pub fn require_known(&self) -> Result<(), ApiError> {
+        if self.kind == IdentityKind::Anonymous {
+            return Err(refused("send `Authorization: Bearer` with a token or key"));
+        }
+        Ok(())
+    }
+
+    /// Refuses everyone who may not do this.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        self.require_known()?;
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        Err(ApiError::new(ProblemCode::Forbidden, "this token or key does not have the scope for that"))
+    }
+
+    /// Whether it may send events of this workspace.
+    pub fn may_write(&self, workspace: &WorkspaceId) -> bool {
+        self.scopes.contains(&Scope::Ingest) && (self.workspaces.is_empty() || self.workspaces.contains(workspace))
+    }
+
+    /// What to answer to someone who is known and did not say for whom or where.
+    fn unnamed(&self) -> ApiError {
+        match self.kind {
+            IdentityKind::Development => {
+                refused("name the workspace and the person: `Tessera-Workspace`, `Tessera-User`")
+            }
+            _ => ApiError::new(
+                ProblemCode::CallerRequired,
+                "name the workspace and the person: `Tessera-Workspace`, `Tessera-Act-As`",
+            ),
+        }
+    }
+}
+
+fn refused(detail: &'static str) -> ApiError {
+    ApiError::new(ProblemCode::Unauthenticated, detail)
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn header_text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|_| values.next().is_none());
+    let text = text.ok_or_else(|| ApiError::field(name, "must be given once, in UTF-8"))?;
+    Ok(Some(text.to_owned()))
+}
+
+fn query_text(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?.0;
+    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+fn id<T>(made: Result<T, schemas::ids::InvalidId>, field: &'static str) -> Result<T, ApiError> {
+    made.map_err(|invalid| ApiError::field(field, invalid.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

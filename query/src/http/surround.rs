@@ -1,0 +1,71 @@
+//! What surrounds every request: its id, its span, the limit on how many run, its time limit, and how problems go out.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use schemas::problem::ProblemCode;
+use tracing::Instrument;
+
+use super::App;
+use super::extract::RequestId;
+use super::problem::{self, ApiError};
+
+/// Names a request, in both directions.
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id that is taken from a client.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Answers a request, and sees to it that the answer has an id and the shape of a problem if it is one.
+pub(super) async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = taken_id(&request).unwrap_or_else(new_id);
+    request.extensions_mut().insert(RequestId(request_id.clone()));
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", request_id, route, method = %request.method());
+    let response = async {
+        let response = within_limits(&app, request, next).await;
+        let mut response = problem::finish(response, &request_id);
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::debug!(status = response.status().as_u16(), took_ms, "request answered");
+        response
+    };
+    response.instrument(span).await
+}
+
+async fn within_limits(app: &App, request: Request, next: Next) -> Response {
+    // A server that is busy is healthy.
+    let of_health = ["/healthz", "/readyz"].contains(&request.uri().path());
+    let permit = app.0.in_flight.try_acquire();
+    if permit.is_err() && !of_health {
+        return ApiError::overloaded().into_response();
+    }
+    let timeout = Duration::from_millis(u64::from(app.config().request_timeout_ms));
+    tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
+        ApiError::new(ProblemCode::DeadlineExceeded, "the request took longer than the server allows").into_response()
+    })
+}
+
+/// The client's id, if it is short and plain enough to be repeated in headers and logs.
+fn taken_id(request: &Request) -> Option<String> {
+    let id = request.headers().get(REQUEST_ID_HEADER)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let taken = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(plain);
+    taken.then(|| id.to_owned())
+}
+
+/// A new id: unlike any other of this process, and unlikely to be one of another.
+fn new_id() -> String {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{:016x}{:016x}", SEED.hash_one((count, 0u8)), SEED.hash_one((count, 1u8)))
+}

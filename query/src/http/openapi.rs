@@ -40,13 +40,13 @@ impl IntoResponses for Always {
 #[expect(dead_code, reason = "described here, read where identities are found out")]
 pub(super) struct CallerHeaders {
     /// The workspace, for service keys and insecure development.
-    #[param(rename = "Tessera-Workspace", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(rename = "Tessera-Workspace", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     workspace: Option<String>,
     /// The person that a service key acts for.
-    #[param(rename = "Tessera-Act-As", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(rename = "Tessera-Act-As", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     act_as: Option<String>,
     /// The person, in insecure development.
-    #[param(rename = "Tessera-User", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(rename = "Tessera-User", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     user: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct CallerHeaders {
 #[expect(dead_code, reason = "described here, read where identities are found out")]
 pub(super) struct WorkspaceParam {
     /// The workspace, when no token or header says so.
-    #[param(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     workspace: Option<String>,
 }
 

@@ -19,11 +19,13 @@ pub mod input;
 pub mod manifest;
 pub mod markdown;
 mod ndjson;
+pub mod notion;
 pub mod pages;
 pub mod position;
 pub mod report;
 pub mod tree;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,11 +33,14 @@ use schemas::event::Event;
 use schemas::grant::Role;
 use schemas::ids::{GroupId, PageId, RegionId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use desired::DesiredMember;
 use diff::Stamp;
 use document::Documents;
 use feed::Feed;
+use input::{Line, Lines};
 use manifest::{Manifest, ManifestError};
 use markdown::Rules;
 use report::{Progress, Report, Stage};
@@ -51,6 +56,8 @@ pub enum Source {
     Markdown(PathBuf),
     /// A file of pages: JSON lines with `path` and `markdown`; `.gz` and `.zst` too.
     Pages(PathBuf),
+    /// The zip of a Notion export, as "Markdown & CSV" or "HTML".
+    Notion(PathBuf),
     /// A file of events: JSON lines, as they go over HTTP; `.gz` and `.zst` too.
     Events(PathBuf),
     /// A file of pages and a file of the edits made to them since: JSON lines with `time`, `author` and `changes`.
@@ -60,6 +67,43 @@ pub enum Source {
         /// The edits, in order.
         edits: PathBuf,
     },
+}
+
+impl Source {
+    /// Tells what a path is by its name and, for JSON lines, by its first line.
+    pub fn detect(path: &Path) -> Result<Self, ImportError> {
+        let failed = |source| ImportError::Read { path: path.to_owned(), source };
+        let unknown = || ImportError::UnknownSource { path: path.to_owned() };
+        if std::fs::metadata(path).map_err(failed)?.is_dir() {
+            return Ok(Self::Markdown(path.to_owned()));
+        }
+        let extension =
+            |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let kind = match extension(path).as_deref() {
+            Some("gz" | "zst") => path.file_stem().and_then(|stem| extension(Path::new(stem))),
+            kind => kind.map(str::to_owned),
+        };
+        match kind.as_deref() {
+            Some("zip") => return Ok(Self::Notion(path.to_owned())),
+            Some("jsonl" | "ndjson" | "json") => {}
+            _ => return Err(unknown()),
+        }
+        let mut lines = Lines::new(input::open(path).map_err(failed)?, document::TEXT_BYTES_MAX);
+        let Some(Line::Text(line)) = lines.next_line().map_err(failed)? else { return Err(unknown()) };
+        match serde_json::from_slice(line) {
+            Ok(FirstLine { specversion: Some(_), .. }) => Ok(Self::Events(path.to_owned())),
+            Ok(FirstLine { path: Some(_), markdown: Some(_), .. }) => Ok(Self::Pages(path.to_owned())),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// What tells events from pages.
+#[derive(Deserialize)]
+struct FirstLine {
+    specversion: Option<IgnoredAny>,
+    path: Option<IgnoredAny>,
+    markdown: Option<IgnoredAny>,
 }
 
 /// How an import is done.
@@ -122,6 +166,15 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
+    /// The archive cannot be read, or is not safe to read.
+    #[error("could not open the archive {path}")]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: zip::result::ZipError,
+    },
     /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -175,6 +228,14 @@ pub fn run(
             let mut pages = read_pages(path, &mut feed)?;
             import_documents(&mut pages, manifest.as_ref(), &access_path, options, feed)
         }
+        Source::Notion(path) => {
+            let mut feed = Feed::new(target, progress, stamp("notion"));
+            let manifest = read_access()?;
+            let warn = &mut |path: &str, reason| feed.unread(path, None, reason);
+            let mut export = notion::Export::open(path, warn)
+                .map_err(|source| ImportError::Archive { path: path.clone(), source })?;
+            import_documents(&mut export, manifest.as_ref(), &access_path, options, feed)
+        }
         Source::Events(path) => {
             let mut feed = Feed::new(target, progress, stamp("events"));
             ndjson::import(path, options, &mut feed)?;
@@ -190,11 +251,30 @@ pub fn run(
     }
 }
 
+/// The id of the page that each file of a source becomes, by its path: for a folder of Markdown or a pages file.
+pub fn page_ids(source: &Source) -> Result<BTreeMap<String, PageId>, ImportError> {
+    let (path, files) = match source {
+        Source::Markdown(root) => {
+            (root, folder::Folder::open(root, &mut |_, _| {}).map(|folder| folder.files().to_vec()))
+        }
+        Source::Pages(path) => {
+            (path, pages::Pages::open(path, &mut |_, _| {}, &mut |_| {}).map(|pages| pages.files().to_vec()))
+        }
+        Source::Notion(path) | Source::Events(path) | Source::History { edits: path, .. } => {
+            return Err(ImportError::UnknownSource { path: path.clone() });
+        }
+    };
+    let files = files.map_err(|source| ImportError::Read { path: path.clone(), source })?;
+    let tree = Tree::build(&files, &mut |_, _| {});
+    let of_files = tree.nodes().iter().filter_map(|node| Some((files[node.file?].path.clone(), node.id.clone())));
+    Ok(of_files.collect())
+}
+
 fn read_pages(path: &Path, feed: &mut Feed<'_>) -> Result<pages::Pages, ImportError> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut warnings = Vec::new();
     let opened = pages::Pages::open(path, &mut |line, reason| warnings.push((line, reason)), &mut |done| {
-        feed.progress(Stage::Read, done, None)
+        feed.progress(Stage::Read, done, None);
     });
     for (line, reason) in warnings {
         feed.unread(&name, Some(line), reason);

@@ -16,8 +16,10 @@ pub const SPILL_BYTES_MAX: u64 = 64 << 30;
 /// One page as its source has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
-    /// Front matter and Markdown.
+    /// The text: front matter and Markdown, or HTML.
     pub text: String,
+    /// What language the text is in.
+    pub format: Format,
     /// A title from beside the text; front matter and a first heading go before it.
     pub title: Option<String>,
     /// Who made it, from beside the text.
@@ -30,6 +32,16 @@ pub struct Document {
     pub edited_at: Option<jiff::Timestamp>,
     /// Properties from beside the text.
     pub properties: Vec<(String, PropertyValue)>,
+}
+
+/// The language of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Markdown, perhaps with front matter.
+    #[default]
+    Markdown,
+    /// HTML.
+    Html,
 }
 
 /// A source of Markdown pages.

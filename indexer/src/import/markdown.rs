@@ -12,9 +12,9 @@ use schemas::page::{PageKind, Parent};
 
 use super::ImportError;
 use super::desired::{DesiredAccess, DesiredPage};
-use super::document::{Document, Documents};
+use super::document::{Document, Documents, Format};
 use super::feed::Feed;
-use super::front;
+use super::front::{self, Front};
 use super::manifest::Rule;
 use super::report::Stage;
 use super::tree::{Node, Tree};
@@ -88,12 +88,18 @@ pub fn page(
 ) -> DesiredPage {
     let node = &tree.nodes()[at];
     let rule = rules.pages.get(&at);
-    let (front, body) = front::read(&document.text, warn);
+    let (front, body) = match document.format {
+        Format::Markdown => front::read(&document.text, warn),
+        Format::Html => (Front::default(), document.text.as_str()),
+    };
     let stored = |address: &str| match resolve(address) {
         Some(page) => format!("/p/{page}"),
         None => address.to_owned(),
     };
-    let mut blocks = parse::parse(body, &stored);
+    let mut blocks = match document.format {
+        Format::Markdown => parse::parse(body, &stored),
+        Format::Html => parse::parse_html(body, &stored),
+    };
     let known = rule.and_then(|rule| rule.title.clone()).or(front.title);
     let heading = parse::take_title(&mut blocks, known.as_deref());
     let title = known.or(heading).or(document.title).filter(|title| !title.trim().is_empty());

@@ -10,7 +10,7 @@ use std::path::Path;
 use schemas::ids::UserId;
 use serde::Deserialize;
 
-use super::document::{Document, Documents, Span, Spill, TEXT_BYTES_MAX};
+use super::document::{Document, Documents, Format, Span, Spill, TEXT_BYTES_MAX};
 use super::front;
 use super::input::{self, Line, Lines};
 use super::tree::{File, clean_path};
@@ -51,6 +51,7 @@ impl Row {
             edited_by: person(self.editors.first()),
             text: self.markdown,
             title: self.title,
+            format: Format::Markdown,
             properties: Vec::new(),
         }
     }

@@ -85,6 +85,11 @@ impl Target for Memory {
 }
 
 impl Memory {
+    /// One that checks every event.
+    pub(super) fn strict() -> Self {
+        Self { strict: true, ..Self::default() }
+    }
+
     pub(super) fn import(&mut self, source: &Source) -> Report {
         self.import_with(source, |_| {})
     }
@@ -155,7 +160,7 @@ fn small() -> Folder {
 
 #[test]
 fn a_folder_becomes_a_tree_of_pages() {
-    let mut memory = Memory { strict: true, ..Memory::default() };
+    let mut memory = Memory::strict();
     let folder = small();
     let report = memory.import(&folder.source());
     assert_eq!(report.warnings, []);
@@ -308,6 +313,8 @@ fn a_pages_file_becomes_the_same_pages_as_the_folder() {
             text.map(|(id, text)| (id.to_owned(), text.lines().skip(1).map(str::to_owned).collect())).collect()
         };
         let expected: BTreeMap<String, Vec<String>> = without_titles(&from_folder);
+        let ids = page_ids(&Source::Pages(folder.0.path().join(name))).unwrap();
+        assert_eq!(&ids["team/index.md"], memory.titled("The team").0);
         assert_eq!(without_titles(&memory), expected);
     }
     folder.write(
@@ -317,4 +324,123 @@ fn a_pages_file_becomes_the_same_pages_as_the_folder() {
     let report = Memory::default().import(&Source::Pages(folder.0.path().join("bad.jsonl")));
     let lines: Vec<_> = report.warnings.iter().map(|warning| warning.line).collect();
     assert_eq!((lines, report.pages_seen), (vec![Some(2), Some(3)], 1));
+}
+
+/// Writes down what it is sent.
+struct Tape(Vec<String>, Memory);
+impl Target for Tape {
+    fn page(&self, page: &PageId) -> Result<Option<PageRecord>, TargetError> {
+        self.1.page(page)
+    }
+    fn group(&self, group: &GroupId) -> Result<Option<GroupRecord>, TargetError> {
+        self.1.group(group)
+    }
+    fn member(&self, user: &UserId) -> Result<Option<MemberRecord>, TargetError> {
+        self.1.member(user)
+    }
+    fn apply(&mut self, events: Vec<Event>) -> Result<(), TargetError> {
+        self.0.extend(events.iter().map(Event::encode));
+        self.1.apply(events)
+    }
+}
+
+#[test]
+fn events_go_through_and_bad_lines_are_named() {
+    let folder = small();
+    let mut tape = Tape(Vec::new(), Memory::default());
+    run(&folder.source(), &options(), &mut tape, &mut |_| {}).unwrap();
+    let good = tape.0.len() as u64;
+    let stranger = tape.0[0].replace("\"workspaceid\":\"w\"", "\"workspaceid\":\"other\"");
+    let lines = [vec!["{}".to_owned(), stranger], tape.0, vec!["not json".to_owned()]].concat().join("\n");
+    folder.write("events.ndjson.zst", &zstd::encode_all(lines.as_bytes(), 1).unwrap());
+    let path = folder.0.path().join("events.ndjson.zst");
+    let mut memory = Memory::default();
+    let report = memory.import(&Source::Events(path));
+    assert_eq!(report.events, good);
+    let bad: Vec<_> = report.warnings.iter().map(|warning| warning.line).collect();
+    assert_eq!(bad, [Some(1), Some(2), Some(good + 3)]);
+    assert_eq!(memory.text(), tape.1.text());
+}
+
+#[test]
+fn sources_are_told_apart() {
+    let folder = small();
+    let event = "{\"specversion\":\"1.0\"}";
+    let page = "{\"path\":\"a.md\",\"markdown\":\"\"}";
+    for (name, text) in [("e.ndjson", event), ("p.jsonl", page), ("x.jsonl", "{}"), ("x.txt", ""), ("empty.jsonl", "")]
+    {
+        folder.write(name, text.as_bytes());
+    }
+    let detect = |name: &str| Source::detect(&folder.0.path().join(name));
+    assert!(matches!(detect(""), Ok(Source::Markdown(_))));
+    assert!(matches!(detect("e.ndjson"), Ok(Source::Events(_))));
+    assert!(matches!(detect("p.jsonl"), Ok(Source::Pages(_))));
+    for name in ["x.jsonl", "x.txt", "empty.jsonl"] {
+        assert!(matches!(detect(name), Err(ImportError::UnknownSource { .. })), "{name}");
+    }
+    assert!(matches!(detect("missing"), Err(ImportError::Read { .. })));
+}
+
+#[test]
+fn a_history_moves_deletes_and_repairs_links() {
+    let folder = Folder::new(&[]);
+    let base = [("a.md", "# A\n\n[b](b.md)"), ("b.md", "# B")];
+    let page = |(path, markdown): (&str, &str)| serde_json::json!({"path": path, "markdown": markdown}).to_string();
+    folder.write("base.jsonl", base.map(page).join("\n").as_bytes());
+    let edit = |seq: u32, changes: serde_json::Value| {
+        let time = format!("2023-01-0{seq}T00:00:00Z");
+        serde_json::json!({"seq": seq, "time": time, "author": "u1", "changes": changes}).to_string()
+    };
+    let edits = [
+        edit(1, serde_json::json!([{"op": "move", "from": "b.md", "path": "c/b.md", "markdown": "# B\n\nmoved"}])),
+        edit(
+            2,
+            serde_json::json!([
+                {"op": "put", "path": "b.md", "markdown": "# New B"},
+                {"op": "delete", "path": "c/b.md"},
+                {"op": "delete", "path": "never.md"},
+            ]),
+        ),
+    ];
+    let replay = |edits: &[String]| {
+        folder.write("edits.jsonl", edits.join("\n").as_bytes());
+        let file = |name: &str| folder.0.path().join(name);
+        let mut memory = Memory::strict();
+        let report = memory.import(&Source::History { base: file("base.jsonl"), edits: file("edits.jsonl") });
+        (memory, report)
+    };
+    let links = |memory: &Memory| -> Vec<String> {
+        let (id, page) = memory.titled("A");
+        page.blocks_in_order(id)[0].1.links().map(str::to_owned).collect()
+    };
+    let (memory, report) = replay(&edits[..1]);
+    assert_eq!(report.warnings, []);
+    assert_eq!(links(&memory), ["b.md"], "the link lost its page");
+    let (id, moved) = memory.titled("B");
+    assert_eq!(moved.edited_by.value().unwrap().as_str(), "u1");
+    assert_eq!(memory.text()[id.as_str()], "B\nparagraph: moved\n");
+    let (memory, report) = replay(&edits);
+    assert_eq!(report.warnings.len(), 1);
+    assert_eq!(memory.text().len(), 2, "{:?}", memory.text());
+    assert_eq!(links(&memory), [format!("/p/{}", memory.titled("New B").0)], "the link found its page again");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+    #[test]
+    fn any_files_give_events_that_are_taken(
+        files in proptest::collection::hash_map("([ab]/){0,2}(index|README|a|b)\\.md", "(---\n(title|id|kind|tags|grants|restricted|icon): [a-z: \\[\\]]{0,12}\n---\n)?[-#>*|\\[\\](){}<a-z/ \n`1.$é語\u{1}]{0,80}", 0..8),
+        again in proptest::collection::hash_map("([ab]/){0,2}(index|README|a|b)\\.md", "(?s).{0,40}", 0..4),
+    ) {
+        let folder = Folder::new(&[]);
+        let mut memory = Memory::strict();
+        for files in [files, again] {
+            for (path, text) in &files {
+                folder.write(path, text.as_bytes());
+            }
+            let set = |options: &mut Options| options.prune = true;
+            memory.import_with(&folder.source(), set);
+            proptest::prop_assert_eq!(memory.import_with(&folder.source(), set).events, 0);
+        }
+    }
 }

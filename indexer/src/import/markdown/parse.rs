@@ -26,12 +26,21 @@ pub fn parse(markdown: &str, resolve: &dyn Fn(&str) -> String) -> Vec<DesiredBlo
         | Options::ENABLE_HEADING_ATTRIBUTES
         | Options::ENABLE_MATH
         | Options::ENABLE_GFM;
-    let address = |raw: &str| address(raw).map(resolve).filter(|address| address.len() <= ADDRESS_BYTES_MAX);
+    let address = |raw: &str| stored_address(raw, resolve);
     let mut builder = Builder::new(&address);
     for event in Parser::new_ext(markdown, options) {
         builder.event(event);
     }
     builder.finish()
+}
+
+/// Reads HTML as blocks, flat: nesting of lists is lost.
+pub fn parse_html(html: &str, resolve: &dyn Fn(&str) -> String) -> Vec<DesiredBlock> {
+    html::blocks(html, &|raw| stored_address(raw, resolve))
+}
+
+fn stored_address(raw: &str, resolve: &dyn Fn(&str) -> String) -> Option<String> {
+    address(raw).map(resolve).filter(|address| address.len() <= ADDRESS_BYTES_MAX)
 }
 
 /// Takes the title out of the blocks: the first heading of level 1, which then is no block of its own. With a title

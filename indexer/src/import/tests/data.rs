@@ -34,7 +34,7 @@ fn describe(name: &str, memory: &Memory, report: &Report, start: Instant) {
 #[test]
 fn the_sample_workspace_is_imported_without_a_warning() {
     let Some(path) = beside("samples/northwind-observatory") else { return };
-    let mut memory = Memory { strict: true, ..Memory::default() };
+    let mut memory = Memory::strict();
     let start = Instant::now();
     let report = memory.import(&Source::Markdown(path.clone()));
     describe("sample", &memory, &report, start);
@@ -46,7 +46,7 @@ fn the_sample_workspace_is_imported_without_a_warning() {
 #[test]
 fn a_real_handbook_is_imported_whole_and_once() {
     let Some(path) = data("handbook-18f/pages.jsonl.gz") else { return };
-    let mut memory = Memory { strict: true, ..Memory::default() };
+    let mut memory = Memory::strict();
     let start = Instant::now();
     let report = memory.import(&Source::Pages(path.clone()));
     describe("handbook-18f", &memory, &report, start);

@@ -43,6 +43,10 @@ impl<T: DeserializeOwned> FromRequest<App> for ApiJson<T> {
             return Err(ApiError::new(ProblemCode::UnsupportedMediaType, "send `Content-Type: application/json`"));
         }
         let body = read_body(request, app).await?;
+        // serde would take an array of the fields' values for an object.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(ApiError::field("body", "must be a JSON object"));
+        }
         let value = serde_json::from_slice(&body).map_err(|error| ApiError::field("body", error.to_string()))?;
         Ok(Self(value))
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Consistency, Crumb, ListObject, PageSummary};
 use crate::ids::BlockId;
@@ -34,6 +35,7 @@ pub struct SearchRequest {
     #[schema(max_length = 1000)]
     pub query: String,
     /// Which pages to consider, beside what the query itself says.
+    #[serde(deserialize_with = "object")]
     #[schema(required = false)]
     pub filters: Filters,
     /// Which counts to give beside the hits.
@@ -49,11 +51,13 @@ pub struct SearchRequest {
     #[schema(required = false)]
     pub mode: Mode,
     /// How to merge the two retrievers; the server's own choice when absent.
+    #[serde(deserialize_with = "object_or_null")]
     #[schema(required = false)]
     pub fusion: Option<Fusion>,
     /// Whether each hit says how its score came about.
     pub score_details: bool,
     /// What the answering process must have read at least ("read your writes"). It waits for it until the deadline.
+    #[serde(deserialize_with = "object_or_null")]
     #[schema(required = false)]
     pub at_least: Option<Consistency>,
     /// How long the answer may take, in milliseconds. A retriever that is late is left out.
@@ -82,6 +86,17 @@ impl Default for SearchRequest {
             include_trashed: false,
         }
     }
+}
+
+/// Reads an object alone: serde would take an array of the fields' values for one.
+fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let fields = serde_json::Map::deserialize(deserializer)?;
+    serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)
+}
+
+fn object_or_null<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let fields = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(deserializer)?;
+    fields.map(|fields| serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)).transpose()
 }
 
 /// Which retrievers to use.
@@ -407,6 +422,15 @@ mod tests {
             let error = serde_json::from_str::<SearchRequest>(json).unwrap_err();
             assert!(error.to_string().contains("unknown field"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        for json in [r#"{"filters": []}"#, r#"{"fusion": ["rrf"]}"#, r#"{"at_least": [1, 2]}"#] {
+            assert!(serde_json::from_str::<SearchRequest>(json).is_err(), "{json}");
+        }
+        let null = serde_json::from_str::<SearchRequest>(r#"{"fusion": null, "at_least": null}"#).unwrap();
+        assert_eq!(null, SearchRequest::default());
     }
 
     #[test]

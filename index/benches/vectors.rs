@@ -137,7 +137,7 @@ fn time_searches(rows: usize) -> Result<()> {
 /// The bytes of the columns that a search of depth [`DEPTH`] over so many allowed rows cannot do without.
 fn bytes_needed(allowed: usize) -> usize {
     let row_bytes = DIMENSIONS + size_of::<f32>();
-    let shortlisted = (DEPTH * 40).max(2_048) + allowed / 256;
+    let shortlisted = ((DEPTH * 32).max(2_048) as f64 * (allowed as f64 / 16_384.0).sqrt()) as usize;
     if allowed > 16_384 { allowed * DIMENSIONS / 8 + shortlisted * row_bytes } else { allowed * row_bytes }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Measured on one core of an AMD EPYC (Zen 5), 384 dimensions, 200,000 rows in sequence, baseline x86-64: the
 //! dot product takes 16 ns a row, where simsimd 6.5 takes 13 with AVX-512 VNNI on borrowed rows, and 27 when each
-//! row must first be copied into signed bytes; the Hamming distance takes 3.3 ns, simsimd 4.2 to 8.1, because of
+//! row must first be copied into signed bytes; the Hamming distance takes 3.0 ns, simsimd 4.2 to 8.1, because of
 //! its call. Reading the rows takes 10 to 12 ns. So there is no reason for a foreign function here.
 
 /// Rows and sign codes are padded so that their dimensions are a multiple of this.
@@ -43,11 +43,35 @@ pub(super) fn dot(query: &[i16], row: &[u8]) -> i32 {
     sums.iter().sum()
 }
 
-/// Number of bits in which two codes of the same width differ.
-pub(super) fn hamming(query: &[u64], code: &[u8]) -> u32 {
-    debug_assert_eq!(query.len() * 8, code.len());
+/// For each code, the number of bits in which it differs from the query; all are of one width.
+pub(super) fn hamming<'a>(query: &[u64], codes: impl Iterator<Item = &'a [u8]>, distances: &mut Vec<u32>) {
+    distances.clear();
+    // Where the compiler knows the width there is no remainder to take word by word, which saves a quarter of the
+    // time. These are the widths of the usual models: 384, 512, 768, 1024 and 1536 dimensions.
+    match query.len() {
+        6 => distances.extend(codes.map(|code| hamming_of_width::<6>(query, code))),
+        8 => distances.extend(codes.map(|code| hamming_of_width::<8>(query, code))),
+        12 => distances.extend(codes.map(|code| hamming_of_width::<12>(query, code))),
+        16 => distances.extend(codes.map(|code| hamming_of_width::<16>(query, code))),
+        24 => distances.extend(codes.map(|code| hamming_of_width::<24>(query, code))),
+        _ => distances.extend(codes.map(|code| hamming_of_words(query, code.as_chunks().0))),
+    }
+}
+
+#[inline]
+fn hamming_of_width<const WORDS: usize>(query: &[u64], code: &[u8]) -> u32 {
     let (words, _) = code.as_chunks::<8>();
-    query.iter().zip(words).map(|(query_word, word)| (query_word ^ u64::from_le_bytes(*word)).count_ones()).sum()
+    match (query.first_chunk::<WORDS>(), words.first_chunk::<WORDS>()) {
+        (Some(query), Some(words)) => hamming_of_words(query, words),
+        _ => 0,
+    }
+}
+
+#[inline]
+fn hamming_of_words(query: &[u64], words: &[[u8; 8]]) -> u32 {
+    debug_assert_eq!(query.len(), words.len());
+    let pairs = query.iter().zip(words);
+    pairs.map(|(query_word, word)| (query_word ^ u64::from_le_bytes(*word)).count_ones()).sum()
 }
 
 /// Writes the sign code of a row: bit `d` is set when component `d` is above zero, where zero is `bias`.
@@ -92,7 +116,24 @@ mod tests {
         let mut code = [0; 8];
         sign_code(&row, 128, &mut code);
         assert_eq!(code, [1, 0, 0, 0, 0, 0, 0, 128]);
-        assert_eq!(hamming(&[0], &code), 2);
-        assert_eq!(hamming(&[u64::from_le_bytes(code)], &code), 0);
+        let distances_to = |query: u64| {
+            let mut distances = vec![9];
+            hamming(&[query], [&code[..], &[0; 8]].into_iter(), &mut distances);
+            distances
+        };
+        assert_eq!(distances_to(0), [2, 0]);
+        assert_eq!(distances_to(u64::from_le_bytes(code)), [0, 2]);
+    }
+
+    #[test]
+    fn hamming_distance_is_the_same_at_every_width() {
+        for words in 1..=64 {
+            let query = vec![u64::MAX; words];
+            let code: Vec<u8> = (0..words * 8).map(|byte| (byte * 37 % 256) as u8).collect();
+            let mut distances = Vec::new();
+            hamming(&query, std::iter::once(&code[..]), &mut distances);
+            let zeros: u32 = code.iter().map(|byte| byte.count_zeros()).sum();
+            assert_eq!(distances, [zeros], "{words} words");
+        }
     }
 }

@@ -71,8 +71,8 @@ impl QueryVector {
         product as f32 * (self.scale * row_scale)
     }
 
-    /// Number of components whose sign differs from that of a row with this code.
-    pub(super) fn sign_distance(&self, code: &[u8]) -> u32 {
-        kernel::hamming(&self.signs, code)
+    /// For each row with one of these codes, the number of components whose sign differs.
+    pub(super) fn sign_distances<'a>(&self, codes: impl Iterator<Item = &'a [u8]>, distances: &mut Vec<u32>) {
+        kernel::hamming(&self.signs, codes, distances);
     }
 }

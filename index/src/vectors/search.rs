@@ -24,14 +24,11 @@ use nearest::{Nearest, Shortlist};
 /// Up to this many rows are all scored; beyond it the sign codes choose first.
 const EXACT_ROWS_MAX: usize = 16_384;
 
-/// How many rows the sign codes leave for scoring, however few are asked for.
+/// How many of [`EXACT_ROWS_MAX`] rows the sign codes leave for scoring, however few are asked for.
 const SHORTLIST_ROWS_MIN: usize = 2_048;
 
-/// How many rows they leave for each one asked for.
-const SHORTLIST_ROWS_PER_HIT: usize = 40;
-
-/// They also leave one row of this many, since the signs decide less surely the more rows there are.
-const SHORTLIST_DIVISOR: usize = 256;
+/// How many of [`EXACT_ROWS_MAX`] rows they leave for each one asked for.
+const SHORTLIST_ROWS_PER_HIT: usize = 32;
 
 /// A document and its cosine with the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,8 +146,14 @@ fn rank(
 }
 
 /// How many of so many candidates the sign codes choose; `None` when scoring all of them is as good.
+///
+/// The shortlist grows with the root of the candidates. Measured on MiniLM embeddings of 15,000, 30,000 and 60,000
+/// passages of documentation, the shortlist that holds 99 % of the true nearest 100 grows by a third with each
+/// doubling (2,073, 2,735, 3,670 rows), and that of the nearest 10 by a sixth (421, 433, 570).
 fn shortlist_rows(candidates: usize, depth: usize) -> Option<usize> {
-    let rows = SHORTLIST_ROWS_MIN.max(depth.saturating_mul(SHORTLIST_ROWS_PER_HIT)) + candidates / SHORTLIST_DIVISOR;
+    let rows_of_exact_max = SHORTLIST_ROWS_MIN.max(depth.saturating_mul(SHORTLIST_ROWS_PER_HIT));
+    let growth = (candidates as f64 / EXACT_ROWS_MAX as f64).sqrt();
+    let rows = (rows_of_exact_max as f64 * growth) as usize;
     let is_worth_it = candidates > EXACT_ROWS_MAX && rows < candidates / 2;
     is_worth_it.then_some(rows)
 }
@@ -182,12 +185,14 @@ fn shortlist(
     expired: &dyn Fn() -> bool,
 ) -> Result<Vec<(SegmentOrdinal, u32)>, VectorSearchError> {
     let mut shortlist = Shortlist::new(rows);
+    let mut distances = Vec::with_capacity(BATCH_ROWS);
     for (segment_ord, (segment, marked_rows)) in (0..).zip(segments.iter().zip(marked)) {
         let sign_codes = segment.file().sign_codes();
         marked_rows.for_each_batch(expired, |batch| {
             sign_codes.fetch(batch);
-            for &row in batch {
-                shortlist.offer(query.sign_distance(sign_codes.row(row)), segment_ord, row);
+            query.sign_distances(batch.iter().map(|row| sign_codes.row(*row)), &mut distances);
+            for (&row, &distance) in batch.iter().zip(&distances) {
+                shortlist.offer(distance, segment_ord, row);
             }
         })?;
     }

@@ -114,6 +114,10 @@ impl MarkedRows {
             }
             for (position, &word) in words.iter().enumerate() {
                 let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
+                if word == u64::MAX && batch.is_empty() {
+                    visit(&std::array::from_fn::<u32, BATCH_ROWS, _>(|row| first + row as u32));
+                    continue;
+                }
                 let mut left = word;
                 while left != 0 {
                     batch.push(first + left.trailing_zeros());

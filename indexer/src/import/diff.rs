@@ -99,7 +99,7 @@ impl Seen {
 
     /// The version of a write that has seen all this; later ones have seen it too.
     fn next(&mut self, stamp: &Stamp) -> Version {
-        let counter = self.clock.counter(&stamp.region) + 1;
+        let counter = self.clock.counter(&stamp.region).saturating_add(1);
         self.clock.0.insert(stamp.region.clone(), counter);
         let wall_ms = u64::try_from(stamp.now.as_millisecond()).unwrap_or(0);
         self.timestamp = if wall_ms > self.timestamp.wall_ms {

@@ -139,11 +139,15 @@ fn split_runs(runs: Vec<RichText>) -> Vec<Vec<RichText>> {
         while !rest.is_empty() {
             let overhead = json_bytes(&RichText { plain_text: String::new(), ..run.clone() });
             let end = prefix(rest, limits::BLOCK_CHARS_MAX - chars, (BLOCK_BYTES_MAX - bytes).saturating_sub(overhead));
-            if end < rest.len() && !part.is_empty() && chars > limits::BLOCK_CHARS_MAX / 2 || end == 0 {
+            if end < rest.len() && !part.is_empty() && chars > limits::BLOCK_CHARS_MAX / 2
+                || end == 0 && !part.is_empty()
+            {
                 parts.push(std::mem::take(&mut part));
                 (chars, bytes) = (0, 0);
                 continue;
             }
+            // A run whose address alone fills a block still gets on, character by character.
+            let end = end.max(rest.chars().next().map_or(1, char::len_utf8));
             let end = if end < rest.len() { good_cut(&rest[..end]) } else { end };
             let piece = RichText { plain_text: rest[..end].to_owned(), ..run.clone() };
             chars += piece.plain_text.chars().count();

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use schemas::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use schemas::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, PAGE_BLOCKS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the write side of one index.
@@ -24,9 +24,11 @@ pub struct Config {
     /// Events taken in and not committed yet, above which more are turned away for a while; at least one full batch.
     /// Default 50,000.
     pub pending_events_max: usize,
-    /// The same in bytes of events; at least one full batch. Bounds the memory of the write side, which is some five times
-    /// this and the pages concerned. Default 128 MiB.
+    /// The same in bytes of events; at least one full batch. Default 128 MiB.
     pub pending_bytes_max: usize,
+    /// Blocks of the pages concerned by what is not committed yet, above which the next events wait for a commit; at least
+    /// two full pages. Default 200,000: a page is held with all its blocks, at about a kilobyte and its text each.
+    pub pending_blocks_max: usize,
     /// Longest wait for a commit, in milliseconds, before the sender is told that it is not known yet; 1 or more.
     /// Default 30,000.
     pub wait_ms_max: u64,
@@ -57,6 +59,7 @@ impl Default for Config {
             commit_bytes_max: 16 << 20,
             pending_events_max: 50_000,
             pending_bytes_max: 128 << 20,
+            pending_blocks_max: 200_000,
             wait_ms_max: 30_000,
             passage_tokens: 200,
             interactive_events_max: 100,
@@ -100,6 +103,9 @@ impl Config {
         }
         if self.pending_bytes_max < BATCH_BYTES_MAX {
             return bad("pending_bytes_max", &format!("must be at least {BATCH_BYTES_MAX}, a full batch"));
+        }
+        if self.pending_blocks_max < 2 * PAGE_BLOCKS_MAX {
+            return bad("pending_blocks_max", &format!("must be at least {}, two full pages", 2 * PAGE_BLOCKS_MAX));
         }
         if self.passage_tokens < 100 {
             return bad("passage_tokens", "must be at least 100");

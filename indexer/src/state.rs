@@ -87,6 +87,10 @@ impl<R> Entry<R> {
     fn clean(record: R) -> Self {
         Self { record: Arc::new(record), dirt: Dirt::Clean, taken: Dirt::Clean }
     }
+
+    fn is_on_its_way(&self) -> bool {
+        self.dirt != Dirt::Clean || self.taken != Dirt::Clean
+    }
 }
 
 /// A page taken for a commit.
@@ -119,6 +123,8 @@ pub struct Pending {
     members: HashMap<UserId, Entry<MemberRecord>>,
     /// Homes of blocks that were given one, or another one, since the last commit.
     homes: HashMap<BlockId, Home>,
+    /// Blocks of all pages held, tombstones included: what most of the memory goes to.
+    held_blocks: usize,
 }
 
 #[derive(Debug)]
@@ -180,7 +186,7 @@ impl Pending {
         change: &Change,
         version: &Arc<Version>,
     ) -> Result<(Outcome, Touched), S::Error> {
-        let entry = entry(&mut self.pages, page, || stored.page(page))?;
+        let entry = self.page_entry(stored, page)?;
         let record = Arc::make_mut(&mut entry.record);
         // The blocks are set aside: no page event changes them, and comparing 20,000 of them costs.
         let blocks = std::mem::take(&mut record.blocks);
@@ -203,7 +209,7 @@ impl Pending {
         write: impl FnOnce(&mut BlockRecord) -> register::Outcome,
     ) -> Result<(Outcome, Touched), S::Error> {
         let home = self.home_of(stored, block)?.unwrap_or_else(|| named.clone());
-        let former = entry(&mut self.pages, &home, || stored.page(&home))?.record.blocks.get(block).cloned();
+        let former = self.page_entry(stored, &home)?.record.blocks.get(block).cloned();
         let mut merged = former.clone().unwrap_or_default();
         let written = write(&mut merged);
         let next = merged.place.value().map_or_else(|| home.clone().min(named.clone()), |place| place.page.clone());
@@ -214,7 +220,7 @@ impl Pending {
 
         let is_live = |record: &BlockRecord| record.live.value() == Some(&true);
         let comes_in = is_live(&merged) && (moves || !former.as_ref().is_some_and(is_live));
-        let target = entry(&mut self.pages, &next, || stored.page(&next))?;
+        let target = self.page_entry(stored, &next)?;
         if comes_in && target.record.blocks.len() >= PAGE_BLOCKS_MAX {
             let live = target.record.blocks.values().filter(|record| is_live(record)).count();
             if live >= PAGE_BLOCKS_MAX {
@@ -229,17 +235,28 @@ impl Pending {
         target.dirt = target.dirt.max(dirt);
         Arc::make_mut(&mut target.record).blocks.insert(block.clone(), merged);
         if is_new_here {
+            self.held_blocks += 1;
             self.homes.insert(block.clone(), Home { page: next.clone(), taken: false });
         }
         let mut pages = vec![next];
         if moves {
-            let left = entry(&mut self.pages, &home, || stored.page(&home))?;
+            let left = self.page_entry(stored, &home)?;
             if Arc::make_mut(&mut left.record).blocks.remove(block).is_some() {
                 left.dirt = left.dirt.max(dirt);
+                self.held_blocks -= 1;
                 pages.push(home);
             }
         }
         Ok((outcome(written, true), Touched::Pages(pages)))
+    }
+
+    fn page_entry<S: Stored>(&mut self, stored: &S, page: &PageId) -> Result<&mut Entry<PageRecord>, S::Error> {
+        let held_blocks = &mut self.held_blocks;
+        entry(&mut self.pages, page, || {
+            let record = stored.page(page)?;
+            *held_blocks += record.as_ref().map_or(0, |record| record.blocks.len());
+            Ok(record)
+        })
     }
 
     fn home_of<S: Stored>(&self, stored: &S, block: &BlockId) -> Result<Option<PageId>, S::Error> {
@@ -272,6 +289,11 @@ impl Pending {
     /// True when nothing is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many blocks the pages held here have, tombstones included.
+    pub fn held_blocks(&self) -> usize {
+        self.held_blocks
     }
 
     /// Takes everything that changed since the last take. It stays readable here until [`Pending::committed`].
@@ -321,12 +343,14 @@ impl Pending {
 
     /// Lets go of records that were only read.
     pub fn let_go_of_unchanged(&mut self) {
-        fn sweep<K: Hash + Eq, R>(entries: &mut HashMap<K, Entry<R>>) {
-            entries.retain(|_, entry| entry.dirt != Dirt::Clean || entry.taken != Dirt::Clean);
-        }
-        sweep(&mut self.pages);
-        sweep(&mut self.groups);
-        sweep(&mut self.members);
+        let held_blocks = &mut self.held_blocks;
+        self.pages.retain(|_, entry| {
+            let is_kept = entry.is_on_its_way();
+            *held_blocks -= if is_kept { 0 } else { entry.record.blocks.len() };
+            is_kept
+        });
+        self.groups.retain(|_, entry| entry.is_on_its_way());
+        self.members.retain(|_, entry| entry.is_on_its_way());
     }
 }
 

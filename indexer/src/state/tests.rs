@@ -52,7 +52,7 @@ impl Memory {
         self.members.extend(taken.members.into_iter().map(|(id, record)| (id, (*record).clone())));
         self.pages.retain(|_, record| *record != PageRecord::default());
         pending.committed();
-        assert!(pending.is_empty());
+        assert!(pending.is_empty() && pending.held_blocks() == 0);
     }
 }
 
@@ -153,6 +153,8 @@ fn state_after<'a>(writes: impl IntoIterator<Item = &'a Write>, mut commits: imp
     for (change, version) in writes {
         let (outcome, touched) = pending.apply(&memory, change, version).unwrap();
         assert_eq!(outcome == Outcome::Unchanged, touched == Touched::Nothing);
+        let held: usize = pending.pages.values().map(|entry| entry.record.blocks.len()).sum();
+        assert_eq!(pending.held_blocks(), held);
         if commits() {
             memory.commit(&mut pending);
         }

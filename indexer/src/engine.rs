@@ -1,0 +1,311 @@
+//! The engine: events in, one commit after another out.
+//!
+//! ```text
+//! submit -> merge into pending records, access graph and heads at once -> acknowledge (applied)
+//!           commit thread: take what changed -> split -> vectors already known -> one commit -> publish -> acknowledge
+//!           embed thread:  passages without a vector -> embed -> hand back to the commit thread
+//! ```
+//!
+//! It decodes nothing itself, decides no access and knows no source. Invariants:
+//!
+//! - Taking access away holds from the moment [`Engine::submit`] has merged it, before any commit; giving it holds once
+//!   the content written before it is searchable.
+//! - Text, vectors, records and offsets move in one commit. What is not committed stays pending and readable; a commit that
+//!   fails is tried again, and nothing is lost but by ending the process before the acknowledgement.
+//! - Text is searchable before it is embedded, and a text once embedded is not embedded again.
+//! - Memory is bounded by [`Config`]: beyond it, events are turned away with [`IngestError::Overloaded`].
+
+mod commit;
+mod embed;
+mod reads;
+mod shared;
+mod status;
+mod take_in;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use index::Index;
+use models::embed::Embedder;
+use schemas::api::events::RejectedEvent;
+use schemas::event::{Event, InvalidEvent};
+use schemas::ids::{GroupId, PageId, UserId, WorkspaceId};
+use schemas::record::{GroupRecord, MemberRecord, PageRecord};
+
+use crate::config::Config;
+use crate::dead_letters::DeadLetter;
+use crate::decode::decode;
+use crate::error::{IngestError, OpenError};
+
+use shared::{Core, Progress};
+pub use status::{CommitStatus, Status, WorkspaceStatus};
+pub use target::ImportTarget;
+
+/// How long a sender waits for its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Until they are merged: a revocation holds, but a crash may lose them.
+    Applied,
+    /// Until they are committed to disk.
+    #[default]
+    Durable,
+    /// Until searches find them.
+    Searchable,
+}
+
+/// What became of some events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Submitted {
+    /// Events that changed something.
+    pub accepted: u64,
+    /// Events that were seen before, or are older than what is there.
+    pub unchanged: u64,
+    /// Events that met a concurrent write; counted under `accepted` too.
+    pub conflicts: u64,
+    /// Events that were turned down, by their place among those given.
+    pub rejected: Vec<(usize, InvalidEvent)>,
+    /// Number of the commit that holds them; the first that may, where nothing was waited for.
+    pub index_seq: u64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsOutcome {
+    /// Events that changed something.
+    pub accepted: u64,
+    /// Events that were seen before, or are older than what is there.
+    pub unchanged: u64,
+    /// Events that met a concurrent write; counted under `accepted` too.
+    pub conflicts: u64,
+    /// Events that were turned down, in the order of the batch. They are in the file of dead letters.
+    pub rejected: Vec<RejectedEvent>,
+    /// Number of the commit that holds the batch; the first that may, where nothing was waited for.
+    pub index_seq: u64,
+}
+
+/// The write side of one index. Cloning is cheap; all clones share its threads.
+///
+/// All methods block; call them from blocking threads, never from an async task. [`Engine::close`] commits what is pending.
+/// When the last handle is dropped without it, what was not committed is lost as in a crash, and the drop waits for the
+/// commit or the embedding at hand.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens the write side. Pages whose passages lack a vector of this model are queued for the embedder; with none, search
+    /// goes by words alone.
+    pub fn open(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, OpenError> {
+        config.check()?;
+        let core = Arc::new(Core::open(index, embedder, config)?);
+        let engine = Self(Arc::new(Handle { core: Arc::clone(&core), threads: Mutex::default() }));
+        engine.start("commit", commit::run)?;
+        if core.embedding.is_some() {
+            engine.start("embed", embed::run)?;
+        }
+        Ok(engine)
+    }
+
+    fn start(&self, name: &'static str, run: fn(&Core)) -> Result<(), OpenError> {
+        let core = Arc::clone(&self.0.core);
+        let thread = Builder::new()
+            .name(format!("indexer-{name}"))
+            .spawn(move || run(&core))
+            .map_err(|source| OpenError::Thread { name, source })?;
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Takes in events and waits as asked, [`Config::wait_ms_max`] at most. Events of several workspaces may be mixed.
+    ///
+    /// On an error, what was taken in before it stays; sending the events again does no harm.
+    pub fn submit(&self, events: &[Event], wait: Wait) -> Result<Submitted, IngestError> {
+        self.submit_read_to(events, &BTreeMap::new(), wait)
+    }
+
+    /// As [`Engine::submit`], for a source that can be read again from an offset: `offsets` says up to where it was read,
+    /// these events included, by the name of its partition. They are committed together with the events.
+    pub fn submit_read_to(
+        &self,
+        events: &[Event],
+        offsets: &BTreeMap<String, i64>,
+        wait: Wait,
+    ) -> Result<Submitted, IngestError> {
+        let core = &self.0.core;
+        let taken = take_in::take_in(core, events, offsets)?;
+        let texts: Vec<_> = taken.rejected.iter().map(|(at, _)| events[*at].encode()).collect();
+        let errors = taken.rejected.iter().map(|(_, error)| error);
+        self.keep_rejected(texts.iter().map(String::as_bytes).zip(errors))?;
+        let index_seq = core.wait(&taken, wait)?;
+        let take_in::Taken { accepted, unchanged, conflicts, rejected, .. } = taken;
+        Ok(Submitted { accepted, unchanged, conflicts, rejected, index_seq })
+    }
+
+    /// Decodes a batch (see [`decode`]), takes in its good events and keeps the bad ones in the file of dead letters before
+    /// it answers. With a `guard`, events of other workspaces are bad.
+    pub fn submit_bytes(
+        &self,
+        guard: Option<&WorkspaceId>,
+        body: &[u8],
+        wait: Wait,
+    ) -> Result<EventsOutcome, IngestError> {
+        let core = &self.0.core;
+        let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
+        let batch = decode(body, guard, now_ms)?;
+        let (places, events): (Vec<_>, Vec<_>) =
+            batch.events.into_iter().map(|decoded| ((decoded.index, decoded.bytes), decoded.event)).unzip();
+        let taken = take_in::take_in(core, &events, &BTreeMap::new())?;
+        let full = taken.rejected.iter().map(|(at, error)| (places[*at].clone(), error));
+        let bad = batch.bad.iter().map(|bad| ((bad.index, bad.bytes.clone()), &bad.error));
+        let mut turned_down: Vec<_> = full.chain(bad).collect();
+        turned_down.sort_by_key(|((index, _), _)| *index);
+        self.keep_rejected(turned_down.iter().map(|((_, bytes), error)| (&body[bytes.clone()], *error)))?;
+        let index_seq = core.wait(&taken, wait)?;
+        let rejected = turned_down.into_iter().map(|((index, bytes), error)| RejectedEvent {
+            index: index as u64,
+            id: id_of(&body[bytes]),
+            field: error.field.clone(),
+            code: error.code,
+            reason: error.reason.clone(),
+        });
+        let rejected = rejected.collect();
+        let take_in::Taken { accepted, unchanged, conflicts, .. } = taken;
+        Ok(EventsOutcome { accepted, unchanged, conflicts, rejected, index_seq })
+    }
+
+    /// Keeps what a source could not make an event of, and waits until it is on disk.
+    pub fn reject(&self, event: &[u8], error: &InvalidEvent) -> Result<(), IngestError> {
+        self.keep_rejected(std::iter::once((event, error)))
+    }
+
+    fn keep_rejected<'a>(
+        &self,
+        rejected: impl Iterator<Item = (&'a [u8], &'a InvalidEvent)>,
+    ) -> Result<(), IngestError> {
+        let core = &self.0.core;
+        let letters: Vec<_> = rejected.map(|(event, error)| DeadLetter { event, error }).collect();
+        core.counters.rejected(letters.len());
+        core.dead_letters
+            .append(&letters, jiff::Timestamp::now())
+            .map_err(|source| IngestError::DeadLetters { path: core.dead_letters.path(), source })
+    }
+
+    /// The record of a page with its blocks, the newest there is; `None` when nothing was ever said about it.
+    pub fn page_record(&self, workspace: &WorkspaceId, page: &PageId) -> Result<Option<PageRecord>, IngestError> {
+        self.0.core.page_record(workspace, page).map_err(IngestError::Unreadable)
+    }
+
+    /// The record of a group, the newest there is.
+    pub fn group_record(&self, workspace: &WorkspaceId, group: &GroupId) -> Result<Option<GroupRecord>, IngestError> {
+        self.0.core.group_record(workspace, group).map_err(IngestError::Unreadable)
+    }
+
+    /// The record of a person, the newest there is.
+    pub fn member_record(&self, workspace: &WorkspaceId, user: &UserId) -> Result<Option<MemberRecord>, IngestError> {
+        self.0.core.member_record(workspace, user).map_err(IngestError::Unreadable)
+    }
+
+    /// The pages that exist in a workspace, those in the trash included, in no order.
+    pub fn pages(&self, workspace: &WorkspaceId) -> Vec<PageId> {
+        let Some(workspace) = self.0.core.index.catalog().get(workspace) else { return Vec::new() };
+        let state = workspace.read();
+        state.heads().filter(|head| !head.deleted).map(|head| head.page.clone()).collect()
+    }
+
+    /// Up to where each partition was read, by the last commit: where a source goes on after a restart.
+    pub fn committed_offsets(&self) -> BTreeMap<String, i64> {
+        self.0.core.lock().committed_offsets.clone()
+    }
+
+    /// How the write side stands.
+    pub fn status(&self) -> Status {
+        status::status(&self.0.core)
+    }
+
+    /// How it stands with one workspace; `None` when nothing was ever said about it.
+    pub fn workspace_status(&self, workspace: &WorkspaceId) -> Option<WorkspaceStatus> {
+        status::workspace_status(&self.0.core, workspace)
+    }
+
+    /// Names the content of a workspace: equal for two engines with the same records, passages and vectors, whatever came
+    /// in between. Reads everything that is committed; for tests and for comparing replicas.
+    pub fn content_digest(&self, workspace: &WorkspaceId) -> Result<String, IngestError> {
+        status::content_digest(&self.0.core, workspace).map_err(IngestError::Unreadable)
+    }
+
+    /// Waits until so many events can be taken in, or none ever again; false when the time ran out first.
+    pub fn wait_for_room(&self, events: usize, timeout: Duration) -> bool {
+        let core = &self.0.core;
+        core.wait_for(Instant::now() + timeout, |state| {
+            let is_full = state.load.events + events > core.config.pending_events_max;
+            !state.accepts()
+                || state.load.events == 0
+                || (!is_full && state.load.bytes < core.config.pending_bytes_max / 2)
+        })
+    }
+
+    /// Waits until everything taken in is searchable; false when the time ran out first.
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.0.core.wait_for(Instant::now() + timeout, shared::State::is_idle)
+    }
+
+    /// Waits until everything taken in is searchable, by meaning too; false when the time ran out first.
+    pub fn wait_embedded(&self, timeout: Duration) -> bool {
+        self.0.core.wait_for(Instant::now() + timeout, |state| state.is_idle() && state.embedding.is_idle())
+    }
+
+    /// Stops taking events in, commits what is pending, and ends the threads. What waits to be embedded is taken up again
+    /// when the index is next opened. Blocks until that is done; false when what is pending could not be committed.
+    pub fn close(&self) -> bool {
+        self.0.core.stop(shared::Stop::AfterCommit);
+        self.0.join();
+        self.0.core.lock().is_idle()
+    }
+}
+
+impl Handle {
+    fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A thread that panicked has said so in the log.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.stop(shared::Stop::Now);
+        self.join();
+    }
+}
+
+impl Core {
+    /// Waits for events as asked, and names the commit that holds them.
+    fn wait(&self, taken: &take_in::Taken, wait: Wait) -> Result<u64, IngestError> {
+        let progress = match wait {
+            Wait::Applied => return Ok(taken.index_seq),
+            Wait::Durable => Progress::Durable,
+            Wait::Searchable => Progress::Searchable,
+        };
+        self.wait_until(progress, taken.ticket)
+    }
+}
+
+/// The id that the source gave an event, as far as it can be read.
+fn id_of(event: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let Named { id } = serde_json::from_slice(event).ok()?;
+    (id.len() <= 512).then_some(id)
+}

@@ -1,0 +1,219 @@
+//! The commit thread: writes what is pending, commits it, and says so.
+//!
+//! It alone writes to the index. Invariant: a page is written from one record, with the vectors of just those texts; what
+//! has no vector yet is queued for the embedder only once it can be searched by words.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access::PageOrdinal;
+use index::catalog::Workspace;
+use index::passages::{PassageWrite, TextHash};
+use index::records::PageHead;
+use index::vectors::StoredVector;
+use index::{CommitPayload, IndexError};
+use schemas::record::PageRecord;
+
+use super::embed::PageKey;
+use super::shared::{Core, Stop, Work};
+use super::status::CommitStatus;
+use crate::split::split;
+use crate::state::Dirt;
+
+/// First and longest pause after a commit failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Failures in a row after which a closing engine gives up.
+const CLOSING_TRIES: u32 = 3;
+
+/// Commits until the threads are to end.
+pub(super) fn run(core: &Core) {
+    let _ended = Ended(core);
+    let mut failures = 0;
+    while let Some(work) = core.next_commit() {
+        match write_and_publish(core, &work) {
+            Ok(status) => {
+                failures = 0;
+                core.searchable(&work, status);
+            }
+            Err(error) => {
+                core.not_committed(work);
+                core.counters.commit_failed();
+                failures += 1;
+                let pause = (RETRY_PAUSE * 2_u32.pow(failures.min(10) - 1)).min(RETRY_PAUSE_MAX);
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    failures,
+                    pause_ms = pause.as_millis() as u64,
+                    "the commit failed; searches go on, and it is tried again"
+                );
+                if failures >= CLOSING_TRIES && core.lock().stop == Stop::AfterCommit {
+                    return;
+                }
+                core.pause(pause);
+            }
+        }
+    }
+}
+
+/// Tells all that wait when the thread ends, by a panic too.
+struct Ended<'a>(&'a Core);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.commit_thread_ended();
+    }
+}
+
+/// The flow of one commit: write, commit, reload, publish, queue what is to be embedded.
+fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexError> {
+    let started = Instant::now();
+    let mut written = Written::default();
+    write(core, work, &mut written)?;
+    core.writer.commit(&CommitPayload {
+        index_seq: work.number,
+        offsets: work.offsets.clone(),
+        model_id: work.model_id.clone(),
+    })?;
+    core.durable(work);
+    core.index.reload()?;
+    publish(work);
+    if core.embedding.is_some() {
+        let mut state = core.lock();
+        for (key, is_edited) in written.lacking_vectors {
+            state.embedding.push(key, is_edited);
+        }
+        drop(state);
+        core.wake_embed();
+    }
+    core.counters.committed(written.pages, written.passages);
+    let took_ms = started.elapsed().as_millis() as u64;
+    tracing::debug!(index_seq = work.number, pages = written.pages, passages = written.passages, took_ms, "committed");
+    Ok(CommitStatus {
+        index_seq: work.number,
+        pages: written.pages,
+        passages: written.passages,
+        took_ms,
+        at: jiff::Timestamp::now(),
+    })
+}
+
+/// What a commit wrote.
+#[derive(Default)]
+struct Written {
+    /// Page records.
+    pages: u64,
+    /// Passages.
+    passages: u64,
+    /// Pages with passages without a vector, and whether someone edited them.
+    lacking_vectors: Vec<(PageKey, bool)>,
+}
+
+fn write(core: &Core, work: &Work, written: &mut Written) -> Result<(), IndexError> {
+    let mut with_passages = HashSet::new();
+    let none = HashMap::new();
+    for tenant in &work.tenants {
+        let number = tenant.workspace.number;
+        if tenant.erase {
+            core.writer.erase_workspace(number)?;
+            continue;
+        }
+        for taken in &tenant.taken.pages {
+            let Some(ordinal) = tenant.workspace.read().access.ordinal_of(&taken.page) else { continue };
+            let key = PageKey { workspace: number, page: ordinal };
+            let vectors = work.vectors.get(&key);
+            let head = PageHead::of(&taken.page, ordinal, &taken.record);
+            written.pages += 1;
+            if taken.dirt == Dirt::Record && vectors.is_none() {
+                core.writer.put_record(number, &head, &taken.record)?;
+                continue;
+            }
+            with_passages.insert(key);
+            let page = Page { workspace: &tenant.workspace, head, record: &taken.record };
+            let is_edited = tenant.interactive.contains(&taken.page);
+            write_page(core, &page, vectors.unwrap_or(&none), is_edited, written)?;
+        }
+        for (group, record) in &tenant.taken.groups {
+            core.writer.put_group(number, group, record)?;
+        }
+        for (user, record) in &tenant.taken.members {
+            core.writer.put_member(number, user, record)?;
+        }
+    }
+    for (key, vectors) in work.vectors.iter().filter(|(key, _)| !with_passages.contains(key)) {
+        write_vectors(core, *key, vectors, written)?;
+    }
+    Ok(())
+}
+
+/// Puts vectors to the passages of a page that is otherwise as it was.
+fn write_vectors(
+    core: &Core,
+    key: PageKey,
+    vectors: &HashMap<TextHash, StoredVector>,
+    written: &mut Written,
+) -> Result<(), IndexError> {
+    let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok(()) };
+    let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok(()) };
+    let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
+    let head = PageHead::of(&page, key.page, &record);
+    written.pages += 1;
+    write_page(core, &Page { workspace: &workspace, head, record: &record }, vectors, false, written)
+}
+
+struct Page<'a> {
+    workspace: &'a Arc<Workspace>,
+    head: PageHead,
+    record: &'a PageRecord,
+}
+
+/// Writes a page with its passages, and the vectors known for them.
+fn write_page(
+    core: &Core,
+    page: &Page<'_>,
+    new_vectors: &HashMap<TextHash, StoredVector>,
+    is_edited: bool,
+    written: &mut Written,
+) -> Result<(), IndexError> {
+    let number = page.workspace.number;
+    let ordinal: PageOrdinal = page.head.ordinal;
+    let tag = core.embedding.as_ref().map(|embedding| embedding.tag);
+    let had_vectors = page.workspace.read().head(ordinal).is_some_and(|head| head.vectors > 0);
+    let former = if had_vectors { core.writer.page_vectors(number, ordinal)? } else { HashMap::new() };
+    let passages = core.with_rules(|rules| split(&page.head.page, page.record, rules));
+    let mut writes = Vec::with_capacity(passages.len());
+    let mut is_lacking = false;
+    for passage in passages {
+        if !passage.has_text() {
+            writes.push(PassageWrite { passage, vector: None });
+            continue;
+        }
+        let hash = passage.hash();
+        // Without a model, vectors of whichever model stay with their text.
+        let fits = |vector: &&StoredVector| tag.is_none_or(|tag| vector.model() == tag);
+        let mut vector = new_vectors.get(&hash).or_else(|| former.get(&hash)).filter(fits).cloned();
+        if let (None, Some(tag)) = (&vector, tag) {
+            vector = core.writer.vector_of(number, hash, tag)?;
+        }
+        is_lacking |= vector.is_none();
+        writes.push(PassageWrite { passage, vector });
+    }
+    core.writer.put_page(number, &page.head, page.record, &writes)?;
+    written.passages += writes.len() as u64;
+    if is_lacking {
+        written.lacking_vectors.push((PageKey { workspace: number, page: ordinal }, is_edited));
+    }
+    Ok(())
+}
+
+/// Gives the access that was waiting for this commit.
+fn publish(work: &Work) {
+    for tenant in &work.tenants {
+        let mut state = tenant.workspace.write();
+        // The graph of an erased workspace is another one; nobody has access to anything in it.
+        if !state.erased {
+            state.access.publish_at(tenant.fence.clone());
+        }
+    }
+}

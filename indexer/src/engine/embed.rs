@@ -1,0 +1,251 @@
+//! The embed thread: finds the passages of queued pages that have no vector, embeds them, and hands the vectors back.
+//!
+//! It writes nothing: the commit thread puts the vectors to those passages that still have the same text. Invariants: a text
+//! is embedded once for all passages of its workspace that share it; pages that someone edited go before those of imports;
+//! the queue holds page numbers only, each once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use access::{PageOrdinal, WorkspaceNumber};
+use index::passages::TextHash;
+use index::vectors::StoredVector;
+use index::{Index, IndexError};
+
+use super::shared::{Core, Embedding, State};
+use crate::config::Config;
+use crate::split::split;
+
+/// First and longest pause after the model failed.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// A page of this index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PageKey {
+    pub(super) workspace: WorkspaceNumber,
+    pub(super) page: PageOrdinal,
+}
+
+/// Vectors by page and by what they were made of.
+pub(super) type Vectors = HashMap<PageKey, HashMap<TextHash, StoredVector>>;
+
+/// Pages that wait for the model, and vectors that wait for a commit.
+#[derive(Debug, Default)]
+pub(super) struct EmbedQueue {
+    edited: VecDeque<PageKey>,
+    imported: VecDeque<PageKey>,
+    queued: HashSet<PageKey>,
+    /// Whether the embed thread is at a page.
+    is_working: bool,
+    vectors: Vectors,
+    vectors_since: Option<Instant>,
+    /// The vectors that wait for a commit, for other pages with the same text.
+    waiting: ByText,
+    /// Those of the commit under way.
+    committing: ByText,
+}
+
+type ByText = HashMap<(WorkspaceNumber, TextHash), StoredVector>;
+
+impl EmbedQueue {
+    /// Queues all pages that lack a vector; with `all`, every page that could have one.
+    pub(super) fn queue_missing(&mut self, index: &Index, all: bool) {
+        for workspace in index.catalog().workspaces() {
+            for head in workspace.read().heads() {
+                if head.vectors < head.embeddable || (all && head.embeddable > 0) {
+                    self.push(PageKey { workspace: workspace.number, page: head.ordinal }, false);
+                }
+            }
+        }
+    }
+
+    /// Queues a page. One that is edited overtakes the imported ones, also when it was queued among them.
+    pub(super) fn push(&mut self, key: PageKey, is_edited: bool) {
+        let is_new = self.queued.insert(key);
+        if is_edited && !self.edited.contains(&key) {
+            self.edited.push_back(key);
+        } else if is_new {
+            self.imported.push_back(key);
+        }
+    }
+
+    fn pop(&mut self) -> Option<PageKey> {
+        loop {
+            let key = self.edited.pop_front().or_else(|| self.imported.pop_front())?;
+            // A page in both queues was taken from the first already.
+            if self.queued.remove(&key) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Pages that wait for the model.
+    pub(super) fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// True when all that was queued is embedded and committed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queued.is_empty() && !self.is_working && self.vectors.is_empty() && self.committing.is_empty()
+    }
+
+    /// How long vectors can wait for their commit; `None` when there are none.
+    pub(super) fn vectors_due_in(&self, config: &Config) -> Option<Duration> {
+        let since = self.vectors_since?;
+        let is_last = self.queued.is_empty() && !self.is_working;
+        if is_last || self.waiting.len() >= config.embed_commit_passages {
+            return Some(Duration::ZERO);
+        }
+        Some(Duration::from_millis(config.embed_interval_ms).saturating_sub(since.elapsed()))
+    }
+
+    /// Whether enough vectors wait for a commit that the model should wait, too.
+    fn is_full(&self, config: &Config) -> bool {
+        self.waiting.len() >= 2 * config.embed_commit_passages
+    }
+
+    fn put(&mut self, key: PageKey, vectors: HashMap<TextHash, StoredVector>) {
+        if vectors.is_empty() {
+            return;
+        }
+        let by_text = vectors.iter().map(|(hash, vector)| ((key.workspace, *hash), vector.clone()));
+        self.waiting.extend(by_text);
+        self.vectors_since.get_or_insert_with(Instant::now);
+        self.vectors.entry(key).or_default().extend(vectors);
+    }
+
+    /// Takes the vectors for a commit.
+    pub(super) fn take_vectors(&mut self) -> Vectors {
+        self.vectors_since = None;
+        self.committing = std::mem::take(&mut self.waiting);
+        std::mem::take(&mut self.vectors)
+    }
+
+    /// Says that the vectors taken are committed.
+    pub(super) fn vectors_committed(&mut self) {
+        self.committing.clear();
+    }
+
+    /// A vector that was made and is not committed yet.
+    fn uncommitted(&self, workspace: WorkspaceNumber, hash: TextHash) -> Option<&StoredVector> {
+        self.waiting.get(&(workspace, hash)).or_else(|| self.committing.get(&(workspace, hash)))
+    }
+
+    /// Puts back vectors whose commit failed.
+    pub(super) fn give_back(&mut self, vectors: Vectors) {
+        self.committing.clear();
+        for (key, vectors) in vectors {
+            self.put(key, vectors);
+        }
+    }
+}
+
+/// Embeds until the threads are to end.
+pub(super) fn run(core: &Core) {
+    let Some(embedding) = &core.embedding else { return };
+    let mut pause = RETRY_PAUSE;
+    let next = |state: &mut State| {
+        if state.embedding.is_full(&core.config) {
+            return None;
+        }
+        let key = state.embedding.pop()?;
+        state.embedding.is_working = true;
+        Some(key)
+    };
+    while let Some(key) = core.next_to_embed(next) {
+        let embedded = embed_page(core, embedding, key);
+        let mut state = core.lock();
+        state.embedding.is_working = false;
+        let failed = match embedded {
+            Ok(Embedded { vectors, is_complete }) => {
+                state.embedding.put(key, vectors);
+                if !is_complete {
+                    state.embedding.push(key, false);
+                }
+                None
+            }
+            Err(error) => {
+                state.embedding.push(key, false);
+                Some(error)
+            }
+        };
+        drop(state);
+        core.wake_commit();
+        let Some(error) = failed else {
+            pause = RETRY_PAUSE;
+            continue;
+        };
+        core.counters.embedding_failed();
+        tracing::warn!(
+            error = &*error,
+            pause_ms = pause.as_millis() as u64,
+            "passages could not be embedded; trying again"
+        );
+        core.pause_embedding(pause);
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
+    }
+}
+
+struct Embedded {
+    vectors: HashMap<TextHash, StoredVector>,
+    /// False when passages are left that have no vector.
+    is_complete: bool,
+}
+
+/// Finds or makes the vectors that a page lacks; stops early for what is more urgent.
+fn embed_page(
+    core: &Core,
+    embedding: &Embedding,
+    key: PageKey,
+) -> Result<Embedded, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut vectors, missing) = lacking(core, embedding, key)?;
+    let mut batches = missing.chunks(core.config.embed_batch_passages);
+    for batch in batches.by_ref() {
+        let texts = batch.iter().map(|(_, text)| text.clone()).collect();
+        let embedded = embedding.embedder.embed_passages(texts)?;
+        core.counters.embedded(batch.len());
+        for ((hash, _), vector) in batch.iter().zip(embedded) {
+            vectors.insert(*hash, StoredVector::encode(&vector, embedding.tag)?);
+        }
+        let state = core.lock();
+        let is_enough = vectors.len() >= core.config.embed_commit_passages;
+        if is_enough || !state.embedding.edited.is_empty() || !state.accepts() {
+            break;
+        }
+    }
+    Ok(Embedded { vectors, is_complete: batches.len() == 0 })
+}
+
+type Lacking = (HashMap<TextHash, StoredVector>, Vec<(TextHash, String)>);
+
+/// What a page's passages lack: vectors that another page of the workspace has, and texts that must be embedded.
+fn lacking(core: &Core, embedding: &Embedding, key: PageKey) -> Result<Lacking, IndexError> {
+    let mut found = HashMap::new();
+    let mut missing = Vec::new();
+    let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok((found, missing)) };
+    let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok((found, missing)) };
+    let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
+    let known = core.writer.page_vectors(key.workspace, key.page)?;
+    let mut seen = HashSet::new();
+    for passage in core.with_rules(|rules| split(&page, &record, rules)) {
+        let hash = passage.hash();
+        let has_vector = known.get(&hash).is_some_and(|vector| vector.model() == embedding.tag);
+        if !passage.has_text() || has_vector || !seen.insert(hash) {
+            continue;
+        }
+        // The store is asked last: what is not uncommitted any more by then is in it.
+        let uncommitted = core.lock().embedding.uncommitted(key.workspace, hash).cloned();
+        let vector = match uncommitted {
+            None => core.writer.vector_of(key.workspace, hash, embedding.tag)?,
+            found => found,
+        };
+        match vector {
+            Some(vector) => {
+                found.insert(hash, vector);
+            }
+            None => missing.push((hash, passage.embedded_text())),
+        }
+    }
+    Ok((found, missing))
+}

@@ -1,0 +1,277 @@
+//! Taking events in: merged into the pending records, the access graph and the heads, all at once.
+//!
+//! It waits for no commit. Invariant: when [`take_in`] returns, every change of access in the batch is in the graph, so that
+//! what it takes away is gone for all that asks later.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access::WorkspaceNumber;
+use index::IndexError;
+use index::catalog::Workspace;
+use index::records::PageHead;
+use schemas::event::{Change, Event, InvalidEvent};
+use schemas::ids::{GroupId, PageId, UserId};
+
+use super::reads::Committed;
+use super::shared::{Core, Load, State, Tenant};
+use crate::error::IngestError;
+use crate::state::{Outcome, Pending, Touched};
+
+/// Events merged before other senders and the commit thread get their turn.
+const CHUNK_EVENTS: usize = 256;
+/// What an event takes beside its text, in bytes.
+const EVENT_OVERHEAD_BYTES: usize = 300;
+
+/// What was taken in of some events.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) accepted: u64,
+    pub(super) unchanged: u64,
+    pub(super) conflicts: u64,
+    /// By their place among those given.
+    pub(super) rejected: Vec<(usize, InvalidEvent)>,
+    /// What a commit must have come to for all of it to be in it.
+    pub(super) ticket: u64,
+    /// Number of the first commit that may hold it.
+    pub(super) index_seq: u64,
+}
+
+/// Merges events, and with them the offsets they were read up to.
+pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, i64>) -> Result<Taken, IngestError> {
+    let weights: Vec<_> = events.iter().map(weigh).collect();
+    let mut left = Load { events: events.len(), bytes: weights.iter().sum() };
+    let_in(core, left)?;
+    let is_interactive = events.len() < core.config.interactive_events_max;
+    let deadline = Instant::now() + Duration::from_millis(core.config.wait_ms_max);
+    let mut taken = Taken::default();
+    let mut merged = Ok(());
+    let mut at = 0;
+    while at < events.len() && merged.is_ok() {
+        if !core.wait_for(deadline, |state| state.has_room(&core.config) || !state.accepts()) {
+            merged = Err(IngestError::Overloaded { retry_after: Duration::from_millis(core.config.wait_ms_max) });
+            break;
+        }
+        let end = events.len().min(at + CHUNK_EVENTS);
+        let chunk = Chunk { first: at, events: &events[at..end], bytes: &weights[at..end], is_interactive };
+        let mut state = core.lock();
+        if !state.accepts() {
+            merged = Err(IngestError::Stopped);
+            break;
+        }
+        let done = merge(core, &mut state, &chunk, &mut taken);
+        at += done.events;
+        left.subtract(Load { events: done.events, bytes: weights[at - done.events..at].iter().sum() });
+        merged = done.result.map_err(IngestError::Unreadable);
+        if !state.has_room(&core.config) {
+            core.wake_commit();
+        }
+    }
+    core.release(left);
+    core.counters.merged(&taken);
+    merged?;
+    let mut state = core.lock();
+    if offsets.iter().any(|(partition, offset)| state.offsets.get(partition) != Some(offset)) {
+        state.offsets.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
+        state.mark_dirty(Load::default());
+    }
+    taken.ticket = state.merged;
+    taken.index_seq = if state.is_durable() { state.durable_number } else { state.commit_number + 1 };
+    drop(state);
+    core.wake_commit();
+    Ok(taken)
+}
+
+/// Lets events in, unless too many wait already. A batch is never too large for an empty queue.
+fn let_in(core: &Core, load: Load) -> Result<(), IngestError> {
+    let mut state = core.lock();
+    if !state.accepts() {
+        return Err(IngestError::Stopped);
+    }
+    let is_full = state.load.events + load.events > core.config.pending_events_max
+        || state.load.bytes + load.bytes > core.config.pending_bytes_max;
+    if is_full && state.load.events > 0 {
+        let commit_ms = state.last_commit.as_ref().map_or(0, |commit| commit.took_ms);
+        let retry_after = Duration::from_millis(commit_ms.max(core.config.commit_interval_ms).max(100));
+        drop(state);
+        core.counters.overloaded();
+        core.wake_commit();
+        return Err(IngestError::Overloaded { retry_after });
+    }
+    state.load.add(load);
+    Ok(())
+}
+
+/// What the events of a chunk changed in one workspace.
+#[derive(Default)]
+struct Changed {
+    pages: HashSet<PageId>,
+    groups: BTreeSet<GroupId>,
+    members: BTreeSet<UserId>,
+}
+
+/// Events that are merged in one go.
+struct Chunk<'a> {
+    /// The place of the first among those given.
+    first: usize,
+    events: &'a [Event],
+    /// What each takes.
+    bytes: &'a [usize],
+    is_interactive: bool,
+}
+
+/// How far a chunk was merged.
+struct Merged {
+    /// Events that are dealt with.
+    events: usize,
+    result: Result<(), IndexError>,
+}
+
+/// Merges the events of a chunk, until there is no more room for their pages.
+fn merge(core: &Core, state: &mut State, chunk: &Chunk<'_>, taken: &mut Taken) -> Merged {
+    let mut changed: HashMap<WorkspaceNumber, Changed> = HashMap::new();
+    let mut kept = Load::default();
+    let mut gone = Load::default();
+    let mut merged = Merged { events: 0, result: Ok(()) };
+    for (event, &bytes) in chunk.events.iter().zip(chunk.bytes) {
+        let load = Load { events: 1, bytes };
+        match merge_one(core, state, event, &mut changed) {
+            Ok(outcome @ (Outcome::Applied | Outcome::Conflict)) => {
+                taken.accepted += 1;
+                taken.conflicts += u64::from(outcome == Outcome::Conflict);
+                kept.add(load);
+            }
+            Ok(Outcome::Unchanged) => {
+                taken.unchanged += 1;
+                gone.add(load);
+            }
+            Ok(Outcome::Rejected(error)) => {
+                taken.rejected.push((chunk.first + merged.events, error));
+                gone.add(load);
+            }
+            Err(error) => {
+                merged.result = Err(error);
+                break;
+            }
+        }
+        merged.events += 1;
+        if !state.has_room(&core.config) {
+            break;
+        }
+    }
+    // What was merged before an error holds, so its access must, too.
+    for (number, changed) in changed {
+        let Some(tenant) = state.tenants.get_mut(&number) else { continue };
+        put_heads(tenant, &changed);
+        if chunk.is_interactive {
+            tenant.interactive.extend(changed.pages);
+        }
+    }
+    state.load.subtract(gone);
+    if kept.events > 0 {
+        state.mark_dirty(kept);
+    }
+    if gone.events > 0 {
+        state.let_go_of_unchanged();
+    }
+    merged
+}
+
+fn merge_one(
+    core: &Core,
+    state: &mut State,
+    event: &Event,
+    changed: &mut HashMap<WorkspaceNumber, Changed>,
+) -> Result<Outcome, IndexError> {
+    let workspace = core.index.catalog().get_or_create(&event.workspace);
+    if workspace.read().erased {
+        return Ok(Outcome::Unchanged);
+    }
+    let tenant = state.tenant(&workspace);
+    let held_before = tenant.pending.held_blocks();
+    if event.change == Change::WorkspaceErased {
+        tenant.pending = Pending::default();
+        tenant.interactive.clear();
+        tenant.erase = true;
+        changed.remove(&workspace.number);
+        workspace.write().erase();
+        state.held_blocks -= held_before;
+        return Ok(Outcome::Applied);
+    }
+    let stored = Committed { writer: &core.writer, number: workspace.number };
+    let applied = tenant.pending.apply(&stored, &event.change, &Arc::new(event.version.clone()));
+    let held_after = tenant.pending.held_blocks();
+    state.held_blocks = state.held_blocks + held_after - held_before;
+    let (outcome, touched) = applied?;
+    let changed = changed.entry(workspace.number).or_default();
+    match touched {
+        Touched::Nothing => {}
+        Touched::Pages(pages) => changed.pages.extend(pages),
+        Touched::Group(group) => {
+            changed.groups.insert(group);
+        }
+        Touched::Member(user) => {
+            changed.members.insert(user);
+        }
+    }
+    Ok(outcome)
+}
+
+/// Brings the heads and the access graph of a workspace up to the pending records.
+fn put_heads(tenant: &Tenant, changed: &Changed) {
+    let mut state = tenant.workspace.write();
+    for page in &changed.pages {
+        if let Some(record) = tenant.pending.page(page) {
+            let ordinal = state.ordinal_for(page);
+            state.put_head(PageHead::of(page, ordinal, record));
+        }
+    }
+    for group in &changed.groups {
+        if let Some(record) = tenant.pending.group(group) {
+            state.put_group(group, record.members.value().and_then(Option::as_ref));
+        }
+    }
+    for user in &changed.members {
+        if let Some(record) = tenant.pending.member(user) {
+            state.put_member(user, record.role.value().copied(), record.erased.value() == Some(&true));
+        }
+    }
+}
+
+impl State {
+    fn tenant(&mut self, workspace: &Arc<Workspace>) -> &mut Tenant {
+        self.tenants.entry(workspace.number).or_insert_with(|| Tenant {
+            workspace: Arc::clone(workspace),
+            pending: Pending::default(),
+            interactive: HashSet::new(),
+            erase: false,
+        })
+    }
+
+    /// Lets go of records that were only read.
+    fn let_go_of_unchanged(&mut self) {
+        for tenant in self.tenants.values_mut() {
+            tenant.pending.let_go_of_unchanged();
+        }
+        self.drop_empty_tenants();
+    }
+}
+
+/// About how many bytes of memory an event takes.
+fn weigh(event: &Event) -> usize {
+    let text_bytes = match &event.change {
+        Change::BlockUpserted { patch, .. } => patch.content.as_ref().map_or(0, |content| content.plain_text().len()),
+        Change::PageUpserted { patch, .. } => {
+            let properties = patch.properties.iter();
+            let property_bytes = properties
+                .map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.plain_text().len()))
+                .sum::<usize>();
+            property_bytes + patch.title.as_ref().map_or(0, String::len)
+        }
+        Change::PageAccessChanged { grants, .. } => grants.len() * 64,
+        Change::GroupChanged { members, .. } => members.as_ref().map_or(0, Vec::len) * 64,
+        _ => 0,
+    };
+    EVENT_OVERHEAD_BYTES + text_bytes
+}

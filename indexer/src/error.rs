@@ -1,0 +1,89 @@
+//! Why the write side did not take something in, and what the sender can do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use index::IndexError;
+
+use crate::config::BadConfig;
+use crate::decode::BatchTooLarge;
+
+/// Why events were not taken in, or are not known to be safe.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// More waits to be committed than is allowed. Nothing of the batch was taken in.
+    #[error("too much waits to be indexed; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The batch as a whole is over a limit. Nothing of it was taken in.
+    #[error(transparent)]
+    TooLarge(#[from] BatchTooLarge),
+    /// The write side is shutting down, or its commit thread has ended. Send the batch again after the restart.
+    #[error("the write side has stopped")]
+    Stopped,
+    /// The events are taken in and their commit did not come in time; it may still come. Sending them again does no harm.
+    #[error("the events are taken in, but were not committed within {} ms", waited.as_millis())]
+    NotYetCommitted {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A stored record could not be read. Part of the batch may be taken in; sending it again does no harm.
+    #[error("the events cannot be merged with what is stored")]
+    Unreadable(#[source] IndexError),
+    /// Events that were turned down could not be kept. Sending the batch again does no harm.
+    #[error("cannot write {}", path.display())]
+    DeadLetters {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why the write side did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A configured value is out of its range.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// The index cannot be written to.
+    #[error("cannot write to the index")]
+    Index(#[from] IndexError),
+    /// A thread cannot be started.
+    #[error("cannot start the {name} thread: raise the limit on processes")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The same call may succeed later.
+    Retryable,
+    /// The input must be changed.
+    Invalid,
+    /// A limit was reached; less load helps.
+    Exhausted,
+}
+
+impl IngestError {
+    /// What a caller can do about this error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Overloaded { .. } => ErrorKind::Exhausted,
+            Self::TooLarge(_) => ErrorKind::Invalid,
+            Self::Stopped | Self::NotYetCommitted { .. } | Self::Unreadable(_) | Self::DeadLetters { .. } => {
+                ErrorKind::Retryable
+            }
+        }
+    }
+}

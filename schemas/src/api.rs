@@ -8,7 +8,7 @@ pub mod operate;
 pub mod pages;
 pub mod search;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{PageId, UserId};
 use crate::page::PageKind;
@@ -27,13 +27,39 @@ pub enum ListObject {
 #[serde(deny_unknown_fields)]
 pub struct Consistency {
     /// Number of the commit that was searched.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 9_007_199_254_740_991_u64, required = false)]
     pub index_seq: u64,
     /// Number of the last change of access that was heeded, in this workspace.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 9_007_199_254_740_991_u64, required = false)]
     pub access_seq: u64,
+}
+
+/// A number that is whole in the sense of JSON Schema: `5` or `5.0`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WholeNumber {
+    Integer(u64),
+    Float(f64),
+}
+
+impl WholeNumber {
+    /// The number, if it is whole and in range.
+    fn within<T: TryFrom<u64>, E: serde::de::Error>(self) -> Result<T, E> {
+        const FLOAT_MAX: f64 = 9_007_199_254_740_991.0;
+        let whole = match self {
+            Self::Integer(number) => Some(number),
+            Self::Float(number) => {
+                (number.fract() == 0.0 && (0.0..=FLOAT_MAX).contains(&number)).then_some(number as u64)
+            }
+        };
+        whole.and_then(|number| T::try_from(number).ok()).ok_or_else(|| E::custom("expected a whole number in range"))
+    }
+}
+
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    WholeNumber::deserialize(deserializer)?.within()
 }
 
 /// A page as lists show it.

@@ -245,21 +245,22 @@ impl Auth {
 
     /// Finds out who is asking. Someone who shows nothing is anonymous; someone who shows something wrong is refused.
     pub fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+        let named = Named::of(headers)?;
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         if let Some(authorization) = shown.next() {
             let bearer = authorization.to_str().ok().and_then(bearer).filter(|_| shown.next().is_none());
             let token = bearer.ok_or_else(|| refused("send one `Authorization: Bearer` header with a token or key"))?;
             return if token.starts_with(SERVICE_KEY_PREFIX) {
-                self.identify_service(token, headers)
+                self.identify_service(token, named)
             } else {
                 self.identify_person(token)
             };
         }
-        let workspace = match header_text(headers, WORKSPACE_HEADER)? {
+        let in_query = |name: &'static str| query_text(uri, name);
+        let workspace = match named.workspace {
             Some(workspace) => Some(workspace),
-            None => query_text(uri, "workspace"),
+            None => in_query("workspace").map(|text| id(WorkspaceId::new(text), "workspace")).transpose()?,
         };
-        let workspace = workspace.map(|text| id(WorkspaceId::new(text), "workspace")).transpose()?;
         if !self.insecure_development {
             return Ok(Identity {
                 kind: IdentityKind::Anonymous,
@@ -269,14 +270,14 @@ impl Auth {
                 workspaces: Vec::new(),
             });
         }
-        let user = match header_text(headers, USER_HEADER)? {
+        let user = match named.user {
             Some(user) => Some(user),
-            None => query_text(uri, "as"),
+            None => in_query("as").map(|text| id(UserId::new(text), "as")).transpose()?,
         };
         Ok(Identity {
             kind: IdentityKind::Development,
             workspace,
-            user: user.map(|text| id(UserId::new(text), "user")).transpose()?,
+            user,
             scopes: HashSet::from([Scope::Ingest, Scope::Search, Scope::Admin]),
             workspaces: Vec::new(),
         })
@@ -304,7 +305,7 @@ impl Auth {
         Some(decoded.claims)
     }
 
-    fn identify_service(&self, token: &str, headers: &HeaderMap) -> Result<Identity, ApiError> {
+    fn identify_service(&self, token: &str, named: Named) -> Result<Identity, ApiError> {
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         // Every key is compared, so that time tells nothing about which one is near.
         let mut found = None;
@@ -315,10 +316,7 @@ impl Auth {
             }
         }
         let key = found.ok_or_else(|| refused("the service key is not known"))?;
-        let workspace = header_text(headers, WORKSPACE_HEADER)?;
-        let user = header_text(headers, ACT_AS_HEADER)?;
-        let workspace = workspace.map(|text| id(WorkspaceId::new(text), "Tessera-Workspace")).transpose()?;
-        if let Some(workspace) = &workspace
+        if let Some(workspace) = &named.workspace
             && !key.workspaces.is_empty()
             && !key.workspaces.contains(workspace)
         {
@@ -326,10 +324,29 @@ impl Auth {
         }
         Ok(Identity {
             kind: IdentityKind::Service(key.name.clone()),
-            workspace,
-            user: user.map(|text| id(UserId::new(text), "Tessera-Act-As")).transpose()?,
+            workspace: named.workspace,
+            user: named.act_as,
             scopes: key.scopes.clone(),
             workspaces: key.workspaces.clone(),
+        })
+    }
+}
+
+/// Whom and what the headers name. One that is no id is refused, whether it is needed or not.
+struct Named {
+    workspace: Option<WorkspaceId>,
+    act_as: Option<UserId>,
+    user: Option<UserId>,
+}
+
+impl Named {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let user = |name| header_text(headers, name)?.map(|text| id(UserId::new(text), name)).transpose();
+        let workspace = header_text(headers, WORKSPACE_HEADER)?;
+        Ok(Self {
+            workspace: workspace.map(|text| id(WorkspaceId::new(text), WORKSPACE_HEADER)).transpose()?,
+            act_as: user(ACT_AS_HEADER)?,
+            user: user(USER_HEADER)?,
         })
     }
 }

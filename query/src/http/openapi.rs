@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use schemas::problem::{PROBLEM_JSON, Problem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
+
+use super::App;
 
 /// The problems that every endpoint with an identity can answer with.
 pub(super) struct Always;
@@ -40,13 +43,31 @@ impl IntoResponses for Always {
 #[expect(dead_code, reason = "described here, read where identities are found out")]
 pub(super) struct CallerHeaders {
     /// The workspace, for service keys and insecure development.
-    #[param(rename = "Tessera-Workspace", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(
+        rename = "Tessera-Workspace",
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
+    )]
     workspace: Option<String>,
     /// The person that a service key acts for.
-    #[param(rename = "Tessera-Act-As", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(
+        rename = "Tessera-Act-As",
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
+    )]
     act_as: Option<String>,
     /// The person, in insecure development.
-    #[param(rename = "Tessera-User", nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(
+        rename = "Tessera-User",
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$"
+    )]
     user: Option<String>,
 }
 
@@ -56,7 +77,7 @@ pub(super) struct CallerHeaders {
 #[expect(dead_code, reason = "described here, read where identities are found out")]
 pub(super) struct WorkspaceParam {
     /// The workspace, when no token or header says so.
-    #[param(nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$")]
     workspace: Option<String>,
 }
 
@@ -112,7 +133,16 @@ pub fn document() -> String {
     get, path = "/openapi.json", tag = "operate", security(()),
     responses((status = 200, description = "The description in OpenAPI 3.1.", body = Object, content_type = "application/json")),
 )]
-pub(super) async fn openapi_json() -> impl IntoResponse {
+pub(super) async fn openapi_json(State(app): State<App>) -> impl IntoResponse {
     static TEXT: LazyLock<String> = LazyLock::new(document);
-    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str())
+    static INSECURE_TEXT: LazyLock<String> = LazyLock::new(insecure_document);
+    let text = if app.auth().is_insecure() { &INSECURE_TEXT } else { &TEXT };
+    ([(header::CONTENT_TYPE, "application/json")], text.as_str())
+}
+
+/// The document of a server that believes callers without proof: no token is required there.
+fn insecure_document() -> String {
+    let mut document = Document::openapi();
+    document.security = None;
+    document.to_pretty_json().expect("the document has text keys and finite numbers")
 }

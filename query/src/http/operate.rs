@@ -20,10 +20,10 @@ use super::problem::ApiError;
 #[into_params(parameter_in = Query)]
 pub(super) struct ExplainParams {
     /// The page.
-    #[param(value_type = String, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(value_type = String, min_length = 1, max_length = 128, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$")]
     page: PageId,
     /// The person; without one, someone with the link and no identity.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\s\x00-\x1f\x7f-\x9f]+$")]
     user: Option<UserId>,
 }
 

@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 
 /// Opens a page with its blocks. Public pages open without a token, given the workspace.
 #[utoipa::path(
-    get, path = "/v1/pages/{id}", tag = "pages",
+    get, path = "/v1/pages/{id}", tag = "pages", security((), ("bearer" = [])),
     params(
         ("id" = String, Path, description = "The page.", min_length = 1, max_length = 128),
         WorkspaceParam, CallerHeaders,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Consistency, Crumb, ListObject, PageSummary};
+use super::{Consistency, Crumb, ListObject, PageSummary, WholeNumber};
 use crate::ids::BlockId;
 use crate::page::PageKind;
 
@@ -42,6 +42,7 @@ pub struct SearchRequest {
     #[schema(max_items = 4)]
     pub facets: Vec<Facet>,
     /// Most hits to give.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 100)]
     pub limit: u32,
     /// Where to go on: the `next_cursor` of the response before. The rest of the request must be the same.
@@ -61,6 +62,7 @@ pub struct SearchRequest {
     #[schema(required = false)]
     pub at_least: Option<Consistency>,
     /// How long the answer may take, in milliseconds. A retriever that is late is left out.
+    #[serde(deserialize_with = "whole_or_null")]
     #[schema(minimum = 100, maximum = 60_000)]
     pub timeout_ms: Option<u32>,
     /// Whether the last word is still being typed, so that it stands for all words that begin with it.
@@ -92,6 +94,14 @@ impl Default for SearchRequest {
 fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let fields = serde_json::Map::deserialize(deserializer)?;
     serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)
+}
+
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    WholeNumber::deserialize(deserializer)?.within()
+}
+
+fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Option::<WholeNumber>::deserialize(deserializer)?.map(WholeNumber::within).transpose()
 }
 
 fn object_or_null<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -431,6 +441,15 @@ mod tests {
         }
         let null = serde_json::from_str::<SearchRequest>(r#"{"fusion": null, "at_least": null}"#).unwrap();
         assert_eq!(null, SearchRequest::default());
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let request: SearchRequest = serde_json::from_str(r#"{"limit": 5.0, "at_least": {"index_seq": 2.0}}"#).unwrap();
+        assert_eq!((request.limit, request.at_least.unwrap().index_seq), (5, 2));
+        for json in [r#"{"limit": 5.5}"#, r#"{"limit": -1}"#, r#"{"limit": 4294967296}"#, r#"{"timeout_ms": 1e99}"#] {
+            assert!(serde_json::from_str::<SearchRequest>(json).is_err(), "{json}");
+        }
     }
 
     #[test]

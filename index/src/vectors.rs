@@ -20,7 +20,7 @@ mod segment;
 mod tests;
 
 pub use file::VectorFileError;
-pub use plugin::{VECTOR_FIELD_TYPE, VECTOR_FILE_EXTENSION, VectorField, VectorPlugin};
+pub use plugin::{FIELD_TYPE, FILE_EXTENSION, VectorField, VectorPlugin};
 pub use query::QueryVector;
 pub use row::{DIMENSIONS_MAX, ModelTag, StoredVector, VectorError};
 pub use search::{Neighbour, VectorSearchError, search, search_listed};

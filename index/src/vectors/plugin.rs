@@ -22,10 +22,10 @@ use super::file::{VectorFile, VectorFileError};
 use super::row::{DIMENSIONS_MAX, EncodedRow, StoredVector, VectorError};
 
 /// Name of the field type that carries vectors, in the schema of the index.
-pub const VECTOR_FIELD_TYPE: &str = "tessera_vector";
+pub const FIELD_TYPE: &str = "tessera_vector";
 
 /// Extension of a segment's vector file.
-pub const VECTOR_FILE_EXTENSION: &str = "vectors";
+pub const FILE_EXTENSION: &str = "vectors";
 
 /// The one vector field of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +43,14 @@ impl VectorField {
         if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
             return Err(VectorError::Dimensions { expected: format!("1 to {DIMENSIONS_MAX}"), found: dimensions });
         }
-        let field = schema.add_custom_field(name, VECTOR_FIELD_TYPE, json!({ "dimensions": dimensions }));
+        let field = schema.add_custom_field(name, FIELD_TYPE, json!({ "dimensions": dimensions }));
         Ok(Self { field, dimensions })
     }
 
     /// Finds the vector field of a schema; `None` when there is none, more than one, or one of no known size.
     pub fn of_schema(schema: &Schema) -> Option<Self> {
         let mut vector_fields = schema.fields().filter_map(|(field, entry)| match entry.field_type() {
-            FieldType::Custom(options) if options.type_name() == VECTOR_FIELD_TYPE => Some((field, options)),
+            FieldType::Custom(options) if options.type_name() == FIELD_TYPE => Some((field, options)),
             _ => None,
         });
         let (field, options) = vector_fields.next()?;
@@ -85,12 +85,12 @@ impl VectorField {
 pub struct VectorPlugin;
 
 pub(super) fn vector_component() -> SegmentComponent {
-    SegmentComponent::Custom(VECTOR_FILE_EXTENSION.to_owned())
+    SegmentComponent::Custom(FILE_EXTENSION.to_owned())
 }
 
 /// Opens and checks the vector file of a segment.
 pub(super) fn open_file(reader: &SegmentReader) -> Result<VectorFile, VectorFileError> {
-    let path = reader.segment_id().uuid_string() + "." + VECTOR_FILE_EXTENSION;
+    let path = reader.segment_id().uuid_string() + "." + FILE_EXTENSION;
     let path = std::path::PathBuf::from(path);
     let vector_field = VectorField::of_schema(reader.schema()).ok_or(VectorFileError::Schema)?;
     let slice =
@@ -109,7 +109,7 @@ pub(super) fn open_file(reader: &SegmentReader) -> Result<VectorFile, VectorFile
 
 impl SegmentPlugin for VectorPlugin {
     fn extensions(&self) -> &[&str] {
-        &[VECTOR_FILE_EXTENSION]
+        &[FILE_EXTENSION]
     }
 
     fn create_writer(&self, ctx: &PluginWriterContext) -> tantivy::Result<Box<dyn PluginWriter>> {

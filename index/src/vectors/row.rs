@@ -84,9 +84,9 @@ impl fmt::Display for ModelTag {
 ///
 /// Encoding keeps the direction only. Each component is divided by the largest magnitude of the row and rounded
 /// to -127..=127; the scale is the inverse length of the integer row, so that the decoded vector has unit length
-/// and a dot product with a unit query is a cosine. The cosine of a query with the decoded vector differs from
-/// that with the original by less than 0.001 on MiniLM embeddings of documentation (measured over 560 queries and
-/// their ten nearest of 21,000 passages).
+/// and a dot product with a unit query is a cosine. That cosine differs from the one with the original by 0.0004
+/// (root mean square) and 0.0023 at most, measured over 560 queries and 60,000 passages of documentation embedded
+/// by MiniLM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredVector {
     bytes: Vec<u8>,

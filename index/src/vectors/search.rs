@@ -7,6 +7,18 @@
 //! A search first marks the rows it may look at, one bit each, and counts them. Up to [`EXACT_ROWS_MAX`] rows are
 //! all scored from their integers. Beyond that the sign codes alone are read, the rows whose signs differ least
 //! from the query's are kept, and only those are scored.
+//!
+//! Measured by `cargo bench -p index --bench vectors` on one core of a busy AMD EPYC (Zen 5), MiniLM's 384
+//! dimensions, depth 100, milliseconds on the processor (synthetic vectors) by the share of documents allowed:
+//!
+//! | rows | 1 % | 10 % | 100 % |
+//! | --- | --- | --- | --- |
+//! | 10,000 | 0.01 | 0.04 | 0.18 |
+//! | 100,000 | 0.11 | 0.37 | 1.7 |
+//! | 1,000,000 | 1.3 | 5.8 | 9.8 |
+//!
+//! Where every row is scored that is near the time it takes to read them; where the signs choose, about five times
+//! that of reading the sign codes, and more under a mask, whose rows lie scattered.
 
 use tantivy::{DocAddress, DocId, SegmentOrdinal};
 use thiserror::Error;
@@ -28,7 +40,7 @@ const EXACT_ROWS_MAX: usize = 16_384;
 const SHORTLIST_ROWS_MIN: usize = 2_048;
 
 /// How many of [`EXACT_ROWS_MAX`] rows they leave for each one asked for.
-const SHORTLIST_ROWS_PER_HIT: usize = 32;
+const SHORTLIST_ROWS_PER_HIT: usize = 40;
 
 /// A document and its cosine with the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +74,10 @@ pub enum VectorSearchError {
 /// ascending address; at most `depth`, fewer when there are fewer.
 ///
 /// Exact over the stored vectors up to 16,384 candidates. Beyond that a true neighbour is missed when more rows
-/// than the shortlist holds have signs nearer to the query's.
+/// than the shortlist holds have signs nearer to the query's. Against full-precision cosines, over 560 queries and
+/// 2,000 to 60,000 passages of documentation embedded by MiniLM, under masks of 10, 50 and 100 %, the search found
+/// 0.994 to 0.998 of the nearest 10 at depth 10 and 0.993 to 0.998 of the nearest 100 at depth 100; scoring every
+/// stored row finds 0.995 to 0.998 of both. What it puts in the place of a missed one is less near by 0.015 at worst.
 pub fn search(
     segments: &[SegmentVectors],
     query: &QueryVector,

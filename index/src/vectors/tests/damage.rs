@@ -73,7 +73,7 @@ fn file_of_another_version_is_told_apart_from_a_corrupt_one() {
 
 fn vector_path(fixture: &Fixture) -> PathBuf {
     let segment_id = fixture.index.searchable_segment_ids().unwrap()[0];
-    PathBuf::from(format!("{}.{VECTOR_FILE_EXTENSION}", segment_id.uuid_string()))
+    PathBuf::from(format!("{}.{FILE_EXTENSION}", segment_id.uuid_string()))
 }
 
 fn fixture_with_two_segments() -> Fixture {

@@ -15,6 +15,7 @@
 //! - Text is searchable before it is embedded, and a text once embedded is not embedded again.
 //! - Memory is bounded by [`Config`]: beyond it, events are turned away with [`IngestError::Overloaded`].
 
+mod backlog;
 mod commit;
 mod embed;
 mod reads;
@@ -40,7 +41,8 @@ use crate::dead_letters::DeadLetter;
 use crate::decode::decode;
 use crate::error::{IngestError, OpenError};
 
-use shared::{Core, Progress};
+use backlog::Progress;
+use shared::Core;
 pub use status::{CommitStatus, Status, WorkspaceStatus};
 pub use target::ImportTarget;
 
@@ -244,28 +246,28 @@ impl Engine {
     /// Waits until so many events can be taken in, or none ever again; false when the time ran out first.
     pub fn wait_for_room(&self, events: usize, timeout: Duration) -> bool {
         let core = &self.0.core;
-        core.wait_for(Instant::now() + timeout, |state| {
-            let is_full = state.load.events + events > core.config.pending_events_max;
-            !state.accepts()
-                || state.load.events == 0
-                || (!is_full && state.load.bytes < core.config.pending_bytes_max / 2)
+        core.wait_for(Instant::now() + timeout, |backlog| {
+            let is_full = backlog.load.events + events > core.config.pending_events_max;
+            !backlog.accepts()
+                || backlog.load.events == 0
+                || (!is_full && backlog.load.bytes < core.config.pending_bytes_max / 2)
         })
     }
 
     /// Waits until everything taken in is searchable; false when the time ran out first.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.0.core.wait_for(Instant::now() + timeout, shared::State::is_idle)
+        self.0.core.wait_for(Instant::now() + timeout, backlog::Backlog::is_idle)
     }
 
     /// Waits until everything taken in is searchable, by meaning too; false when the time ran out first.
     pub fn wait_embedded(&self, timeout: Duration) -> bool {
-        self.0.core.wait_for(Instant::now() + timeout, |state| state.is_idle() && state.embedding.is_idle())
+        self.0.core.wait_for(Instant::now() + timeout, |backlog| backlog.is_idle() && backlog.embedding.is_idle())
     }
 
     /// Stops taking events in, commits what is pending, and ends the threads. What waits to be embedded is taken up again
     /// when the index is next opened. Blocks until that is done; false when what is pending could not be committed.
     pub fn close(&self) -> bool {
-        self.0.core.stop(shared::Stop::AfterCommit);
+        self.0.core.stop(backlog::Stop::AfterCommit);
         self.0.join();
         self.0.core.lock().is_idle()
     }
@@ -283,7 +285,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.core.stop(shared::Stop::Now);
+        self.core.stop(backlog::Stop::Now);
         self.join();
     }
 }

@@ -15,8 +15,9 @@ use index::vectors::StoredVector;
 use index::{CommitPayload, IndexError};
 use schemas::record::PageRecord;
 
+use super::backlog::{Stop, Work};
 use super::embed::PageKey;
-use super::shared::{Core, Stop, Work};
+use super::shared::Core;
 use super::status::CommitStatus;
 use crate::split::split;
 use crate::state::Dirt;
@@ -38,7 +39,7 @@ pub(super) fn run(core: &Core) {
                 core.searchable(&work, status);
             }
             Err(error) => {
-                core.not_committed(work);
+                core.lock().not_committed(work);
                 core.counters.commit_failed();
                 failures += 1;
                 let pause = (RETRY_PAUSE * 2_u32.pow(failures.min(10) - 1)).min(RETRY_PAUSE_MAX);
@@ -80,11 +81,11 @@ fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexErro
     core.index.reload()?;
     publish(work);
     if core.embedding.is_some() {
-        let mut state = core.lock();
+        let mut backlog = core.lock();
         for (key, is_edited) in written.lacking_vectors {
-            state.embedding.push(key, is_edited);
+            backlog.embedding.push(key, is_edited);
         }
-        drop(state);
+        drop(backlog);
         core.wake_embed();
     }
     core.counters.committed(written.pages, written.passages);

@@ -12,7 +12,8 @@ use index::passages::TextHash;
 use index::vectors::StoredVector;
 use index::{Index, IndexError};
 
-use super::shared::{Core, Embedding, State};
+use super::backlog::Backlog;
+use super::shared::{Core, Embedding};
 use crate::config::Config;
 use crate::split::split;
 
@@ -145,32 +146,32 @@ impl EmbedQueue {
 pub(super) fn run(core: &Core) {
     let Some(embedding) = &core.embedding else { return };
     let mut pause = RETRY_PAUSE;
-    let next = |state: &mut State| {
-        if state.embedding.is_full(&core.config) {
+    let next = |backlog: &mut Backlog| {
+        if backlog.embedding.is_full(&core.config) {
             return None;
         }
-        let key = state.embedding.pop()?;
-        state.embedding.is_working = true;
+        let key = backlog.embedding.pop()?;
+        backlog.embedding.is_working = true;
         Some(key)
     };
     while let Some(key) = core.next_to_embed(next) {
         let embedded = embed_page(core, embedding, key);
-        let mut state = core.lock();
-        state.embedding.is_working = false;
+        let mut backlog = core.lock();
+        backlog.embedding.is_working = false;
         let failed = match embedded {
             Ok(Embedded { vectors, is_complete }) => {
-                state.embedding.put(key, vectors);
+                backlog.embedding.put(key, vectors);
                 if !is_complete {
-                    state.embedding.push(key, false);
+                    backlog.embedding.push(key, false);
                 }
                 None
             }
             Err(error) => {
-                state.embedding.push(key, false);
+                backlog.embedding.push(key, false);
                 Some(error)
             }
         };
-        drop(state);
+        drop(backlog);
         core.wake_commit();
         let Some(error) = failed else {
             pause = RETRY_PAUSE;
@@ -208,9 +209,9 @@ fn embed_page(
         for ((hash, _), vector) in batch.iter().zip(embedded) {
             vectors.insert(*hash, StoredVector::encode(&vector, embedding.tag)?);
         }
-        let state = core.lock();
+        let backlog = core.lock();
         let is_enough = vectors.len() >= core.config.embed_commit_passages;
-        if is_enough || !state.embedding.edited.is_empty() || !state.accepts() {
+        if is_enough || !backlog.embedding.edited.is_empty() || !backlog.accepts() {
             break;
         }
     }

@@ -5,7 +5,8 @@ use index::{IndexError, Writer};
 use schemas::ids::{BlockId, GroupId, PageId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 
-use super::shared::{Core, Tenant};
+use super::backlog::Tenant;
+use super::shared::Core;
 use crate::state::Stored;
 
 impl Core {

@@ -150,16 +150,16 @@ pub(super) fn status(core: &Core) -> Status {
         core.index.catalog().workspaces().iter().map(|workspace| pending_vectors(workspace.read().stats())).sum();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &core.counters;
-    let state = core.lock();
+    let backlog = core.lock();
     Status {
-        accepting: state.accepts(),
-        pending_events: state.load.events as u64,
-        pending_bytes: state.load.bytes as u64,
-        lag_ms: state.oldest().map_or(0, |since| since.elapsed().as_millis() as u64),
-        index_seq: state.durable_number,
-        last_commit: state.last_commit.clone(),
+        accepting: backlog.accepts(),
+        pending_events: backlog.load.events as u64,
+        pending_bytes: backlog.load.bytes as u64,
+        lag_ms: backlog.oldest().map_or(0, |since| since.elapsed().as_millis() as u64),
+        index_seq: backlog.durable_number,
+        last_commit: backlog.last_commit.clone(),
         semantic_pending,
-        embed_queue_pages: state.embedding.len() as u64,
+        embed_queue_pages: backlog.embedding.len() as u64,
         accepted_total: count(&counters.accepted),
         unchanged_total: count(&counters.unchanged),
         conflicts_total: count(&counters.conflicts),

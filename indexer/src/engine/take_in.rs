@@ -14,8 +14,9 @@ use index::records::PageHead;
 use schemas::event::{Change, Event, InvalidEvent};
 use schemas::ids::{GroupId, PageId, UserId};
 
+use super::backlog::{Backlog, Load, Tenant};
 use super::reads::Committed;
-use super::shared::{Core, Load, State, Tenant};
+use super::shared::Core;
 use crate::error::IngestError;
 use crate::state::{Outcome, Pending, Touched};
 
@@ -49,57 +50,57 @@ pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, 
     let mut merged = Ok(());
     let mut at = 0;
     while at < events.len() && merged.is_ok() {
-        if !core.wait_for(deadline, |state| state.has_room(&core.config) || !state.accepts()) {
+        if !core.wait_for(deadline, |backlog| backlog.has_room(&core.config) || !backlog.accepts()) {
             merged = Err(IngestError::Overloaded { retry_after: Duration::from_millis(core.config.wait_ms_max) });
             break;
         }
         let end = events.len().min(at + CHUNK_EVENTS);
         let chunk = Chunk { first: at, events: &events[at..end], bytes: &weights[at..end], is_interactive };
-        let mut state = core.lock();
-        if !state.accepts() {
+        let mut backlog = core.lock();
+        if !backlog.accepts() {
             merged = Err(IngestError::Stopped);
             break;
         }
-        let done = merge(core, &mut state, &chunk, &mut taken);
+        let done = merge(core, &mut backlog, &chunk, &mut taken);
         at += done.events;
         left.subtract(Load { events: done.events, bytes: weights[at - done.events..at].iter().sum() });
         merged = done.result.map_err(IngestError::Unreadable);
-        if !state.has_room(&core.config) {
+        if !backlog.has_room(&core.config) {
             core.wake_commit();
         }
     }
     core.release(left);
     core.counters.merged(&taken);
     merged?;
-    let mut state = core.lock();
-    if offsets.iter().any(|(partition, offset)| state.offsets.get(partition) != Some(offset)) {
-        state.offsets.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
-        state.mark_dirty(Load::default());
+    let mut backlog = core.lock();
+    if offsets.iter().any(|(partition, offset)| backlog.offsets.get(partition) != Some(offset)) {
+        backlog.offsets.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
+        backlog.mark_dirty(Load::default());
     }
-    taken.ticket = state.merged;
-    taken.index_seq = if state.is_durable() { state.durable_number } else { state.commit_number + 1 };
-    drop(state);
+    taken.ticket = backlog.merged;
+    taken.index_seq = if backlog.is_durable() { backlog.durable_number } else { backlog.commit_number + 1 };
+    drop(backlog);
     core.wake_commit();
     Ok(taken)
 }
 
 /// Lets events in, unless too many wait already. A batch is never too large for an empty queue.
 fn let_in(core: &Core, load: Load) -> Result<(), IngestError> {
-    let mut state = core.lock();
-    if !state.accepts() {
+    let mut backlog = core.lock();
+    if !backlog.accepts() {
         return Err(IngestError::Stopped);
     }
-    let is_full = state.load.events + load.events > core.config.pending_events_max
-        || state.load.bytes + load.bytes > core.config.pending_bytes_max;
-    if is_full && state.load.events > 0 {
-        let commit_ms = state.last_commit.as_ref().map_or(0, |commit| commit.took_ms);
+    let is_full = backlog.load.events + load.events > core.config.pending_events_max
+        || backlog.load.bytes + load.bytes > core.config.pending_bytes_max;
+    if is_full && backlog.load.events > 0 {
+        let commit_ms = backlog.last_commit.as_ref().map_or(0, |commit| commit.took_ms);
         let retry_after = Duration::from_millis(commit_ms.max(core.config.commit_interval_ms).max(100));
-        drop(state);
+        drop(backlog);
         core.counters.overloaded();
         core.wake_commit();
         return Err(IngestError::Overloaded { retry_after });
     }
-    state.load.add(load);
+    backlog.load.add(load);
     Ok(())
 }
 
@@ -129,14 +130,14 @@ struct Merged {
 }
 
 /// Merges the events of a chunk, until there is no more room for their pages.
-fn merge(core: &Core, state: &mut State, chunk: &Chunk<'_>, taken: &mut Taken) -> Merged {
+fn merge(core: &Core, backlog: &mut Backlog, chunk: &Chunk<'_>, taken: &mut Taken) -> Merged {
     let mut changed: HashMap<WorkspaceNumber, Changed> = HashMap::new();
     let mut kept = Load::default();
     let mut gone = Load::default();
     let mut merged = Merged { events: 0, result: Ok(()) };
     for (event, &bytes) in chunk.events.iter().zip(chunk.bytes) {
         let load = Load { events: 1, bytes };
-        match merge_one(core, state, event, &mut changed) {
+        match merge_one(core, backlog, event, &mut changed) {
             Ok(outcome @ (Outcome::Applied | Outcome::Conflict)) => {
                 taken.accepted += 1;
                 taken.conflicts += u64::from(outcome == Outcome::Conflict);
@@ -156,31 +157,31 @@ fn merge(core: &Core, state: &mut State, chunk: &Chunk<'_>, taken: &mut Taken) -
             }
         }
         merged.events += 1;
-        if !state.has_room(&core.config) {
+        if !backlog.has_room(&core.config) {
             break;
         }
     }
     // What was merged before an error holds, so its access must, too.
     for (number, changed) in changed {
-        let Some(tenant) = state.tenants.get_mut(&number) else { continue };
+        let Some(tenant) = backlog.tenants.get_mut(&number) else { continue };
         put_heads(tenant, &changed);
         if chunk.is_interactive {
             tenant.interactive.extend(changed.pages);
         }
     }
-    state.load.subtract(gone);
+    backlog.load.subtract(gone);
     if kept.events > 0 {
-        state.mark_dirty(kept);
+        backlog.mark_dirty(kept);
     }
     if gone.events > 0 {
-        state.let_go_of_unchanged();
+        backlog.let_go_of_unchanged();
     }
     merged
 }
 
 fn merge_one(
     core: &Core,
-    state: &mut State,
+    backlog: &mut Backlog,
     event: &Event,
     changed: &mut HashMap<WorkspaceNumber, Changed>,
 ) -> Result<Outcome, IndexError> {
@@ -188,7 +189,7 @@ fn merge_one(
     if workspace.read().erased {
         return Ok(Outcome::Unchanged);
     }
-    let tenant = state.tenant(&workspace);
+    let tenant = backlog.tenant(&workspace);
     let held_before = tenant.pending.held_blocks();
     if event.change == Change::WorkspaceErased {
         tenant.pending = Pending::default();
@@ -196,13 +197,13 @@ fn merge_one(
         tenant.erase = true;
         changed.remove(&workspace.number);
         workspace.write().erase();
-        state.held_blocks -= held_before;
+        backlog.held_blocks -= held_before;
         return Ok(Outcome::Applied);
     }
     let stored = Committed { writer: &core.writer, number: workspace.number };
     let applied = tenant.pending.apply(&stored, &event.change, &Arc::new(event.version.clone()));
     let held_after = tenant.pending.held_blocks();
-    state.held_blocks = state.held_blocks + held_after - held_before;
+    backlog.held_blocks = backlog.held_blocks + held_after - held_before;
     let (outcome, touched) = applied?;
     let changed = changed.entry(workspace.number).or_default();
     match touched {
@@ -239,7 +240,7 @@ fn put_heads(tenant: &Tenant, changed: &Changed) {
     }
 }
 
-impl State {
+impl Backlog {
     fn tenant(&mut self, workspace: &Arc<Workspace>) -> &mut Tenant {
         self.tenants.entry(workspace.number).or_insert_with(|| Tenant {
             workspace: Arc::clone(workspace),

@@ -1,0 +1,263 @@
+//! The backlog: what was taken in and is not searchable yet, and how far the commits are.
+//!
+//! Bookkeeping only: it locks nothing and waits for nothing. Invariant: each change is in the dirty part, in the commit under
+//! way, or searchable; a failed commit puts its part back.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use access::{FencePoint, WorkspaceNumber};
+use index::CommitPayload;
+use index::catalog::Workspace;
+use schemas::ids::PageId;
+
+use super::embed::{EmbedQueue, Vectors};
+use super::status::CommitStatus;
+use crate::config::Config;
+use crate::state::{Pending, Taken};
+
+/// An amount of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.bytes += other.bytes;
+    }
+
+    pub(super) fn subtract(&mut self, other: Self) {
+        self.events -= other.events;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// Whether and how the threads are to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    /// They go on.
+    #[default]
+    No,
+    /// When what is pending is committed.
+    AfterCommit,
+    /// As soon as they can.
+    Now,
+}
+
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// On disk.
+    Durable,
+    /// Seen by searches.
+    Searchable,
+}
+
+/// What is pending of one workspace.
+pub(super) struct Tenant {
+    pub(super) workspace: Arc<Workspace>,
+    pub(super) pending: Pending,
+    /// Pages that someone edited: they are embedded first.
+    pub(super) interactive: HashSet<PageId>,
+    /// Everything of it is to be deleted.
+    pub(super) erase: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Backlog {
+    pub(super) tenants: HashMap<WorkspaceNumber, Tenant>,
+    pub(super) embedding: EmbedQueue,
+    /// Blocks of all pages held.
+    pub(super) held_blocks: usize,
+    /// Events let in and not committed yet.
+    pub(super) load: Load,
+    /// Those of them that changed something since the last take.
+    pub(super) dirty: Load,
+    /// When the first of these came.
+    pub(super) dirty_since: Option<Instant>,
+    /// When the first change of the commit under way came.
+    taken_since: Option<Instant>,
+    /// Changes merged so far. A sender waits until a commit has come this far.
+    pub(super) merged: u64,
+    durable: u64,
+    searchable: u64,
+    /// Number of the last commit that was begun. Each try has its own.
+    pub(super) commit_number: u64,
+    /// Number of the last one that is on disk.
+    pub(super) durable_number: u64,
+    /// Number of the last one that searches see.
+    searchable_number: u64,
+    pub(super) offsets: BTreeMap<String, i64>,
+    pub(super) committed_offsets: BTreeMap<String, i64>,
+    /// The model of all vectors; an older one while a change of model is under way.
+    model_id: Option<String>,
+    pub(super) last_commit: Option<CommitStatus>,
+    pub(super) stop: Stop,
+    pub(super) commit_thread_ended: bool,
+}
+
+impl Backlog {
+    /// Nothing, after the commits that `payload` tells of.
+    pub(super) fn after(payload: CommitPayload) -> Self {
+        Self {
+            commit_number: payload.index_seq,
+            durable_number: payload.index_seq,
+            searchable_number: payload.index_seq,
+            offsets: payload.offsets.clone(),
+            committed_offsets: payload.offsets,
+            model_id: payload.model_id,
+            ..Self::default()
+        }
+    }
+
+    /// True when everything merged is searchable and nothing else waits for a commit.
+    pub(super) fn is_idle(&self) -> bool {
+        self.searchable == self.merged && self.dirty_since.is_none() && self.taken_since.is_none()
+    }
+
+    /// True when everything merged is on disk.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable == self.merged
+    }
+
+    pub(super) fn accepts(&self) -> bool {
+        self.stop == Stop::No && !self.commit_thread_ended
+    }
+
+    /// Whether more pages can be held.
+    pub(super) fn has_room(&self, config: &Config) -> bool {
+        self.held_blocks < config.pending_blocks_max
+    }
+
+    /// Forgets workspaces of which nothing is held any more.
+    pub(super) fn drop_empty_tenants(&mut self) {
+        self.tenants.retain(|_, tenant| tenant.erase || !tenant.pending.is_empty());
+        self.held_blocks = self.tenants.values().map(|tenant| tenant.pending.held_blocks()).sum();
+    }
+
+    /// When the oldest change that is not searchable was taken in.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.taken_since.or(self.dirty_since)
+    }
+
+    /// Notes changes to be committed.
+    pub(super) fn mark_dirty(&mut self, changes: Load) {
+        // Offsets alone are a change, too.
+        self.merged += changes.events.max(1) as u64;
+        self.dirty.add(changes);
+        self.dirty_since.get_or_insert_with(Instant::now);
+    }
+
+    /// How long the next commit can wait; `None` when nothing waits for it.
+    pub(super) fn commit_due_in(&self, config: &Config) -> Option<Duration> {
+        let text = self.dirty_since.map(|since| {
+            let is_full = self.dirty.events >= config.commit_events_max
+                || self.dirty.bytes >= config.commit_bytes_max
+                || !self.has_room(config);
+            let wait = if is_full { Duration::ZERO } else { Duration::from_millis(config.commit_interval_ms) };
+            wait.saturating_sub(since.elapsed())
+        });
+        let due = match (text, self.embedding.vectors_due_in(config)) {
+            (Some(text), Some(vectors)) => text.min(vectors),
+            (text, vectors) => text.or(vectors)?,
+        };
+        Some(if self.stop == Stop::AfterCommit { Duration::ZERO } else { due })
+    }
+
+    /// Takes all that waits for a commit.
+    pub(super) fn take(&mut self, config: &Config, model_id: Option<&str>) -> Work {
+        self.commit_number += 1;
+        self.taken_since = self.dirty_since.take();
+        let with_vectors = self.stop != Stop::No || self.embedding.vectors_due_in(config) == Some(Duration::ZERO);
+        if self.embedding.is_idle() && model_id.is_some() {
+            // No vector of a former model is left.
+            self.model_id = model_id.map(str::to_owned);
+        }
+        let tenants = self.tenants.values_mut().map(|tenant| TenantWork {
+            workspace: Arc::clone(&tenant.workspace),
+            erase: tenant.erase,
+            taken: tenant.pending.take(),
+            interactive: std::mem::take(&mut tenant.interactive),
+            fence: tenant.workspace.read().access.fence_point(),
+        });
+        Work {
+            number: self.commit_number,
+            merged: self.merged,
+            load: std::mem::take(&mut self.dirty),
+            tenants: tenants.collect(),
+            offsets: self.offsets.clone(),
+            vectors: if with_vectors { self.embedding.take_vectors() } else { Vectors::default() },
+            model_id: self.model_id.clone(),
+        }
+    }
+
+    /// Notes that a commit is on disk.
+    pub(super) fn durable(&mut self, work: &Work) {
+        self.durable = self.durable.max(work.merged);
+        self.durable_number = work.number;
+        self.committed_offsets.clone_from(&work.offsets);
+    }
+
+    /// Notes that a commit is seen by searches: lets go of what it holds.
+    pub(super) fn searchable(&mut self, work: &Work, status: CommitStatus) {
+        self.searchable = self.searchable.max(work.merged);
+        self.searchable_number = work.number;
+        self.taken_since = None;
+        self.load.subtract(work.load);
+        self.last_commit = Some(status);
+        for done in &work.tenants {
+            if let Some(tenant) = self.tenants.get_mut(&done.workspace.number) {
+                tenant.erase &= !done.erase;
+                tenant.pending.committed();
+            }
+        }
+        self.drop_empty_tenants();
+        self.embedding.vectors_committed();
+    }
+
+    /// Notes that a commit failed: what it was to hold is dirty as before.
+    pub(super) fn not_committed(&mut self, work: Work) {
+        self.dirty.add(work.load);
+        self.dirty_since = self.taken_since.take().or(self.dirty_since);
+        for failed in work.tenants {
+            if let Some(tenant) = self.tenants.get_mut(&failed.workspace.number) {
+                tenant.pending.not_committed();
+                tenant.interactive.extend(failed.interactive);
+            }
+        }
+        self.embedding.give_back(work.vectors);
+    }
+
+    /// The number of the commit that holds all changes up to `ticket`, or a later one; `None` before there is one.
+    pub(super) fn reached(&self, progress: Progress, ticket: u64) -> Option<u64> {
+        match progress {
+            Progress::Durable => (self.durable >= ticket).then_some(self.durable_number),
+            Progress::Searchable => (self.searchable >= ticket).then_some(self.searchable_number),
+        }
+    }
+}
+
+/// What one commit writes.
+pub(super) struct Work {
+    pub(super) number: u64,
+    merged: u64,
+    load: Load,
+    pub(super) tenants: Vec<TenantWork>,
+    pub(super) offsets: BTreeMap<String, i64>,
+    pub(super) vectors: Vectors,
+    pub(super) model_id: Option<String>,
+}
+
+/// What one commit writes of a workspace.
+pub(super) struct TenantWork {
+    pub(super) workspace: Arc<Workspace>,
+    pub(super) erase: bool,
+    pub(super) taken: Taken,
+    pub(super) interactive: HashSet<PageId>,
+    /// The access that may be given once this is searchable.
+    pub(super) fence: FencePoint,
+}

@@ -5,8 +5,9 @@
 //! that was altered, cut, or belongs to another request or caller is refused. What it leads to is masked and checked
 //! like any other request, so nothing is gained by forging one.
 //!
-//! Lists are made anew for each page. While nothing changes in between, pages follow each other without gap or overlap;
-//! [`Cursor::consistency`] tells a client's developer when that was not so.
+//! Lists are made anew for each page, always under the newest access state. While nothing changes in between, pages
+//! follow each other without gap or overlap; when something did, a hit may be missed or come twice, which
+//! [`Cursor::consistency`] lets the log tell.
 
 use schemas::api::Consistency;
 

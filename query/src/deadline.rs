@@ -28,7 +28,9 @@ impl Deadline {
     }
 
     /// An earlier one that leaves this share of what is left, 0 to 1, to those who come after.
+    #[must_use]
     pub fn keeping(self, share: f32) -> Self {
-        Self(self.0 - self.left().mul_f32(share.clamp(0.0, 1.0)))
+        let kept = self.left().mul_f32(share.clamp(0.0, 1.0));
+        Self(self.0.checked_sub(kept).unwrap_or(self.0))
     }
 }

@@ -38,7 +38,9 @@ pub(crate) fn count(
             let mut of_page: Vec<String> = head.tags.iter().map(|tag| tag.to_lowercase()).collect();
             of_page.sort_unstable();
             of_page.dedup();
-            of_page.into_iter().for_each(|tag| *tags.entry(tag).or_default() += 1);
+            for tag in of_page {
+                *tags.entry(tag).or_default() += 1;
+            }
         }
         if let Some(root) = wants(Facet::In).then(|| permit.root()).flatten() {
             roots.entry(root.id).or_insert((root.title, 0)).1 += 1;

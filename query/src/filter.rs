@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use roaring::RoaringBitmap;
 use schemas::api::search::Filters;
-use schemas::ids::PageId;
+use schemas::ids::{PageId, UserId};
 use schemas::page::PageKind;
 
 use crate::parse::{Filter, ParsedQuery};
@@ -102,7 +102,7 @@ impl PageFilters {
 
     /// Whether a page fits, apart from where it is.
     fn fits(&self, head: &PageHead, state: &WorkspaceState) -> bool {
-        let author = head.created_by.as_ref().filter(|user| state.may_name(user)).map(|user| user.as_str());
+        let author = head.created_by.as_ref().filter(|user| state.may_name(user)).map(UserId::as_str);
         let by = |authors: &[String]| author.is_some_and(|author| authors.iter().any(|named| named == author));
         let tagged = |tags: &[String]| head.tags.iter().any(|tag| tags.contains(&tag.to_lowercase()));
         let Values { kinds, authors, tags, .. } = &self.wanted;

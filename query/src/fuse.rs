@@ -102,7 +102,7 @@ fn reciprocal_rank<A>(candidates: &[Scored<A>], legs: Legs) -> Vec<f32> {
     let score = |candidate: &Scored<A>| {
         let (lexical, semantic) = (of(candidate.lexical_rank), of(candidate.semantic_rank));
         match legs {
-            Legs::Both => (lexical + semantic) / 2.0,
+            Legs::Both => f32::midpoint(lexical, semantic),
             Legs::Lexical => lexical,
             Legs::Semantic => semantic,
         }

@@ -167,13 +167,11 @@ impl App {
             ended = &mut server => return Ok(ended?),
             () = shutdown.cancelled() => self.0.ready.store(false, Ordering::Relaxed),
         }
-        match tokio::time::timeout(drain, server).await {
-            Ok(ended) => Ok(ended?),
-            Err(_) => {
-                tracing::warn!("requests were still in flight when the time to drain was over");
-                Ok(())
-            }
+        if let Ok(ended) = tokio::time::timeout(drain, server).await {
+            return Ok(ended?);
         }
+        tracing::warn!("requests were still in flight when the time to drain was over");
+        Ok(())
     }
 
     fn engine(&self) -> &Engine {

@@ -34,6 +34,8 @@ pub struct Plan {
     pub prefix: bool,
     /// Pages to leave out at the top: they were listed before.
     pub offset: usize,
+    /// The state under which those were listed.
+    pub listed_under: Option<Consistency>,
     /// Most pages to list.
     pub limit: usize,
     /// What to count, each once.
@@ -51,10 +53,8 @@ impl Plan {
     pub fn of(caller: &Caller, request: &SearchRequest, config: &Config) -> Result<Self, QueryError> {
         check(request)?;
         let hash = request_hash(caller, request);
-        let offset = match &request.cursor {
-            None => 0,
-            Some(cursor) => Cursor::decode(cursor, &hash).ok_or(QueryError::InvalidCursor)?.offset as usize,
-        };
+        let read = |cursor: &String| Cursor::decode(cursor, &hash).ok_or(QueryError::InvalidCursor);
+        let cursor = request.cursor.as_ref().map(read).transpose()?;
         let query = ParsedQuery::parse(&request.query);
         let mut facets = request.facets.clone();
         facets.sort_unstable();
@@ -67,7 +67,8 @@ impl Plan {
             fusion: request.fusion.map_or(config.fusion, |fusion| fusion.method),
             semantic_weight: request.fusion.and_then(|f| f.semantic_weight).unwrap_or(config.semantic_weight),
             prefix: request.prefix,
-            offset,
+            offset: cursor.map_or(0, |cursor| cursor.offset as usize),
+            listed_under: cursor.map(|cursor| cursor.consistency),
             limit: request.limit as usize,
             facets,
             score_details: request.score_details,

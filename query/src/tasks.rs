@@ -31,10 +31,9 @@ impl Tasks {
         work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let due = deadline.instant().into();
-        let permit = match timeout_at(due, Arc::clone(&self.0).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            // The semaphore is never closed, so only the deadline can have come.
-            Ok(Err(_)) | Err(_) => return Err(QueryError::Overloaded),
+        // The semaphore is never closed, so only the deadline can have come.
+        let Ok(Ok(permit)) = timeout_at(due, Arc::clone(&self.0).acquire_owned()).await else {
+            return Err(QueryError::Overloaded);
         };
         let span = tracing::Span::current();
         let task = spawn_blocking(move || {
@@ -68,13 +67,13 @@ mod tests {
         let next = tasks.run(Deadline::after(Duration::from_millis(20)), || Ok(()));
         assert!(matches!(next.await, Err(QueryError::Overloaded)));
         release.send(()).unwrap();
-        tasks.run(Deadline::after(Duration::from_secs(60)), || Ok(())).await.unwrap();
+        tasks.run(Deadline::after(Duration::from_mins(1)), || Ok(())).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_its_permit() {
         let tasks = Tasks::new(1);
-        let minute = Deadline::after(Duration::from_secs(60));
+        let minute = Deadline::after(Duration::from_mins(1));
         let panicked = tasks.run(minute, || -> Result<(), QueryError> { panic!("on purpose") }).await;
         assert!(matches!(panicked, Err(QueryError::Panicked { .. })));
         tasks.run(minute, || Ok(())).await.unwrap();

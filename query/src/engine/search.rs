@@ -1,5 +1,6 @@
 //! A search from request to response.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -124,8 +125,8 @@ impl Engine {
 
     /// Lists the pages that the filters leave over, those changed last first.
     async fn listed(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Ranking, QueryError> {
-        let (view, wanted) = (view.clone(), (plan.offset + plan.limit + 1).min(LISTED_MAX));
-        self.0.pools.words.run(deadline, move || list(&view, wanted)).await
+        let (view, offset, limit) = (view.clone(), plan.offset, plan.limit);
+        self.0.pools.words.run(deadline, move || list(&view, offset, limit)).await
     }
 
     /// Reads what the hits of this page show, and lets it out.
@@ -177,6 +178,9 @@ impl Engine {
         }
         let consistency = Consistency { index_seq: view.searcher.index_seq(), access_seq: gate.access_seq() };
         let offset = (plan.offset + plan.limit) as u32;
+        if plan.listed_under.is_some_and(|before| before != consistency) {
+            tracing::debug!("the list changed while it was gone through");
+        }
         Ok(SearchResponse {
             object: schemas::api::ListObject::List,
             results,
@@ -347,17 +351,17 @@ fn read_passage<'a>(
     address: PassageAddress,
     read: &'a mut HashMap<PassageAddress, Passage>,
 ) -> Result<Option<&'a Passage>, QueryError> {
-    if !read.contains_key(&address) {
-        let failed = QueryError::index("read a passage");
-        if let Some((_, passage)) = view.searcher.passage(&view.mask, address).map_err(failed)? {
-            read.insert(address, passage);
-        }
-    }
-    Ok(read.get(&address))
+    let unread = match read.entry(address) {
+        Entry::Occupied(known) => return Ok(Some(known.into_mut())),
+        Entry::Vacant(unread) => unread,
+    };
+    let passage = view.searcher.passage(&view.mask, address).map_err(QueryError::index("read a passage"))?;
+    Ok(passage.map(|(_, passage)| &*unread.insert(passage)))
 }
 
-/// The first pages in the order of their last change; equal ones by their number.
-fn list(view: &View, wanted: usize) -> Result<Ranking, QueryError> {
+/// The pages in the order of their last change, as far as the end of this page of the list and one more; equal ones by
+/// their number. What they show is looked up only for those that are listed now.
+fn list(view: &View, offset: usize, limit: usize) -> Result<Ranking, QueryError> {
     let matching = view.mask.allowed().clone();
     let mut pages: Vec<(Option<Timestamp>, PageOrdinal)> = {
         let state = view.workspace.read();
@@ -370,16 +374,21 @@ fn list(view: &View, wanted: usize) -> Result<Ranking, QueryError> {
     let order = |a: &(Option<Timestamp>, PageOrdinal), b: &(Option<Timestamp>, PageOrdinal)| {
         b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1))
     };
+    let wanted = (offset + limit + 1).min(LISTED_MAX);
     if pages.len() > wanted {
         pages.select_nth_unstable_by(wanted, order);
         pages.truncate(wanted);
     }
     pages.sort_unstable_by(order);
     let mut ranked = Vec::with_capacity(pages.len());
-    for (_, page) in pages {
-        let passages =
-            view.searcher.page_passages(&view.mask, page).map_err(QueryError::index("list the passages of a page"))?;
-        ranked.push(RankedPage { page, best: passages.first().copied(), score: 0.0, details: None });
+    for (at, (_, page)) in pages.into_iter().enumerate() {
+        let failed = QueryError::index("list the passages of a page");
+        let best = if (offset..offset + limit).contains(&at) {
+            view.searcher.page_passages(&view.mask, page).map_err(failed)?.first().copied()
+        } else {
+            None
+        };
+        ranked.push(RankedPage { page, best, score: 0.0, details: None });
     }
     Ok(Ranking { pages: ranked, matching, ..Ranking::default() })
 }

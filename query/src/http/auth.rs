@@ -256,6 +256,11 @@ impl Auth {
                 self.identify_person(token)
             };
         }
+        if self.insecure_development && !is_for_this_machine(headers) {
+            let detail =
+                "in insecure development, only this machine may ask, and by the name `localhost` or its address";
+            return Err(ApiError::new(ProblemCode::Forbidden, detail));
+        }
         let in_query = |name: &'static str| query_text(uri, name);
         let workspace = match named.workspace {
             Some(workspace) => Some(workspace),
@@ -461,6 +466,16 @@ fn header_text(headers: &HeaderMap, name: &'static str) -> Result<Option<String>
     let text = std::str::from_utf8(value.as_bytes()).ok().filter(|_| values.next().is_none());
     let text = text.ok_or_else(|| ApiError::field(name, "must be given once, in UTF-8"))?;
     Ok(Some(text.to_owned()))
+}
+
+/// Whether the request was meant for a loopback address. A web page from elsewhere whose name was made to lead here
+/// (DNS rebinding) gives itself away by its name.
+fn is_for_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let host = host.to_str().unwrap_or("");
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn query_text(uri: &Uri, name: &str) -> Option<String> {

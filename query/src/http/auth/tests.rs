@@ -219,6 +219,20 @@ fn nobody_is_believed_without_proof_but_in_development() {
 }
 
 #[test]
+fn insecure_development_answers_nobody_who_came_by_a_foreign_name() {
+    let config = AuthConfig { insecure_development: true, ..AuthConfig::default() };
+    let development = Auth::new(&config, Secrets::default()).unwrap();
+    let by =
+        |host: &str| identify(&development, &[("host", host), (WORKSPACE_HEADER, "acme"), (USER_HEADER, "ada")], "/");
+    for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
+        assert!(by(host).is_ok(), "{host}");
+    }
+    for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "192.168.0.1", "[::2]:80", "", ":80"] {
+        assert_eq!(by(host).unwrap_err().code(), ProblemCode::Forbidden, "{host}");
+    }
+}
+
+#[test]
 fn a_wrong_header_is_refused_and_not_taken_for_none() {
     let auth = auth(&AuthConfig::default());
     for wrong in ["Basic YWRhOng=", "Bearer", "Bearer  ", "bearer\t"] {

@@ -3,11 +3,11 @@
 //! Pure. Made before the gate is opened, since marking words takes time; what comes out is held back until then.
 
 use index::Passage;
-use index::analysis::{Analyzer, Language, detect_language};
+use index::analysis::Analyzer;
 use schemas::api::search::Snippet;
 use schemas::ids::BlockId;
 
-use crate::rescore::QueryWords;
+use crate::rescore::{QueryWords, TITLE_LANGUAGE};
 use crate::snippet::excerpt;
 
 /// What a hit shows of its passage.
@@ -34,13 +34,6 @@ pub(crate) fn show(passage: &Passage, words: &mut QueryWords<'_>, chars_max: usi
 
 /// Shows a title in place of a text, with the words of the query marked.
 pub(crate) fn show_title(title: &str, words: &mut QueryWords<'_>, chars_max: usize) -> Snippet {
-    let language = title_language(title);
-    let marks = Analyzer::new().highlight_ranges(title, language, words.of(language));
+    let marks = Analyzer::new().highlight_ranges(title, TITLE_LANGUAGE, words.of(TITLE_LANGUAGE));
     excerpt(title, &marks, chars_max).snippet
-}
-
-/// The language to analyse a title in. Titles are short: where it cannot be told, English does little harm, because the
-/// query is analysed alike.
-pub(crate) fn title_language(title: &str) -> Language {
-    detect_language(title, Language::English)
 }

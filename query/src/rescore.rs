@@ -31,15 +31,21 @@ impl<'a> QueryWords<'a> {
     }
 }
 
+/// The language that titles and queries are analysed in to be compared. Titles are short, so their language can often
+/// not be told; any will do as long as both sides have the same, since scripts other than Latin do not depend on it.
+pub const TITLE_LANGUAGE: Language = Language::English;
+
 /// How much of the query is in the title, 0 to 1: one when the title is the query.
 ///
 /// The share of the query's words that the title holds, less up to half of it for what else is in the title.
-pub fn title_match(words: &[QueryWord], title: &str, language: Language, tokens: &mut Tokens) -> f32 {
+///
+/// `words` are those of [`TITLE_LANGUAGE`].
+pub fn title_match(words: &[QueryWord], title: &str, tokens: &mut Tokens) -> f32 {
     let units: HashSet<u32> = words.iter().map(|word| word.unit).collect();
     if units.is_empty() || title.is_empty() {
         return 0.0;
     }
-    Analyzer::new().tokens(title, language, tokens);
+    Analyzer::new().tokens(title, TITLE_LANGUAGE, tokens);
     let unit_of = units_by_term(words);
     let mut found: HashSet<u32> = HashSet::new();
     let (mut positions, mut covered) = (HashSet::new(), HashSet::new());
@@ -136,7 +142,7 @@ mod tests {
 
     fn titled(query: &str, title: &str) -> f32 {
         let mut words = QueryWords::new(query);
-        title_match(words.of(Language::English), title, Language::English, &mut Tokens::new())
+        title_match(words.of(TITLE_LANGUAGE), title, &mut Tokens::new())
     }
 
     #[test]

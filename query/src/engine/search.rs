@@ -24,7 +24,7 @@ use crate::gate::{Gate, Held, Permit};
 use crate::group::{PageGroup, Ranked, group};
 use crate::plan::Plan;
 use crate::present::{self, Shown};
-use crate::rescore::{QueryWords, proximity, recency, title_match};
+use crate::rescore::{QueryWords, TITLE_LANGUAGE, proximity, recency, title_match};
 use crate::retrieve::{self, Retrieved, Wanted, retrieve};
 
 /// Most pages that a list without words goes through, by cursors.
@@ -337,8 +337,7 @@ fn page_boosts(
     let now = Timestamp::now();
     let mut tokens = Tokens::new();
     let boosts = heads.into_iter().map(|(page, (title, edited_at))| {
-        let language = present::title_language(&title);
-        let of_title = title_match(words.of(language), &title, language, &mut tokens);
+        let of_title = title_match(words.of(TITLE_LANGUAGE), &title, &mut tokens);
         let boosts = (weights.title_weight * of_title, weights.recency_weight * recency(edited_at, now, weights));
         (page, boosts)
     });

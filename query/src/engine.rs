@@ -4,6 +4,7 @@
 //! moment in which a mask is taken and the one in which the response is put together.
 
 mod page;
+mod rank;
 mod search;
 mod similar;
 mod suggest;

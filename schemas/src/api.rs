@@ -7,6 +7,7 @@ pub mod events;
 pub mod operate;
 pub mod pages;
 pub mod search;
+pub mod suggest;
 
 use serde::{Deserialize, Deserializer, Serialize};
 

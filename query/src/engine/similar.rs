@@ -8,7 +8,8 @@ use index::analysis::{Analyzer, Tokens};
 use index::vectors::QueryVector;
 use index::{Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, PassageAddress};
 use roaring::RoaringBitmap;
-use schemas::api::search::{Degraded, SimilarPage, SimilarResponse};
+use schemas::api::search::Degraded;
+use schemas::api::suggest::{SimilarPage, SimilarResponse};
 use schemas::api::{Consistency, ListObject};
 use schemas::ids::PageId;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use access::{Caller, Purpose};
 use index::{Clause, ClauseKind, Field, LexicalQuery, Occur};
-use schemas::api::search::{SuggestResponse, Suggestion};
+use schemas::api::suggest::{SuggestResponse, Suggestion};
 use schemas::api::{Consistency, ListObject};
 
 use super::{Engine, View};

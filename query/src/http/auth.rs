@@ -1,6 +1,6 @@
 //! Who is asking: from the headers of a request to an [`Identity`], and from that to the caller of a search.
 //!
-//! This is the one place where a `Caller` is built. Nothing here decides what a caller may see. Invariants: every key
+//! A `Caller` is built by [`Identity`] alone. Nothing here decides what a caller may see. Invariants: every key
 //! has one algorithm, and a token that names another is refused whatever else it says; keys are kept as hashes and
 //! compared in constant time; no message and no log line holds a token or a key.
 //!
@@ -13,19 +13,24 @@
 //! - in insecure development, the headers `Tessera-Workspace` and `Tessera-User`, or `?workspace=…&as=…`, believed as
 //!   they are. A server like that listens on loopback alone.
 
+mod config;
+mod identity;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::fmt;
 
-use access::{Caller, Subject};
 use axum::http::{HeaderMap, Uri, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use schemas::ids::{UserId, WorkspaceId};
 use schemas::problem::ProblemCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
-use thiserror::Error;
 
 use super::problem::ApiError;
+pub use config::{AuthConfig, AuthConfigError, Scope, Secrets, ServiceKeyConfig};
+pub use identity::{Identity, IdentityKind};
 
 /// Names the workspace of a request.
 pub const WORKSPACE_HEADER: &str = "tessera-workspace";
@@ -39,99 +44,6 @@ pub const SERVICE_KEY_PREFIX: &str = "tsk_";
 pub const SECRET_BYTES_MIN: usize = 32;
 /// How far the clocks of issuer and server may be apart, in seconds.
 pub const LEEWAY_SECONDS: u64 = 30;
-
-/// What an operator can choose about identities. Secrets are not among it: see [`Secrets`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// Believe the headers `Tessera-Workspace` and `Tessera-User`. For development on one machine; false.
-    pub insecure_development: bool,
-    /// What `iss` of a token must be; empty for anything.
-    pub jwt_issuer: String,
-    /// What `aud` of a token must be or hold; empty for anything.
-    pub jwt_audience: String,
-    /// The word in a token's `scope` that makes its holder an administrator of the workspace; empty for none.
-    pub jwt_admin_scope: String,
-    /// Service keys, by name.
-    pub service_keys: Vec<ServiceKeyConfig>,
-}
-
-/// A key that another service uses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceKeyConfig {
-    /// How logs name it.
-    pub name: String,
-    /// BLAKE3 of the key, as 64 hexadecimal digits. The key itself is known to its holder alone.
-    pub hash: String,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// The workspaces it may touch; empty for all.
-    #[serde(default)]
-    pub workspaces: Vec<WorkspaceId>,
-}
-
-/// What an identity may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Send events.
-    Ingest,
-    /// Search and read on behalf of a person.
-    Search,
-    /// See counts, and why a person can or cannot see a page.
-    Admin,
-}
-
-/// Keys that tokens are checked with. They come from the environment and from files, never from the configuration.
-#[derive(Default)]
-pub struct Secrets {
-    /// The shared secret of HS256, at least [`SECRET_BYTES_MIN`] bytes.
-    pub jwt_hs256: Option<Vec<u8>>,
-    /// A public key in PEM, for RS256.
-    pub jwt_rs256_pem: Option<Vec<u8>>,
-    /// A public key in PEM, for EdDSA.
-    pub jwt_eddsa_pem: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets { .. }")
-    }
-}
-
-/// Why identities cannot be checked as configured.
-#[derive(Debug, Error)]
-pub enum AuthConfigError {
-    /// The secret of tokens is too short to be one.
-    #[error("the secret for HS256 must have at least {SECRET_BYTES_MIN} bytes")]
-    WeakSecret,
-    /// A public key cannot be read.
-    #[error("cannot read the public key for {algorithm} as PEM")]
-    BadPublicKey {
-        /// The algorithm it is for.
-        algorithm: &'static str,
-        /// What is wrong with it.
-        source: jsonwebtoken::errors::Error,
-    },
-    /// The hash of a service key is none.
-    #[error("`hash` of the service key `{name}` must be 64 hexadecimal digits")]
-    BadHash {
-        /// The key.
-        name: String,
-    },
-    /// Two service keys have one hash.
-    #[error("the service key `{name}` is listed twice")]
-    KeyTwice {
-        /// The second of them.
-        name: String,
-    },
-    /// There is nobody who could be let in.
-    #[error(
-        "no way to identify callers: set a secret or public key for tokens, a service key, or `insecure_development`"
-    )]
-    Nobody,
-}
 
 /// Checks identities. Made once at start.
 #[derive(Debug)]
@@ -168,30 +80,6 @@ struct Claims {
     workspace: WorkspaceId,
     #[serde(default)]
     scope: String,
-}
-
-/// Who is asking, as far as it was shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    kind: IdentityKind,
-    workspace: Option<WorkspaceId>,
-    user: Option<UserId>,
-    scopes: HashSet<Scope>,
-    /// The workspaces it may touch; empty for all.
-    workspaces: Vec<WorkspaceId>,
-}
-
-/// How someone was identified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentityKind {
-    /// Not at all.
-    Anonymous,
-    /// By a token.
-    Person,
-    /// By a service key, with its name.
-    Service(String),
-    /// By word alone.
-    Development,
 }
 
 impl Auth {
@@ -375,81 +263,6 @@ fn validation(algorithm: Algorithm, config: &AuthConfig) -> Validation {
     validation
 }
 
-impl Identity {
-    /// How it was identified.
-    pub fn kind(&self) -> &IdentityKind {
-        &self.kind
-    }
-
-    /// The workspace it asks about, if it named one.
-    pub fn workspace(&self) -> Option<&WorkspaceId> {
-        self.workspace.as_ref()
-    }
-
-    /// The caller of a search: a person in a workspace.
-    pub fn caller(&self) -> Result<Caller, ApiError> {
-        self.require(Scope::Search)?;
-        let workspace = self.workspace.clone().ok_or_else(|| self.unnamed())?;
-        let user = self.user.clone().ok_or_else(|| self.unnamed())?;
-        Ok(Caller { workspace, subject: Subject::User(user) })
-    }
-
-    /// The caller who opens a page by id: a person, or anyone who has the link and says to which workspace.
-    pub fn reader(&self) -> Result<Caller, ApiError> {
-        let nobody = matches!(self.kind, IdentityKind::Anonymous | IdentityKind::Development) && self.user.is_none();
-        match &self.workspace {
-            Some(workspace) if nobody => Ok(Caller { workspace: workspace.clone(), subject: Subject::Anonymous }),
-            _ => self.caller(),
-        }
-    }
-
-    /// The workspace that an administrator asks about.
-    pub fn administered(&self) -> Result<&WorkspaceId, ApiError> {
-        self.require(Scope::Admin)?;
-        self.workspace.as_ref().ok_or_else(|| self.unnamed())
-    }
-
-    /// Whether it is an administrator.
-    pub fn is_admin(&self) -> bool {
-        self.scopes.contains(&Scope::Admin)
-    }
-
-    /// Refuses everyone who is not identified.
-    pub fn require_known(&self) -> Result<(), ApiError> {
-        if self.kind == IdentityKind::Anonymous {
-            return Err(refused("send `Authorization: Bearer` with a token or key"));
-        }
-        Ok(())
-    }
-
-    /// Refuses everyone who may not do this.
-    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
-        self.require_known()?;
-        if self.scopes.contains(&scope) {
-            return Ok(());
-        }
-        Err(ApiError::new(ProblemCode::Forbidden, "this token or key does not have the scope for that"))
-    }
-
-    /// Whether it may send events of this workspace.
-    pub fn may_write(&self, workspace: &WorkspaceId) -> bool {
-        self.scopes.contains(&Scope::Ingest) && (self.workspaces.is_empty() || self.workspaces.contains(workspace))
-    }
-
-    /// What to answer to someone who is known and did not say for whom or where.
-    fn unnamed(&self) -> ApiError {
-        match self.kind {
-            IdentityKind::Development => {
-                refused("name the workspace and the person: `Tessera-Workspace`, `Tessera-User`")
-            }
-            _ => ApiError::new(
-                ProblemCode::CallerRequired,
-                "name the workspace and the person: `Tessera-Workspace`, `Tessera-Act-As`",
-            ),
-        }
-    }
-}
-
 fn refused(detail: &'static str) -> ApiError {
     ApiError::new(ProblemCode::Unauthenticated, detail)
 }
@@ -486,6 +299,3 @@ fn query_text(uri: &Uri, name: &str) -> Option<String> {
 fn id<T>(made: Result<T, schemas::ids::InvalidId>, field: &'static str) -> Result<T, ApiError> {
     made.map_err(|invalid| ApiError::field(field, invalid.to_string()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,9 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use schemas::api::Consistency;
-use schemas::api::search::{
-    Facet, LIMIT_DEFAULT, Mode, SearchRequest, SearchResponse, SimilarResponse, SuggestResponse,
-};
+use schemas::api::search::{Facet, LIMIT_DEFAULT, Mode, SearchRequest, SearchResponse};
+use schemas::api::suggest::{SimilarResponse, SuggestResponse};
 use schemas::ids::PageId;
 use schemas::problem::Problem;
 use serde::Deserialize;

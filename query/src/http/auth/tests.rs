@@ -1,5 +1,6 @@
 //! Who is let in as whom, and what does not get in: forged, confused, stale and foreign tokens and keys.
 
+use access::{Caller, Subject};
 use axum::http::HeaderValue;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};

@@ -1,0 +1,109 @@
+//! Someone who was identified, and what that allows: the one place where a `Caller` is built.
+
+use std::collections::HashSet;
+
+use access::{Caller, Subject};
+use schemas::ids::{UserId, WorkspaceId};
+use schemas::problem::ProblemCode;
+
+use super::{Scope, refused};
+use crate::http::problem::ApiError;
+
+/// Who is asking, as far as it was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub(super) kind: IdentityKind,
+    pub(super) workspace: Option<WorkspaceId>,
+    pub(super) user: Option<UserId>,
+    pub(super) scopes: HashSet<Scope>,
+    /// The workspaces it may touch; empty for all.
+    pub(super) workspaces: Vec<WorkspaceId>,
+}
+
+/// How someone was identified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityKind {
+    /// Not at all.
+    Anonymous,
+    /// By a token.
+    Person,
+    /// By a service key, with its name.
+    Service(String),
+    /// By word alone.
+    Development,
+}
+
+impl Identity {
+    /// How it was identified.
+    pub fn kind(&self) -> &IdentityKind {
+        &self.kind
+    }
+
+    /// The workspace it asks about, if it named one.
+    pub fn workspace(&self) -> Option<&WorkspaceId> {
+        self.workspace.as_ref()
+    }
+
+    /// The caller of a search: a person in a workspace.
+    pub fn caller(&self) -> Result<Caller, ApiError> {
+        self.require(Scope::Search)?;
+        let workspace = self.workspace.clone().ok_or_else(|| self.unnamed())?;
+        let user = self.user.clone().ok_or_else(|| self.unnamed())?;
+        Ok(Caller { workspace, subject: Subject::User(user) })
+    }
+
+    /// The caller who opens a page by id: a person, or anyone who has the link and says to which workspace.
+    pub fn reader(&self) -> Result<Caller, ApiError> {
+        let nobody = matches!(self.kind, IdentityKind::Anonymous | IdentityKind::Development) && self.user.is_none();
+        match &self.workspace {
+            Some(workspace) if nobody => Ok(Caller { workspace: workspace.clone(), subject: Subject::Anonymous }),
+            _ => self.caller(),
+        }
+    }
+
+    /// The workspace that an administrator asks about.
+    pub fn administered(&self) -> Result<&WorkspaceId, ApiError> {
+        self.require(Scope::Admin)?;
+        self.workspace.as_ref().ok_or_else(|| self.unnamed())
+    }
+
+    /// Whether it is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Refuses everyone who is not identified.
+    pub fn require_known(&self) -> Result<(), ApiError> {
+        if self.kind == IdentityKind::Anonymous {
+            return Err(refused("send `Authorization: Bearer` with a token or key"));
+        }
+        Ok(())
+    }
+
+    /// Refuses everyone who may not do this.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        self.require_known()?;
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        Err(ApiError::new(ProblemCode::Forbidden, "this token or key does not have the scope for that"))
+    }
+
+    /// Whether it may send events of this workspace.
+    pub fn may_write(&self, workspace: &WorkspaceId) -> bool {
+        self.scopes.contains(&Scope::Ingest) && (self.workspaces.is_empty() || self.workspaces.contains(workspace))
+    }
+
+    /// What to answer to someone who is known and did not say for whom or where.
+    fn unnamed(&self) -> ApiError {
+        match self.kind {
+            IdentityKind::Development => {
+                refused("name the workspace and the person: `Tessera-Workspace`, `Tessera-User`")
+            }
+            _ => ApiError::new(
+                ProblemCode::CallerRequired,
+                "name the workspace and the person: `Tessera-Workspace`, `Tessera-Act-As`",
+            ),
+        }
+    }
+}

@@ -1,4 +1,23 @@
 //! The stored index: passages, vectors, records and payload in one commit.
+//!
+//! It alone knows tantivy and the form in which things are stored. It stores no grants with the text: a search takes an
+//! [`access::Mask`], which only the access graph can make, and asks it about every candidate. There is no search
+//! without one.
 
 pub mod analysis;
+pub mod catalog;
+mod commit;
+mod error;
+mod fields;
+mod open;
+pub mod passages;
+pub mod records;
+mod search;
+mod tokens;
 pub mod vectors;
+
+pub use commit::{CommitPayload, Writer};
+pub use error::IndexError;
+pub use open::{Config, Index, OpenMode};
+pub use passages::Passage;
+pub use search::{Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, PassageAddress, Searcher};

@@ -193,7 +193,8 @@ pub(super) fn list(view: &View, offset: usize, limit: usize) -> Result<Ranking, 
     for (at, (_, page)) in pages.into_iter().enumerate() {
         let failed = QueryError::index("list the passages of a page");
         let best = if (offset..offset + limit).contains(&at) {
-            view.searcher.page_passages(&view.mask, page).map_err(failed)?.first().copied()
+            // They are written in order, so the lowest address is the beginning of the page.
+            view.searcher.page_passages(&view.mask, page).map_err(failed)?.into_iter().min()
         } else {
             None
         };

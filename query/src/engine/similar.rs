@@ -100,7 +100,10 @@ impl Engine {
 }
 
 fn passages_of(view: &View, page: PageOrdinal) -> Result<Vec<PassageAddress>, QueryError> {
-    view.searcher.page_passages(&view.mask, page).map_err(QueryError::index("list the passages of a page"))
+    let failed = QueryError::index("list the passages of a page");
+    let mut passages = view.searcher.page_passages(&view.mask, page).map_err(failed)?;
+    passages.sort_unstable();
+    Ok(passages)
 }
 
 /// At most [`PASSAGES_MAX`] of these, evenly spread.

@@ -1,3 +1,11 @@
 //! The read side through its front doors: the engine and the HTTP API over a small real index.
+#![expect(unreachable_pub, reason = "nothing is public in tests")]
 
+mod access_table;
+mod api;
+mod content;
 mod generated;
+mod harness;
+mod leaks;
+mod search;
+mod serve;

@@ -1,0 +1,305 @@
+//! A small workspace over a real index, the people in it, and a client of the HTTP API.
+//!
+//! The workspace `acme`: `ada` and `bob` are members, `gus` is a guest, `eve` belongs to `globex` alone.
+//!
+//! ```text
+//! engineering   teamspace, members view
+//!   runbook     "Deploy runbook": blue green deployment, rollback
+//!   secret      restricted to ada: project lanternfish
+//!     plan      below it: the lanternfish deployment plan
+//!   tasks       database
+//!     task-1    row, tag urgent
+//! handbook      members view, public too
+//! notice        public only
+//! drafts        ada edits; in the trash
+//! ```
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use access::{Caller, Subject};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response, StatusCode};
+use query::config::Config;
+use query::engine::Engine;
+use query::http::auth::{Auth, AuthConfig, Scope, Secrets, ServiceKeyConfig};
+use query::http::ingest::{Ingest, IngestError, Receipt, Submitted};
+use query::http::{App, HttpConfig};
+use schemas::api::events::Wait;
+use schemas::api::operate::IngestStatus;
+use schemas::event::Event;
+use schemas::ids::{UserId, WorkspaceId};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub use super::content::{Content, PageSpec};
+
+/// The shared secret of the tests' tokens.
+pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+/// A service key with the scope `search`.
+pub const SEARCH_KEY: &str = "tsk_search_0123456789abcdef0123456789";
+/// A service key with the scope `ingest`, for `acme` alone.
+pub const INGEST_KEY: &str = "tsk_ingest_0123456789abcdef0123456789";
+/// A service key with the scope `admin`.
+pub const ADMIN_KEY: &str = "tsk_admin_00123456789abcdef0123456789";
+
+/// The workspace above.
+pub fn acme() -> Content {
+    let mut content = Content::new();
+    content.member("acme", "ada", "member");
+    content.member("acme", "bob", "member");
+    content.member("acme", "gus", "guest");
+    content.member("globex", "eve", "member");
+    let under = |parent: &'static str| PageSpec { parent: Some(parent), ..PageSpec::default() };
+    let root = PageSpec { grants: &["workspace:view"], ..PageSpec::default() };
+    content.page("acme", "engineering", PageSpec { title: "Engineering", kind: "teamspace", by: "ada", ..root });
+    content.page(
+        "acme",
+        "runbook",
+        PageSpec {
+            title: "Deploy runbook",
+            text: &["Deploy the telescope service in the blue green way.", "A rollback takes one minute."],
+            by: "bob",
+            day: 3,
+            ..under("engineering")
+        },
+    );
+    content.page(
+        "acme",
+        "secret",
+        PageSpec {
+            title: "Lanternfish",
+            text: &["Project lanternfish is not announced. Its deployment is secret."],
+            grants: &["user:ada:full"],
+            restricted: true,
+            by: "ada",
+            day: 5,
+            ..under("engineering")
+        },
+    );
+    content.page(
+        "acme",
+        "plan",
+        PageSpec {
+            title: "Deployment plan",
+            text: &["Deploy lanternfish on the second night."],
+            tags: &["urgent"],
+            by: "ada",
+            day: 6,
+            ..under("secret")
+        },
+    );
+    content.page("acme", "tasks", PageSpec { title: "Tasks", kind: "database", by: "bob", ..under("engineering") });
+    content.page(
+        "acme",
+        "task-1",
+        PageSpec {
+            title: "Order mirror coating",
+            text: &["Call the supplier about the mirror coating."],
+            kind: "row",
+            tags: &["Urgent", "buy"],
+            by: "bob",
+            day: 4,
+            ..under("tasks")
+        },
+    );
+    content.page(
+        "acme",
+        "handbook",
+        PageSpec {
+            title: "Handbook",
+            text: &["How we deploy and how we rest."],
+            grants: &["workspace:view", "public:view"],
+            by: "ada",
+            day: 1,
+            ..root
+        },
+    );
+    content.page(
+        "acme",
+        "notice",
+        PageSpec {
+            title: "Public notice",
+            text: &["The telescope is open on Friday. Deploy your blanket."],
+            grants: &["public:view"],
+            ..root
+        },
+    );
+    content.page(
+        "acme",
+        "drafts",
+        PageSpec {
+            title: "Old drafts",
+            text: &["Deploy drafts nobody wants."],
+            grants: &["user:ada:edit", "workspace:view"],
+            trashed: true,
+            ..root
+        },
+    );
+    content.page("globex", "runbook", PageSpec { title: "Globex runbook", text: &["Globex deploys by hand."], ..root });
+    content.commit();
+    content
+}
+
+/// The engine over some content.
+pub fn engine(content: &Content) -> Engine {
+    Engine::new(content.index(), Some(content.embedder()), Config::default()).unwrap()
+}
+
+/// Somebody of a workspace.
+pub fn caller(workspace: &str, user: &str) -> Caller {
+    Caller { workspace: WorkspaceId::new(workspace).unwrap(), subject: Subject::User(UserId::new(user).unwrap()) }
+}
+
+/// A write side that remembers what it was given and answers as told.
+#[derive(Default)]
+pub struct FakeIngest {
+    /// What was submitted.
+    pub submitted: Mutex<Vec<(Vec<Event>, Wait)>>,
+    /// The next answer, if it is an error.
+    pub fails: Mutex<Option<IngestError>>,
+}
+
+impl Ingest for FakeIngest {
+    fn submit(&self, events: Vec<Event>, wait: Wait, _: query::deadline::Deadline) -> Submitted {
+        let answer = match self.fails.lock().unwrap().take() {
+            Some(error) => Err(error),
+            None => Ok(Receipt { accepted: events.len() as u64, index_seq: 7, ..Receipt::default() }),
+        };
+        self.submitted.lock().unwrap().push((events, wait));
+        Box::pin(async move { answer })
+    }
+
+    fn status(&self) -> IngestStatus {
+        IngestStatus { accepting: true, ..IngestStatus::default() }
+    }
+}
+
+/// A client of the API over the workspace above.
+pub struct Client {
+    router: Router,
+    /// The write side behind it.
+    pub ingest: Arc<FakeIngest>,
+    /// What is behind it.
+    pub content: Content,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: axum::http::HeaderMap,
+    /// The body, if it is JSON.
+    pub json: Value,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The code of a problem.
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or("no code")
+    }
+
+    /// Ids of the pages of a list.
+    pub fn pages(&self) -> Vec<&str> {
+        let results = self.json["results"].as_array().unwrap();
+        results.iter().map(|hit| hit["page"]["id"].as_str().unwrap()).collect()
+    }
+}
+
+fn service_key(name: &str, key: &str, scope: Scope, workspaces: &[&str]) -> ServiceKeyConfig {
+    ServiceKeyConfig {
+        name: name.into(),
+        hash: blake3::hash(key.as_bytes()).to_hex().to_string(),
+        scopes: vec![scope],
+        workspaces: workspaces.iter().map(|id| WorkspaceId::new(id).unwrap()).collect(),
+    }
+}
+
+/// The identities of the tests.
+pub fn auth() -> Auth {
+    let config = AuthConfig {
+        jwt_admin_scope: "admin".into(),
+        service_keys: vec![
+            service_key("search", SEARCH_KEY, Scope::Search, &[]),
+            service_key("ingest", INGEST_KEY, Scope::Ingest, &["acme"]),
+            service_key("admin", ADMIN_KEY, Scope::Admin, &[]),
+        ],
+        ..AuthConfig::default()
+    };
+    Auth::new(&config, Secrets { jwt_hs256: Some(SECRET.to_vec()), ..Secrets::default() }).unwrap()
+}
+
+/// A token of somebody.
+pub fn token(workspace: &str, user: &str, scope: &str) -> String {
+    let claims = json!({"sub": user, "workspace": workspace, "exp": jsonwebtoken::get_current_timestamp() + 600, "scope": scope});
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+}
+
+impl Client {
+    /// A client of the workspace above.
+    pub fn new() -> Self {
+        Self::with(HttpConfig::default())
+    }
+
+    /// A client of a server with these choices.
+    pub fn with(config: HttpConfig) -> Self {
+        Self::of(acme(), config)
+    }
+
+    /// A client of a server over this content.
+    pub fn over(content: Content) -> Self {
+        Self::of(content, HttpConfig::default())
+    }
+
+    fn of(content: Content, config: HttpConfig) -> Self {
+        let ingest = Arc::new(FakeIngest::default());
+        let app = App::new(engine(&content), Arc::clone(&ingest) as Arc<dyn Ingest>, auth(), config);
+        Self { router: app.router(), ingest, content }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Reply { status: parts.status, headers: parts.headers, json, body }
+    }
+
+    /// `GET` as somebody of `acme`.
+    pub async fn get_as(&self, user: &str, path: &str) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        self.get(path, &[("authorization", &bearer)]).await
+    }
+
+    /// `GET` with headers.
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// `POST` of a text with headers.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// A search as somebody of `acme`.
+    pub async fn search_as(&self, user: &str, request: Value) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.post("/v1/search", &headers, request.to_string()).await
+    }
+}

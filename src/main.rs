@@ -1,2 +1,92 @@
 //! The `tessera` binary: one thin file per subcommand; the only place where the parts are put together.
-fn main() {}
+
+mod config;
+mod config_command;
+mod explain_access;
+mod import;
+mod ingest;
+mod parts;
+mod search;
+mod serve;
+mod suggest;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use config::Config;
+
+/// Search over workspace content that shows each person exactly what they may see.
+#[derive(Parser)]
+#[command(name = "tessera", version, about)]
+struct Arguments {
+    /// Configuration file [default: tessera.toml, if it is there].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the index and everything else that is kept [default: .tessera].
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the HTTP API.
+    Serve(serve::Arguments),
+    /// Imports pages, groups and members.
+    Import(import::Arguments),
+    /// Searches as a person.
+    Search(search::Arguments),
+    /// Completes what a person is typing.
+    Suggest(suggest::Arguments),
+    /// Says why a person can or cannot see a page.
+    ExplainAccess(explain_access::Arguments),
+    /// Checks or shows the configuration.
+    #[command(subcommand)]
+    Config(config_command::Command),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output went away, as `head` does: nothing is wrong.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Command::Completions { shell } = arguments.command {
+        clap_complete::generate(shell, &mut Arguments::command(), "tessera", &mut io::stdout());
+        return Ok(());
+    }
+    let mut config = Config::load(arguments.config.as_deref()).context("cannot use the configuration")?;
+    if let Some(dir) = arguments.data_dir {
+        config.data_dir = dir;
+    }
+    match arguments.command {
+        Command::Serve(arguments) => serve::run(config, &arguments),
+        Command::Import(arguments) => import::run(&config, arguments),
+        Command::Search(arguments) => search::run(&config, arguments),
+        Command::Suggest(arguments) => suggest::run(&config, arguments),
+        Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
+        Command::Config(command) => config_command::run(&config, &command),
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

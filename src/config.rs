@@ -1,0 +1,243 @@
+//! The configuration: one TOML file, then the environment (`TESSERA__QUERY__DEPTH=100`), read once at start.
+//!
+//! Each part documents its own keys; here they are composed. An unknown key is an error that names it. Secrets are not
+//! among the keys: they come from variables of the environment or from files that keys name.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use query::http::HttpConfig;
+use query::http::auth::{AuthConfig, Secrets};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Read when no file is named.
+const DEFAULT_FILE: &str = "tessera.toml";
+/// Begins the variables that override keys; parts are separated by two underscores.
+const PREFIX: &str = "TESSERA__";
+/// Holds the shared secret of HS256 tokens.
+const HS256_SECRET: &str = "TESSERA_JWT_HS256_SECRET";
+
+/// All that can be configured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder of the index and of everything else that is kept; `.tessera`.
+    pub(crate) data_dir: PathBuf,
+    /// What is written to the log.
+    pub(crate) log: Log,
+    /// The embedding model.
+    pub(crate) models: Models,
+    /// The stored index.
+    pub(crate) index: Index,
+    /// The write side. Its `data_dir` is the one above.
+    pub(crate) indexer: indexer::config::Config,
+    /// The read side.
+    pub(crate) query: query::config::Config,
+    /// The HTTP API.
+    pub(crate) http: Http,
+    /// Who may ask.
+    pub(crate) auth: Auth,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from(".tessera"),
+            log: Log::default(),
+            models: Models::default(),
+            index: Index::default(),
+            indexer: indexer::config::Config::default(),
+            query: query::config::Config::default(),
+            http: Http::default(),
+            auth: Auth::default(),
+        }
+    }
+}
+
+/// What is written to the log, on standard error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// Which events, as `info` or `warn,indexer=debug`; `info`.
+    pub(crate) filter: String,
+    /// One JSON object a line instead of text; false.
+    pub(crate) json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), json: false }
+    }
+}
+
+/// The embedding model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    /// Whether to search by meaning too; true. Without it, or when the model cannot be loaded, words alone are searched.
+    pub(crate) enabled: bool,
+    /// The model and the thread that runs it.
+    pub(crate) embed: models::embed::Config,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self { enabled: true, embed: models::embed::Config::default() }
+    }
+}
+
+/// The stored index.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Index {
+    /// Bytes that the writer may gather before it writes a segment; 64 MiB, at least 15 MiB.
+    pub(crate) writer_memory_bytes: usize,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { writer_memory_bytes: index::Config::default().writer_memory_bytes }
+    }
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Http {
+    /// Where to listen; `127.0.0.1:8080`.
+    pub(crate) listen: SocketAddr,
+    /// Its limits.
+    #[serde(flatten)]
+    pub(crate) limits: HttpConfig,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), limits: HttpConfig::default() }
+    }
+}
+
+/// Who may ask.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Auth {
+    /// File with the public key of RS256 tokens, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwt_rs256_public_key: Option<PathBuf>,
+    /// File with the public key of EdDSA tokens, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwt_eddsa_public_key: Option<PathBuf>,
+    /// Tokens and service keys.
+    #[serde(flatten)]
+    pub(crate) identities: AuthConfig,
+}
+
+impl Config {
+    /// Reads the file, then the environment, and checks every value.
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let mut table = match std::fs::read_to_string(path) {
+            Ok(text) => text.parse::<Table>().with_context(|| format!("{} is not TOML", path.display()))?,
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Table::new(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let Ok(value) = value.into_string() else { bail!("the variable {name} is not UTF-8") };
+            set(&mut table, &key.to_lowercase(), &value).with_context(|| format!("cannot use the variable {name}"))?;
+        }
+        let config = Self::of(table)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn of(table: Table) -> anyhow::Result<Self> {
+        // Flattened parts cannot refuse unknown keys themselves: what is written out again is what was understood.
+        let config: Self = Value::Table(table.clone()).try_into()?;
+        let understood = Table::try_from(&config)?;
+        for section in ["http", "auth"] {
+            let Some(Value::Table(given)) = table.get(section) else { continue };
+            let known = understood.get(section).and_then(Value::as_table);
+            let optional = ["jwt_rs256_public_key", "jwt_eddsa_public_key"];
+            let is_unknown = |key: &&String| {
+                !known.is_some_and(|known| known.contains_key(*key)) && !optional.contains(&key.as_str())
+            };
+            if let Some(key) = given.keys().find(is_unknown) {
+                bail!("unknown key `{key}` in [{section}]");
+            }
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.indexer.check()?;
+        self.query.check()?;
+        if self.index.writer_memory_bytes < 15 << 20 {
+            bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
+        }
+        Ok(())
+    }
+
+    /// The secrets that tokens are checked with, from the environment and from files.
+    pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
+        let read = |path: &Option<PathBuf>| {
+            let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+            path.as_ref().map(read).transpose()
+        };
+        Ok(Secrets {
+            jwt_hs256: std::env::var_os(HS256_SECRET).map(|secret| secret.into_encoded_bytes()),
+            jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
+            jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
+        })
+    }
+}
+
+/// Sets a key given as `section__key` to a value: as TOML if it is, as text otherwise.
+fn set(table: &mut Table, key: &str, value: &str) -> anyhow::Result<()> {
+    let mut parts: Vec<&str> = key.split("__").collect();
+    let Some(last) = parts.pop() else { bail!("it names no key") };
+    let mut section = table;
+    for part in parts {
+        let entry = section.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(inner) = entry else { bail!("`{part}` is a value, not a section") };
+        section = inner;
+    }
+    let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("value"));
+    section.insert(last.to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned())));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_is_the_defaults() {
+        let example = include_str!("../config.example.toml").parse::<Table>().unwrap();
+        let example = Config::of(example).unwrap();
+        assert_eq!(toml::to_string(&example).unwrap(), toml::to_string(&Config::default()).unwrap());
+        example.check().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        for text in ["[query]\ndepht = 3", "[http]\nlistten = \"x\"", "[auth]\nsecret = \"x\"", "porrt = 1"] {
+            let error = Config::of(text.parse().unwrap()).unwrap_err();
+            assert!(format!("{error:#}").contains("unknown"), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let mut table = "[query]\ndepth = 100".parse::<Table>().unwrap();
+        set(&mut table, "query__depth", "300").unwrap();
+        set(&mut table, "http__listen", "127.0.0.1:9000").unwrap();
+        set(&mut table, "auth__insecure_development", "true").unwrap();
+        let config = Config::of(table).unwrap();
+        assert_eq!((config.query.depth, config.http.listen.port()), (300, 9000));
+        assert!(config.auth.identities.insecure_development);
+    }
+}

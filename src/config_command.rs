@@ -1,0 +1,32 @@
+//! `tessera config`: checks the configuration, or shows all of it with its defaults.
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use crate::config::Config;
+
+/// What to do with the configuration.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Reads the file and the environment and says what is wrong.
+    Check,
+    /// Prints the effective configuration as TOML. It holds no secrets.
+    Show,
+}
+
+/// Runs it. The configuration was read and checked before.
+pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Check => {
+            query::http::auth::Auth::new(&config.auth.identities, config.secrets()?).map(drop).or_else(|error| {
+                // A laptop needs no identities: `serve --dev` brings its own.
+                writeln!(out, "note: {error}").map_err(anyhow::Error::from)
+            })?;
+            writeln!(out, "the configuration is good")?;
+        }
+        Command::Show => write!(out, "{}", toml::to_string(config)?)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! `tessera serve`: the write side and the read side in one process, over HTTP, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use index::OpenMode;
+use query::http::App;
+use query::http::auth::Auth;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::ingest::IndexerIngest;
+use crate::parts;
+
+/// How to serve.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Believe the headers `Tessera-Workspace` and `Tessera-User`: for trying things out, on this machine alone.
+    #[arg(long)]
+    dev: bool,
+}
+
+/// Serves until SIGINT or SIGTERM: then requests in flight end, what was taken in is committed, and the process exits.
+/// A second signal exits at once.
+pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<()> {
+    parts::start_log(&config.log)?;
+    config.auth.identities.insecure_development |= arguments.dev;
+    let auth = Auth::new(&config.auth.identities, config.secrets()?)
+        .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
+    let embedder = parts::start_embedder(&config);
+    let index = parts::open_index(&config, OpenMode::ReadWrite)?;
+    let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
+    let engine = parts::open_query(&config, index, embedder)?;
+    let ingest = Arc::new(IndexerIngest(indexer.clone()));
+    let app = App::new(engine, ingest, auth, config.http.limits.clone());
+    let listen = arguments.listen.unwrap_or(config.http.listen);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        tracing::info!(address = %listener.local_addr()?, data_dir = %config.data_dir.display(), "serving");
+        let shutdown = CancellationToken::new();
+        tokio::spawn(stop_on_signals(shutdown.clone()));
+        app.run(listener, shutdown).await.context("the server failed")
+    });
+    let committed = indexer.close();
+    runtime.shutdown_background();
+    served?;
+    anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_on_signals(shutdown: CancellationToken) {
+    signal().await;
+    tracing::info!("stopping; a second signal stops at once");
+    shutdown.cancel();
+    signal().await;
+    std::process::exit(1);
+}
+
+async fn signal() {
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

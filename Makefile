@@ -1,0 +1,66 @@
+# What people and CI run. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo setup models test check fmt clippy doc deny typos bench leak schemathesis clean
+
+# How many random workspaces `make leak` plays through.
+CASES ?= 1000000
+# Where embedding models lie.
+MODELS_DIR ?= .cache/models
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## build, import the sample workspace, serve it on http://127.0.0.1:8080 (DEMO_ONESHOT=1: search three times and stop)
+	scripts/demo.sh
+
+setup: ## install missing system packages (Debian, Ubuntu)
+	scripts/setup.sh
+
+models: setup ## fetch the ONNX Runtime library and the embedding model, pinned by hash
+	scripts/fetch-models.sh $(MODELS_DIR)
+
+# The tests that need the model say so themselves when it is not there.
+test: setup ## run all tests, doc tests included
+	@scripts/fetch-models.sh $(MODELS_DIR) || echo "SKIPPED: tests with the real embedding model; it could not be fetched, see above"
+	cargo test --workspace
+
+check: fmt clippy doc deny typos ## formatting, lints, documentation, dependencies, spelling
+
+fmt:
+	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \
+	else echo "SKIPPED: formatting; rustup component add rustfmt"; fi
+
+clippy:
+	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets -- -D warnings; \
+	else echo "SKIPPED: lints; rustup component add clippy"; fi
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Advisories come from the network; without it, the rest is checked.
+deny:
+	@if ! command -v cargo-deny >/dev/null; then echo "SKIPPED: dependencies; cargo install --locked cargo-deny"; exit 0; fi; \
+	cargo deny check bans licenses sources; \
+	if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; \
+	else echo "SKIPPED: advisories; their database cannot be reached"; fi
+
+typos:
+	@scripts/typos.sh
+
+bench: models ## run the benchmarks; each says what it measures, on what and with which seed
+	cargo bench -p access --bench access
+	cargo bench -p index --bench analysis --bench vectors
+	cargo bench -p models --bench embed
+
+leak: ## play CASES random workspaces against the access oracle
+	LEAK_CASES=$(CASES) cargo test --release -p eval --test it leak -- --nocapture
+
+schemathesis: models ## send the API what its description allows and does not; no 5xx and no undocumented status may come back
+	scripts/schemathesis.sh
+
+clean: ## remove what was built, and the demo's data
+	cargo clean
+	rm -rf .tessera

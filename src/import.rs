@@ -159,13 +159,7 @@ fn embed(engine: &Engine) {
     bar.finish();
 }
 
-fn print(
-    report: &Report,
-    workspace: &WorkspaceId,
-    rejected: u64,
-    engine: &Engine,
-    json: bool,
-) -> anyhow::Result<()> {
+fn print(report: &Report, workspace: &WorkspaceId, rejected: u64, engine: &Engine, json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let status = engine.status();
     if json {

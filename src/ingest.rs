@@ -1,7 +1,7 @@
 //! The indexer as the HTTP API sees it: takes batches on blocking threads and translates the answers.
 
 use query::deadline::Deadline;
-use query::http::ingest::{Ingest, IngestError, Receipt, Submitted};
+use query::http::ingest::{Ingest, IngestError, Kept, Receipt, Refused, Submitted};
 use schemas::api::events::Wait;
 use schemas::api::operate::IngestStatus;
 use schemas::event::Event;
@@ -31,6 +31,15 @@ impl Ingest for IndexerIngest {
                 rejected,
                 index_seq: submitted.index_seq,
             })
+        })
+    }
+
+    fn reject(&self, refused: Vec<Refused>) -> Kept {
+        let engine = self.0.clone();
+        let task = tokio::task::spawn_blocking(move || engine.reject(&refused));
+        Box::pin(async move {
+            let kept = task.await.map_err(|error| IngestError::Failed(Box::new(error)))?;
+            kept.map_err(translate)
         })
     }
 

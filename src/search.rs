@@ -57,7 +57,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         ..SearchRequest::default()
     };
     let deadline = Deadline::after(Duration::from_secs(30));
-    let response = parts::small_runtime()?.block_on(engine.search(&caller, request, deadline)).context("search failed")?;
+    let response =
+        parts::small_runtime()?.block_on(engine.search(&caller, request, deadline)).context("search failed")?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?;

@@ -183,9 +183,9 @@ impl Engine {
         Ok(EventsOutcome { accepted, unchanged, conflicts, rejected, index_seq })
     }
 
-    /// Keeps what a source could not make an event of, and waits until it is on disk.
-    pub fn reject(&self, event: &[u8], error: &InvalidEvent) -> Result<(), IngestError> {
-        self.keep_rejected(std::iter::once((event, error)))
+    /// Keeps what a source could not make events of, and waits until it is on disk.
+    pub fn reject(&self, refused: &[(Vec<u8>, InvalidEvent)]) -> Result<(), IngestError> {
+        self.keep_rejected(refused.iter().map(|(event, error)| (event.as_slice(), error)))
     }
 
     fn keep_rejected<'a>(

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::App;
 use super::auth::{Identity, Scope};
 use super::extract::{ApiQuery, RequestId, media_type, read_body};
-use super::ingest::IngestError;
+use super::ingest::{IngestError, Refused};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
 use crate::deadline::Deadline;
@@ -52,6 +52,8 @@ struct Batch {
     /// The place in the batch of each event.
     places: Vec<usize>,
     rejected: Vec<RejectedEvent>,
+    /// The same as they came, to be kept.
+    refused: Vec<Refused>,
 }
 
 /// Takes a batch of events: one CloudEvents object, an array of them, or one a line.
@@ -93,7 +95,10 @@ pub(super) async fn submit(
     let body = read_body(request, &app).await?;
     // Decoding a full batch takes tens of milliseconds: too long between awaits.
     let decoded = app.0.decoding.run(deadline, move || Ok(read_batch(&body, form, &identity))).await?;
-    let Batch { events, places, mut rejected } = decoded?;
+    let Batch { events, places, mut rejected, refused } = decoded?;
+    if !refused.is_empty() {
+        app.0.ingest.reject(refused).await?;
+    }
     if events.is_empty() && !rejected.is_empty() {
         return Err(nothing_valid(&rejected));
     }
@@ -142,7 +147,8 @@ fn read_batch(body: &Bytes, form: Form, identity: &Identity) -> Result<Batch, Ap
         return Err(ApiError::new(ProblemCode::TooLarge, detail));
     }
     let now_ms = jiff::Timestamp::now().as_millisecond().max(0) as u64;
-    let mut batch = Batch { events: Vec::with_capacity(pieces.len()), places: Vec::new(), rejected: Vec::new() };
+    let events = Vec::with_capacity(pieces.len());
+    let mut batch = Batch { events, places: Vec::new(), rejected: Vec::new(), refused: Vec::new() };
     for (place, piece) in pieces.into_iter().enumerate() {
         let event = Event::decode(piece, now_ms).and_then(|event| {
             if identity.may_write(&event.workspace) {
@@ -159,7 +165,10 @@ fn read_batch(body: &Bytes, form: Form, identity: &Identity) -> Result<Batch, Ap
                 batch.events.push(event);
                 batch.places.push(place);
             }
-            Err(invalid) => batch.rejected.push(rejection(place, readable_id(piece), invalid)),
+            Err(invalid) => {
+                batch.refused.push((piece.to_vec(), invalid.clone()));
+                batch.rejected.push(rejection(place, readable_id(piece), invalid));
+            }
         }
     }
     Ok(batch)

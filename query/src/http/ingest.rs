@@ -18,12 +18,22 @@ pub trait Ingest: Send + Sync + 'static {
     /// the batch; sending it again does no harm.
     fn submit(&self, events: Vec<Event>, wait: Wait, deadline: Deadline) -> Submitted;
 
+    /// Keeps events that could not be read or may not be taken, with the reasons, for an operator to look at. Answers once
+    /// they are on disk.
+    fn reject(&self, refused: Vec<Refused>) -> Kept;
+
     /// How it stands. Cheap.
     fn status(&self) -> IngestStatus;
 }
 
 /// The answer to a batch, when it comes.
 pub type Submitted = Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>>;
+
+/// An event that was turned down: its bytes as they came, and why.
+pub type Refused = (Vec<u8>, InvalidEvent);
+
+/// The answer to events that were turned down, when it comes.
+pub type Kept = Pin<Box<dyn Future<Output = Result<(), IngestError>> + Send>>;
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

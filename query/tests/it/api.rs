@@ -152,6 +152,9 @@ async fn bad_events_are_named_and_hold_up_none_of_the_others() {
             (Some(3), Some("c"), Some("wrong_workspace")),
         ]
     );
+    let kept: Vec<_> = client.ingest.refused.lock().unwrap().iter().map(|(event, _)| event.clone()).collect();
+    assert_eq!(kept[0], b"{", "what was turned down is kept as it came");
+    assert_eq!(kept.len(), 3);
 }
 
 #[tokio::test]

@@ -157,6 +157,8 @@ pub fn caller(workspace: &str, user: &str) -> Caller {
 pub struct FakeIngest {
     /// What was submitted.
     pub submitted: Mutex<Vec<(Vec<Event>, Wait)>>,
+    /// What was turned down before.
+    pub refused: Mutex<Vec<query::http::ingest::Refused>>,
     /// The next answer, if it is an error.
     pub fails: Mutex<Option<IngestError>>,
 }
@@ -169,6 +171,11 @@ impl Ingest for FakeIngest {
         };
         self.submitted.lock().unwrap().push((events, wait));
         Box::pin(async move { answer })
+    }
+
+    fn reject(&self, refused: Vec<query::http::ingest::Refused>) -> query::http::ingest::Kept {
+        self.refused.lock().unwrap().extend(refused);
+        Box::pin(async { Ok(()) })
     }
 
     fn status(&self) -> IngestStatus {

@@ -10,11 +10,8 @@ use crate::site::{Site, settle};
 use crate::source::{Source, page, user};
 
 /// Three regions write to a few pages and now and then learn of each other's writes.
-fn history(rng: &mut SmallRng, len: usize) -> Vec<Event> {
-    let mut regions: Vec<Source> = ["eu", "us", "ap"]
-        .iter()
-        .map(|region| Source::new("acme", region))
-        .collect();
+pub(crate) fn history(rng: &mut SmallRng, len: usize) -> Vec<Event> {
+    let mut regions: Vec<Source> = ["eu", "us", "ap"].iter().map(|region| Source::new("acme", region)).collect();
     let mut events = Vec::new();
     while events.len() < len {
         let (at, other) = (rng.random_range(0..3), rng.random_range(0..3));
@@ -25,30 +22,19 @@ fn history(rng: &mut SmallRng, len: usize) -> Vec<Event> {
         let source = &mut regions[at];
         let on = format!("page{}", rng.random_range(0..6));
         let block = format!("block{}", rng.random_range(0..25));
-        let words: Vec<_> = (0..rng.random_range(1..60))
-            .map(|_| format!("word{}", rng.random_range(0..500)))
-            .collect();
+        let words: Vec<_> = (0..rng.random_range(1..60)).map(|_| format!("word{}", rng.random_range(0..500))).collect();
         let text = words.join(" ");
         let event = match rng.random_range(0..24) {
             0..11 => source.block(&on, &block, &text),
             11..13 => source.delete_block(&on, &block),
-            13..16 => source.page(
-                &on,
-                &text[..text.len().min(30)],
-                rng.random_bool(0.3).then_some("page0"),
-            ),
+            13..16 => source.page(&on, &text[..text.len().min(30)], rng.random_bool(0.3).then_some("page0")),
             16 => source.property(&on, "Due", &text),
             17 => source.write(Change::PageTrashed { page: page(&on) }),
             18 => source.write(Change::PageRestored { page: page(&on) }),
             19 => source.write(Change::PageDeleted { page: page(&on) }),
             20 => source.grant(&on, &["workspace:view", "user:ada:edit"]),
             21 => source.group("team", &["user:ada", "user:bob"][..rng.random_range(0..3)]),
-            22 => source.member(
-                "ada",
-                *[Role::Member, Role::Guest, Role::Removed]
-                    .choose(rng)
-                    .unwrap(),
-            ),
+            22 => source.member("ada", *[Role::Member, Role::Guest, Role::Removed].choose(rng).unwrap()),
             _ => source.write(Change::UserErased { user: user("bob") }),
         };
         events.push(event);
@@ -79,9 +65,7 @@ fn shuffled_and_duplicated_events_end_in_the_same_stored_content() {
         let mut rest = shuffled.as_slice();
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(rng.random_range(1..=rest.len().min(40)));
-            let wait = *[Wait::Applied, Wait::Durable, Wait::Searchable]
-                .choose(&mut rng)
-                .unwrap();
+            let wait = *[Wait::Applied, Wait::Durable, Wait::Searchable].choose(&mut rng).unwrap();
             engine.submit(batch, wait).unwrap();
             rest = after;
             if rng.random_bool(0.1) {
@@ -91,22 +75,14 @@ fn shuffled_and_duplicated_events_end_in_the_same_stored_content() {
             }
         }
         settle(&engine);
-        assert_eq!(
-            engine.content_digest(workspace).unwrap(),
-            expected,
-            "seed {seed}"
-        );
+        assert_eq!(engine.content_digest(workspace).unwrap(), expected, "seed {seed}");
 
         // A crash loses what was not acknowledged and nothing else; replaying brings it back.
         drop(engine);
         let engine = site.open();
         engine.submit(&shuffled, Wait::Searchable).unwrap();
         settle(&engine);
-        assert_eq!(
-            engine.content_digest(workspace).unwrap(),
-            expected,
-            "seed {seed}"
-        );
+        assert_eq!(engine.content_digest(workspace).unwrap(), expected, "seed {seed}");
         assert_eq!(engine.status().embedded_passages_total, 0);
     }
 }

@@ -30,24 +30,12 @@ fn what_was_acknowledged_outlives_a_drop_without_close() {
 
     let engine = site.open();
     assert_eq!(engine.content_digest(&source.workspace).unwrap(), digest);
-    let record = engine
-        .page_record(&source.workspace, &page("a"))
-        .unwrap()
-        .unwrap();
+    let record = engine.page_record(&source.workspace, &page("a")).unwrap().unwrap();
     assert_eq!(record.title.value().unwrap(), "Title");
-    assert_eq!(
-        record.blocks_in_order(&page("a"))[0].1.plain_text(),
-        "text of a"
-    );
-    let group = engine
-        .group_record(&source.workspace, &GroupId::new("team").unwrap())
-        .unwrap()
-        .unwrap();
+    assert_eq!(record.blocks_in_order(&page("a"))[0].1.plain_text(), "text of a");
+    let group = engine.group_record(&source.workspace, &GroupId::new("team").unwrap()).unwrap().unwrap();
     assert_eq!(group.members.value().unwrap().as_ref().unwrap().len(), 1);
-    let member = engine
-        .member_record(&source.workspace, &user("ada"))
-        .unwrap()
-        .unwrap();
+    let member = engine.member_record(&source.workspace, &user("ada")).unwrap().unwrap();
     assert_eq!(member.role.value(), Some(&Role::Member));
     assert_eq!(engine.pages(&source.workspace), [page("a")]);
     assert!(engine.status().index_seq >= submitted.index_seq);
@@ -62,13 +50,9 @@ fn offsets_are_committed_with_their_events_and_alone() {
     let engine = site.open();
     let events = [source.page("a", "Title", None)];
     let at = |offset: i64| BTreeMap::from([("events-0".to_owned(), offset)]);
-    engine
-        .submit_read_to(&events, &at(1), Wait::Durable)
-        .unwrap();
+    engine.submit_read_to(&events, &at(1), Wait::Durable).unwrap();
     assert_eq!(engine.committed_offsets(), at(1));
-    engine
-        .submit_read_to(&events, &at(2), Wait::Applied)
-        .unwrap();
+    engine.submit_read_to(&events, &at(2), Wait::Applied).unwrap();
     assert!(engine.close());
     drop(engine);
     assert_eq!(site.open().committed_offsets(), at(2));
@@ -80,22 +64,14 @@ fn pending_records_are_read_before_they_are_committed() {
     site.config.commit_interval_ms = 10_000;
     let mut source = Source::new("acme", "eu");
     let engine = site.open();
-    let submitted = engine
-        .submit(&[source.page("a", "Title", None)], Wait::Applied)
-        .unwrap();
+    let submitted = engine.submit(&[source.page("a", "Title", None)], Wait::Applied).unwrap();
     assert_eq!(engine.status().index_seq, 0);
     assert_eq!(submitted.index_seq, 1);
-    let record = engine
-        .page_record(&source.workspace, &page("a"))
-        .unwrap()
-        .unwrap();
+    let record = engine.page_record(&source.workspace, &page("a")).unwrap().unwrap();
     assert_eq!(record.title.value().unwrap(), "Title");
     assert!(engine.close());
     assert_eq!(engine.status().index_seq, 1);
-    assert!(matches!(
-        engine.submit(&[source.page("b", "B", None)], Wait::Applied),
-        Err(IngestError::Stopped)
-    ));
+    assert!(matches!(engine.submit(&[source.page("b", "B", None)], Wait::Applied), Err(IngestError::Stopped)));
 }
 
 #[test]
@@ -106,41 +82,21 @@ fn a_full_queue_turns_away_and_loses_nothing() {
     site.config.pending_events_max = 10_000;
     let mut source = Source::new("acme", "eu");
     let engine = site.open();
-    let mut batch: Vec<_> = (0..9_998)
-        .map(|n| source.block("a", "block", &format!("{n}")))
-        .collect();
+    let mut batch: Vec<_> = (0..9_998).map(|n| source.block("a", "block", &format!("{n}"))).collect();
     batch.push(source.page("a", "A", None));
-    assert_eq!(
-        engine.submit(&batch, Wait::Applied).unwrap().accepted,
-        9_999
-    );
+    assert_eq!(engine.submit(&batch, Wait::Applied).unwrap().accepted, 9_999);
     // What changes nothing takes no room.
-    assert_eq!(
-        engine.submit(&batch[..1], Wait::Applied).unwrap().unchanged,
-        1
-    );
-    let two = [
-        source.block("a", "block", "newer"),
-        source.block("a", "block", "newest"),
-    ];
+    assert_eq!(engine.submit(&batch[..1], Wait::Applied).unwrap().unchanged, 1);
+    let two = [source.block("a", "block", "newer"), source.block("a", "block", "newest")];
     let error = engine.submit(&two, Wait::Applied).unwrap_err();
-    assert!(
-        matches!(error, IngestError::Overloaded { retry_after } if retry_after.as_millis() > 0),
-        "{error}"
-    );
+    assert!(matches!(error, IngestError::Overloaded { retry_after } if retry_after.as_millis() > 0), "{error}");
     let status = engine.status();
     assert_eq!((status.pending_events, status.overloaded_total), (9_999, 1));
     engine.submit(&two[1..], Wait::Applied).unwrap();
     assert!(engine.close());
     assert_eq!(engine.status().pending_events, 0);
-    let record = engine
-        .page_record(&source.workspace, &page("a"))
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        record.blocks_in_order(&page("a"))[0].1.plain_text(),
-        "newest"
-    );
+    let record = engine.page_record(&source.workspace, &page("a")).unwrap().unwrap();
+    assert_eq!(record.blocks_in_order(&page("a"))[0].1.plain_text(), "newest");
 }
 
 #[test]
@@ -149,14 +105,9 @@ fn dropping_without_close_does_not_wait_for_the_commit() {
     site.config.commit_interval_ms = 10_000;
     let mut source = Source::new("acme", "eu");
     let engine = site.open();
-    engine
-        .submit(&[source.page("a", "Title", None)], Wait::Applied)
-        .unwrap();
+    engine.submit(&[source.page("a", "Title", None)], Wait::Applied).unwrap();
     drop(engine);
-    assert!(
-        site.open().pages(&source.workspace).is_empty(),
-        "what was not committed is lost, as in a crash"
-    );
+    assert!(site.open().pages(&source.workspace).is_empty(), "what was not committed is lost, as in a crash");
 }
 
 #[test]
@@ -165,44 +116,14 @@ fn an_erased_workspace_stays_erased() {
     let mut source = Source::new("acme", "eu");
     let engine = site.open();
     let late = source.block("a", "a2", "late");
-    engine
-        .submit(
-            &[
-                source.page("a", "Title", None),
-                source.block("a", "a1", "x"),
-            ],
-            Wait::Searchable,
-        )
-        .unwrap();
+    engine.submit(&[source.page("a", "Title", None), source.block("a", "a1", "x")], Wait::Searchable).unwrap();
     let erased = source.write(Change::WorkspaceErased);
-    assert_eq!(
-        engine
-            .submit(&[erased.clone(), late.clone()], Wait::Searchable)
-            .unwrap()
-            .unchanged,
-        1
-    );
-    assert!(
-        engine
-            .page_record(&source.workspace, &page("a"))
-            .unwrap()
-            .is_none()
-    );
+    assert_eq!(engine.submit(&[erased.clone(), late.clone()], Wait::Searchable).unwrap().unchanged, 1);
+    assert!(engine.page_record(&source.workspace, &page("a")).unwrap().is_none());
     assert!(engine.close());
     drop(engine);
     let engine = site.open();
-    assert_eq!(
-        engine
-            .submit(&[late, erased], Wait::Searchable)
-            .unwrap()
-            .unchanged,
-        2
-    );
+    assert_eq!(engine.submit(&[late, erased], Wait::Searchable).unwrap().unchanged, 2);
     assert!(engine.pages(&source.workspace).is_empty());
-    assert!(
-        engine
-            .page_record(&source.workspace, &page("a"))
-            .unwrap()
-            .is_none()
-    );
+    assert!(engine.page_record(&source.workspace, &page("a")).unwrap().is_none());
 }

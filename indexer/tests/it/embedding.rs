@@ -26,10 +26,7 @@ fn embeds_nothing(engine: &Engine, events: &[Event]) {
     settle(engine);
     let after = engine.status();
     assert!(submitted.rejected.is_empty());
-    assert_eq!(
-        after.embedded_passages_total, before.embedded_passages_total,
-        "passages were embedded again"
-    );
+    assert_eq!(after.embedded_passages_total, before.embedded_passages_total, "passages were embedded again");
     assert_eq!(after.semantic_pending, 0);
 }
 
@@ -38,11 +35,7 @@ fn embeds_nothing(engine: &Engine, events: &[Event]) {
 fn leaves_passages_alone(engine: &Engine, events: &[Event]) {
     let before = engine.status().passages_written_total;
     embeds_nothing(engine, events);
-    assert_eq!(
-        engine.status().passages_written_total,
-        before,
-        "passages were written again"
-    );
+    assert_eq!(engine.status().passages_written_total, before, "passages were written again");
 }
 
 #[test]
@@ -63,18 +56,9 @@ fn nothing_unchanged_is_embedded_again() {
     leaves_passages_alone(&engine, &[source.grant("page1", &["workspace:view"])]);
     embeds_nothing(&engine, &[source.page("page2", "Renamed", None)]);
 
-    engine
-        .submit(
-            &[source.block("page3", "block3-4", "something else now")],
-            Wait::Searchable,
-        )
-        .unwrap();
+    engine.submit(&[source.block("page3", "block3-4", "something else now")], Wait::Searchable).unwrap();
     settle(&engine);
-    assert_eq!(
-        engine.status().embedded_passages_total,
-        embedded + 1,
-        "an edit embeds what it changed"
-    );
+    assert_eq!(engine.status().embedded_passages_total, embedded + 1, "an edit embeds what it changed");
 }
 
 #[test]
@@ -82,38 +66,15 @@ fn a_text_that_another_page_has_is_not_embedded_again() {
     let site = Site::new();
     let engine = site.open();
     let mut source = Source::new("acme", "eu");
-    let first = [
-        source.page("a", "A", None),
-        source.block("a", "a1", "the same text"),
-    ];
+    let first = [source.page("a", "A", None), source.block("a", "a1", "the same text")];
     engine.submit(&first, Wait::Searchable).unwrap();
     settle(&engine);
-    embeds_nothing(
-        &engine,
-        &[
-            source.page("b", "B", None),
-            source.block("b", "b1", "the same text"),
-        ],
-    );
+    embeds_nothing(&engine, &[source.page("b", "B", None), source.block("b", "b1", "the same text")]);
     // A block that moves takes its text along; the page it leaves has none to embed.
-    embeds_nothing(
-        &engine,
-        &[
-            source.page("c", "C", None),
-            source.block("c", "a1", "the same text"),
-        ],
-    );
+    embeds_nothing(&engine, &[source.page("c", "C", None), source.block("c", "a1", "the same text")]);
     // Another workspace has nothing of it.
     let mut other = Source::new("other", "eu");
-    engine
-        .submit(
-            &[
-                other.page("a", "A", None),
-                other.block("a", "a1", "the same text"),
-            ],
-            Wait::Searchable,
-        )
-        .unwrap();
+    engine.submit(&[other.page("a", "A", None), other.block("a", "a1", "the same text")], Wait::Searchable).unwrap();
     settle(&engine);
     assert_eq!(engine.status().embedded_passages_total, 2);
 }
@@ -127,10 +88,7 @@ fn an_import_is_searchable_by_text_before_it_is_embedded() {
     let events = some_pages(&mut source, 40, 20);
     engine.submit(&events, Wait::Searchable).unwrap();
     let status = engine.status();
-    assert!(
-        status.semantic_pending >= 40 && status.embedded_passages_total == 0,
-        "{status:?}"
-    );
+    assert!(status.semantic_pending >= 40 && status.embedded_passages_total == 0, "{status:?}");
     assert!(engine.close());
     drop(engine);
 
@@ -144,11 +102,7 @@ fn an_import_is_searchable_by_text_before_it_is_embedded() {
     drop(engine);
     let engine = site.open();
     settle(&engine);
-    assert_eq!(
-        engine.status().embedded_passages_total,
-        0,
-        "vectors outlive a restart"
-    );
+    assert_eq!(engine.status().embedded_passages_total, 0, "vectors outlive a restart");
 }
 
 #[test]
@@ -177,22 +131,11 @@ fn an_erased_or_deleted_page_leaves_no_vector_pending() {
     let engine = site.open();
     let mut source = Source::new("acme", "eu");
     let mut events = some_pages(&mut source, 3, 3);
-    events.push(source.write(Change::PageDeleted {
-        page: page("page1"),
-    }));
+    events.push(source.write(Change::PageDeleted { page: page("page1") }));
     engine.submit(&events, Wait::Searchable).unwrap();
     settle(&engine);
-    assert_eq!(
-        engine
-            .workspace_status(&source.workspace)
-            .unwrap()
-            .stats
-            .pages,
-        2
-    );
-    engine
-        .submit(&[source.write(Change::WorkspaceErased)], Wait::Searchable)
-        .unwrap();
+    assert_eq!(engine.workspace_status(&source.workspace).unwrap().stats.pages, 2);
+    engine.submit(&[source.write(Change::WorkspaceErased)], Wait::Searchable).unwrap();
     settle(&engine);
     let status = engine.workspace_status(&source.workspace).unwrap();
     assert!(status.erased && status.stats.passages == 0 && status.semantic_pending == 0);

@@ -7,6 +7,7 @@ mod batches;
 mod convergence;
 mod durability;
 mod embedding;
+mod faults;
 mod imports;
 mod site;
 mod source;

@@ -1,6 +1,6 @@
 //! One installation: folders of an index and of dead letters that outlive the engine over them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use index::{Index, OpenMode};
@@ -13,28 +13,28 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const DIMENSIONS: usize = 32;
 
 pub(crate) struct Site {
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: PathBuf,
     pub(crate) config: Config,
+    /// Takes the folder away in the end.
+    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config {
-            data_dir: dir.path().to_owned(),
-            commit_interval_ms: 5,
-            embed_interval_ms: 5,
-            ..Config::default()
-        };
-        Self { dir, config }
+        let temporary = tempfile::tempdir().unwrap();
+        let site = Self::at(temporary.path());
+        Self { _temporary: Some(temporary), ..site }
+    }
+
+    /// The site in a folder that someone else takes away.
+    pub(crate) fn at(dir: &Path) -> Self {
+        let config =
+            Config { data_dir: dir.to_owned(), commit_interval_ms: 5, embed_interval_ms: 5, ..Config::default() };
+        Self { dir: dir.to_owned(), config, _temporary: None }
     }
 
     pub(crate) fn index(&self) -> Index {
-        let config = index::Config {
-            dir: self.dir.path().join("index"),
-            dimensions: DIMENSIONS,
-            ..index::Config::default()
-        };
+        let config = index::Config { dir: self.dir.join("index"), dimensions: DIMENSIONS, ..index::Config::default() };
         Index::open(&config, OpenMode::ReadWrite).unwrap()
     }
 
@@ -51,11 +51,9 @@ impl Site {
     }
 
     pub(crate) fn dead_letters(&self) -> Vec<serde_json::Value> {
-        let path: PathBuf = self.dir.path().join("dead-letters.ndjson");
+        let path: PathBuf = self.dir.join("dead-letters.ndjson");
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

@@ -28,16 +28,8 @@ pub(crate) fn user(id: &str) -> UserId {
 
 impl Source {
     pub(crate) fn new(workspace: &str, region: &str) -> Self {
-        let (workspace, region) = (
-            WorkspaceId::new(workspace).unwrap(),
-            RegionId::new(region).unwrap(),
-        );
-        Self {
-            workspace,
-            region,
-            seen: BTreeMap::new(),
-            written: 0,
-        }
+        let (workspace, region) = (WorkspaceId::new(workspace).unwrap(), RegionId::new(region).unwrap());
+        Self { workspace, region, seen: BTreeMap::new(), written: 0 }
     }
 
     /// Learns of everything that another region has written or seen.
@@ -74,107 +66,51 @@ impl Source {
         *clock.0.entry(self.region.clone()).or_insert(0) += 1;
         let version = Version {
             clock: clock.clone(),
-            timestamp: Timestamp {
-                wall_ms,
-                logical: self.written as u32,
-            },
+            timestamp: Timestamp { wall_ms, logical: self.written as u32 },
             region: self.region.clone(),
         };
         let id = format!("{}-{}", self.region, self.written);
-        Event {
-            id,
-            source: "/test".to_owned(),
-            workspace: self.workspace.clone(),
-            time: None,
-            version,
-            change,
-        }
+        Event { id, source: "/test".to_owned(), workspace: self.workspace.clone(), time: None, version, change }
     }
 
     pub(crate) fn page(&mut self, id: &str, title: &str, parent: Option<&str>) -> Event {
-        let parent = Some(parent.map_or(Parent::Workspace, |parent| Parent::Page {
-            id: page(parent),
-        }));
-        let patch = PagePatch {
-            title: Some(title.to_owned()),
-            parent,
-            ..PagePatch::default()
-        };
-        self.write(Change::PageUpserted {
-            page: page(id),
-            patch: Box::new(patch),
-        })
+        let parent = Some(parent.map_or(Parent::Workspace, |parent| Parent::Page { id: page(parent) }));
+        let patch = PagePatch { title: Some(title.to_owned()), parent, ..PagePatch::default() };
+        self.write(Change::PageUpserted { page: page(id), patch: Box::new(patch) })
     }
 
     pub(crate) fn property(&mut self, id: &str, name: &str, value: &str) -> Event {
         let properties = [(name.to_owned(), Some(PropertyValue::Text(value.to_owned())))].into();
-        let patch = PagePatch {
-            properties,
-            ..PagePatch::default()
-        };
-        self.write(Change::PageUpserted {
-            page: page(id),
-            patch: Box::new(patch),
-        })
+        let patch = PagePatch { properties, ..PagePatch::default() };
+        self.write(Change::PageUpserted { page: page(id), patch: Box::new(patch) })
     }
 
     pub(crate) fn block(&mut self, on: &str, id: &str, text: &str) -> Event {
         let content = Some(BlockContent::text(BlockType::Paragraph, text));
-        let patch = BlockPatch {
-            page: page(on),
-            parent: None,
-            position: id.to_owned(),
-            content,
-        };
-        self.write(Change::BlockUpserted {
-            block: BlockId::new(id).unwrap(),
-            patch,
-        })
+        let patch = BlockPatch { page: page(on), parent: None, position: id.to_owned(), content };
+        self.write(Change::BlockUpserted { block: BlockId::new(id).unwrap(), patch })
     }
 
     pub(crate) fn delete_block(&mut self, on: &str, id: &str) -> Event {
-        self.write(Change::BlockDeleted {
-            block: BlockId::new(id).unwrap(),
-            page: page(on),
-        })
+        self.write(Change::BlockDeleted { block: BlockId::new(id).unwrap(), page: page(on) })
     }
 
     pub(crate) fn grant(&mut self, id: &str, grants: &[&str]) -> Event {
         let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
-        self.write(Change::PageAccessChanged {
-            page: page(id),
-            grants,
-            restricted: false,
-        })
+        self.write(Change::PageAccessChanged { page: page(id), grants, restricted: false })
     }
 
     pub(crate) fn member(&mut self, id: &str, role: Role) -> Event {
-        self.write(Change::MemberChanged {
-            user: user(id),
-            role,
-        })
+        self.write(Change::MemberChanged { user: user(id), role })
     }
 
     pub(crate) fn group(&mut self, id: &str, members: &[&str]) -> Event {
-        let members = Some(
-            members
-                .iter()
-                .map(|member| member.parse().unwrap())
-                .collect(),
-        );
-        self.write(Change::GroupChanged {
-            group: GroupId::new(id).unwrap(),
-            members,
-        })
+        let members = Some(members.iter().map(|member| member.parse().unwrap()).collect());
+        self.write(Change::GroupChanged { group: GroupId::new(id).unwrap(), members })
     }
 }
 
 /// A body of events, one a line.
 pub(crate) fn ndjson(events: &[Event]) -> String {
-    events
-        .iter()
-        .map(Event::encode)
-        .collect::<Vec<_>>()
-        .join("\n")
-        + "\n"
+    events.iter().map(Event::encode).collect::<Vec<_>>().join("\n") + "\n"
 }

@@ -52,9 +52,9 @@ if [ -n "${DEMO_ONESHOT:-}" ]; then
         kill -0 "$server" 2>/dev/null || { echo "demo: the server did not start" >&2; exit 1; }
         sleep 0.1
     done
-    search_as seoyeon "rodent damage to wiring"
-    search_as petra vellumcrest
-    search_as ada vellumcrest
+    search_as seoyeon "animals chewing on cables"
+    search_as petra '"vellumcrest"'
+    search_as ada '"vellumcrest"'
     kill -TERM "$server"
     wait "$server"
     trap - EXIT
@@ -74,15 +74,15 @@ Oskar works nights; he finds what to do when the dome stalls:
   curl -sG http://$address/v1/search -d query=ERR_DOME_STALL \\
     -H 'Tessera-Workspace: $workspace' -H 'Tessera-User: oskar'
 
-Seo-yeon asks in other words than the page has; it says marten and cable:
+Seo-yeon asks in other words than the page has, which tells of a marten and the network:
 
-  curl -sG http://$address/v1/search --data-urlencode 'query=rodent damage to wiring' \\
+  curl -sG http://$address/v1/search --data-urlencode 'query=animals chewing on cables' \\
     -H 'Tessera-Workspace: $workspace' -H 'Tessera-User: seoyeon'
 
 Petra finds the director's terms; Ada, the director, does not:
 
-  $tessera search vellumcrest --workspace $workspace --as petra --data-dir $data_dir
-  $tessera search vellumcrest --workspace $workspace --as ada --data-dir $data_dir
+  $tessera search '"vellumcrest"' --workspace $workspace --as petra --data-dir $data_dir
+  $tessera search '"vellumcrest"' --workspace $workspace --as ada --data-dir $data_dir
 
 Rafael is a guest; he finds three pages, whatever he asks:
 

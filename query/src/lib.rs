@@ -14,6 +14,7 @@ pub mod fuse;
 pub mod gate;
 pub mod group;
 pub mod http;
+pub mod mark;
 pub mod parse;
 pub mod plan;
 mod present;

@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+use index::analysis::Analyzer;
 use index::{Clause, ClauseKind, Field, LexicalQuery, Occur};
 use jiff::civil::Date;
 use schemas::api::search::FILTER_CHARS_MAX;
@@ -140,7 +141,12 @@ impl ParsedQuery {
 
     /// What a page must hold somewhere, and what it must not hold anywhere: phrases, titles and exclusions.
     pub fn page_conditions(&self) -> Vec<PageCondition> {
-        let conditional = self.parts.iter().filter(|part| part.excluded || !matches!(part.kind, PartKind::Word(_)));
+        // What holds nothing that could be found, as `"!"`, is no condition.
+        let is_something = |text: &str| !Analyzer::new().query_terms(text, &[]).is_empty();
+        let conditional = self.parts.iter().filter(|part| {
+            let narrows = part.excluded || !matches!(part.kind, PartKind::Word(_));
+            narrows && part.kind.text().is_some_and(is_something)
+        });
         conditional
             .filter_map(|part| {
                 let clause = part.kind.clause(Occur::Must)?;

@@ -3,12 +3,21 @@
 //! Pure. Made before the gate is opened, since marking words takes time; what comes out is held back until then.
 
 use index::Passage;
-use index::analysis::Analyzer;
+use index::analysis::Tokens;
 use schemas::api::search::Snippet;
 use schemas::ids::BlockId;
 
+use crate::mark::{Leniency, marks};
 use crate::rescore::{QueryWords, TITLE_LANGUAGE};
 use crate::snippet::excerpt;
+
+/// Shows texts for one query.
+pub(crate) struct Presenter<'a> {
+    words: QueryWords<'a>,
+    leniency: Leniency,
+    snippet_chars: usize,
+    tokens: Tokens,
+}
 
 /// What a hit shows of its passage.
 #[derive(Debug, Default)]
@@ -21,19 +30,26 @@ pub(crate) struct Shown {
     pub(crate) snippet: Snippet,
 }
 
-/// Shows the best place of a passage, with the words of the query marked; of a passage without text nothing.
-pub(crate) fn show(passage: &Passage, words: &mut QueryWords<'_>, chars_max: usize) -> Shown {
-    let marks = Analyzer::new().highlight_ranges(&passage.text, passage.language, words.of(passage.language));
-    let excerpt = excerpt(&passage.text, &marks, chars_max);
-    Shown {
-        block: passage.block_at(excerpt.first_mark).cloned(),
-        headings: passage.headings.clone(),
-        snippet: excerpt.snippet,
+impl<'a> Presenter<'a> {
+    /// For a query with these words, in excerpts of at most `snippet_chars` characters.
+    pub(crate) fn new(query_text: &'a str, leniency: Leniency, snippet_chars: usize) -> Self {
+        Self { words: QueryWords::new(query_text), leniency, snippet_chars, tokens: Tokens::new() }
     }
-}
 
-/// Shows a title in place of a text, with the words of the query marked.
-pub(crate) fn show_title(title: &str, words: &mut QueryWords<'_>, chars_max: usize) -> Snippet {
-    let marks = Analyzer::new().highlight_ranges(title, TITLE_LANGUAGE, words.of(TITLE_LANGUAGE));
-    excerpt(title, &marks, chars_max).snippet
+    /// Shows the best place of a passage, with the words of the query marked; of a passage without text nothing.
+    pub(crate) fn show(&mut self, passage: &Passage) -> Shown {
+        let marks = marks(&passage.text, passage.language, &mut self.words, self.leniency, &mut self.tokens);
+        let excerpt = excerpt(&passage.text, &marks, self.snippet_chars);
+        Shown {
+            block: passage.block_at(excerpt.first_mark).cloned(),
+            headings: passage.headings.clone(),
+            snippet: excerpt.snippet,
+        }
+    }
+
+    /// Shows a title in place of a text, with the words of the query marked.
+    pub(crate) fn show_title(&mut self, title: &str) -> Snippet {
+        let marks = marks(title, TITLE_LANGUAGE, &mut self.words, self.leniency, &mut self.tokens);
+        excerpt(title, &marks, self.snippet_chars).snippet
+    }
 }

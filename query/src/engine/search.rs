@@ -13,9 +13,9 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::facets;
 use crate::gate::{Gate, Held, Permit};
+use crate::mark::Leniency;
 use crate::plan::Plan;
-use crate::present::{self, Shown};
-use crate::rescore::QueryWords;
+use crate::present::{Presenter, Shown};
 use crate::retrieve::{self, Retrieved, Wanted, retrieve};
 
 impl Engine {
@@ -120,8 +120,8 @@ impl Engine {
         let pages: Vec<RankedPage> = ranking.pages.drain(..).skip(plan.offset).collect();
         let has_more = pages.len() > plan.limit;
         let text = plan.query.wanted_text();
-        let mut words = QueryWords::new(&text);
-        let snippet_chars = self.config().snippet_chars;
+        let leniency = Leniency { prefix: plan.prefix, typos: ranking.typos_forgiven };
+        let mut presenter = Presenter::new(&text, leniency, self.config().snippet_chars);
         let mut shown = Vec::with_capacity(plan.limit.min(pages.len()));
         for ranked in pages.iter().take(plan.limit) {
             let passage = match ranked.best {
@@ -129,7 +129,7 @@ impl Engine {
                 None => None,
             };
             let with_text = passage.filter(|passage| !passage.text.trim().is_empty());
-            let shown_of_it = with_text.map(|passage| present::show(passage, &mut words, snippet_chars));
+            let shown_of_it = with_text.map(|passage| presenter.show(passage));
             shown.push((ranked, Held::new(ranked.page, shown_of_it)));
         }
         let Self(parts) = self;
@@ -137,10 +137,10 @@ impl Engine {
         let mut results = Vec::with_capacity(shown.len());
         for (ranked, held) in shown {
             let Some(permit) = gate.permit(held.page()) else { continue };
-            let shown = held.let_out(permit).flatten().unwrap_or_else(|| Shown {
-                snippet: present::show_title(&permit.head().title, &mut words, snippet_chars),
-                ..Shown::default()
-            });
+            let shown = held
+                .let_out(permit)
+                .flatten()
+                .unwrap_or_else(|| Shown { snippet: presenter.show_title(&permit.head().title), ..Shown::default() });
             results.push(hit(permit, ranked, shown, plan.score_details));
         }
         let consistency = Consistency { index_seq: view.searcher.index_seq(), access_seq: gate.access_seq() };

@@ -84,6 +84,7 @@ fn phrases_titles_and_exclusions_narrow_the_pages_and_words_do_not() {
     let query = ParsedQuery::parse("deploy \"roll back\" -staging title:runbook tag:ops");
     let conditions: Vec<bool> = query.page_conditions().iter().map(|condition| condition.excluded).collect();
     assert_eq!(conditions, [false, true, false]);
+    assert!(ParsedQuery::parse("deploy \"!\" -?").page_conditions().is_empty(), "nothing to look for");
 }
 
 #[test]

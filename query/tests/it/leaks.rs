@@ -115,6 +115,7 @@ fn query(rng: &mut SmallRng, pages: &[&'static str]) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the product")]
 async fn no_response_tells_of_what_its_caller_may_not_see() {
     let only: Option<u64> = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     for seed in only.map_or(0..WORLDS, |seed| seed..seed + 1) {

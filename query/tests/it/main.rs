@@ -4,6 +4,7 @@
 mod access_table;
 mod api;
 mod content;
+mod gate;
 mod generated;
 mod harness;
 mod leaks;

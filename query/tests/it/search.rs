@@ -30,6 +30,14 @@ fn pages(response: &SearchResponse) -> Vec<&str> {
     response.results.iter().map(|hit| hit.page.id.as_str()).collect()
 }
 
+/// The words marked in the first hit.
+fn marked(response: &SearchResponse) -> Vec<String> {
+    let snippet = &response.results[0].snippet;
+    let text: Vec<u16> = snippet.text.encode_utf16().collect();
+    let piece = |range: &[u32; 2]| String::from_utf16_lossy(&text[range[0] as usize..range[1] as usize]);
+    snippet.highlights.iter().map(piece).collect()
+}
+
 /// Ids of the pages that a person of `acme` finds, sorted.
 async fn found(engine: &Engine, user: &str, query: &str) -> Vec<String> {
     let request = SearchRequest { mode: Mode::Lexical, limit: 100, ..asking(query) };
@@ -128,10 +136,7 @@ async fn a_hit_shows_the_block_the_words_and_only_readable_ancestors() {
     assert_eq!(hit.block.as_ref().unwrap().as_str(), "open-1");
     let crumbs: Vec<_> = hit.breadcrumb.iter().map(|crumb| crumb.id.as_str()).collect();
     assert_eq!(crumbs, ["engineering"], "the two restricted pages between are not named");
-    let text: Vec<u16> = hit.snippet.text.encode_utf16().collect();
-    let marked: Vec<_> =
-        hit.snippet.highlights.iter().map(|[a, b]| String::from_utf16_lossy(&text[*a as usize..*b as usize])).collect();
-    assert_eq!(marked, ["lanternfish"]);
+    assert_eq!(marked(&response), ["lanternfish"]);
     let by_ada = search(&engine, "ada", asking("sesame")).await;
     let crumbs: Vec<_> = by_ada.results[0].breadcrumb.iter().map(|crumb| crumb.id.as_str()).collect();
     assert_eq!(crumbs, ["engineering", "secret", "plan"]);
@@ -242,6 +247,7 @@ async fn typos_are_forgiven_when_exact_words_find_too_little() {
     let forgiven = ask("telescoqe").await;
     assert_eq!(pages(&forgiven), ["runbook"]);
     assert!(forgiven.typos_forgiven);
+    assert_eq!(marked(&forgiven), ["telescope"]);
     let exact = ask("telescope").await;
     assert_eq!(pages(&exact), ["runbook"]);
     let unseen = ask("lanternfisk").await;
@@ -253,7 +259,9 @@ async fn the_last_word_is_a_prefix_while_typing() {
     let content = acme();
     let engine = engine(&content);
     let request = SearchRequest { mode: Mode::Lexical, prefix: true, ..asking("telesc") };
-    assert_eq!(pages(&search(&engine, "bob", request).await), ["runbook"]);
+    let response = search(&engine, "bob", request).await;
+    assert_eq!(pages(&response), ["runbook"]);
+    assert_eq!(marked(&response), ["telescope"]);
 }
 
 #[tokio::test]

@@ -135,9 +135,10 @@ impl Writer {
         head.vectors = passages.iter().filter(|write| write.vector.is_some()).count() as u32;
         head.tokens = 0;
         head.languages = 0;
+        let properties = properties_text(record);
         for write in passages {
             head.languages |= 1 << write.passage.language.code();
-            let (document, tokens) = self.passage_document(&mut state.tokens, workspace, &head, write)?;
+            let (document, tokens) = self.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
             head.tokens += tokens;
             self.add(&mut state, document)?;
         }
@@ -379,6 +380,7 @@ impl Writer {
         tokens: &mut Tokens,
         workspace: WorkspaceNumber,
         head: &PageHead,
+        properties: &str,
         write: &PassageWrite,
     ) -> Result<(TantivyDocument, u64), IndexError> {
         let fields = self.0.fields;
@@ -387,7 +389,10 @@ impl Writer {
         let prefix = word_prefix(workspace);
         let (mut all, mut words) = (Packer::new(&prefix), Packer::new(&prefix));
         let headings = passage.headings.iter().map(String::as_str);
-        for text in [head.title.as_str()].into_iter().chain(headings).chain([passage.text.as_str()]) {
+        // Properties are found with the first passage, and belong to none: a change of one embeds nothing.
+        let properties = Some(properties).filter(|_| passage.number == 0);
+        let texts = [head.title.as_str()].into_iter().chain(headings).chain([passage.text.as_str()]).chain(properties);
+        for text in texts {
             analyzer.tokens(text, passage.language, tokens);
             all.push_all(tokens);
             analyzer.surface_words(text, tokens);
@@ -417,6 +422,15 @@ impl Writer {
         }
         Ok((document, count))
     }
+}
+
+/// What the properties of a page say, one on a line.
+fn properties_text(record: &PageRecord) -> String {
+    let said = record.properties.iter().filter_map(|(name, property)| {
+        let value = property.value()?.as_ref()?.plain_text();
+        (!value.trim().is_empty()).then(|| format!("{name}: {value}\n"))
+    });
+    said.collect()
 }
 
 /// Most passages with one text that are looked at for a vector.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{HEADING_TOKENS_MAX, Rules, SMALL_TOKENS, cut};
 
-/// Text that is not cut unless it is too long for a passage: that of one block, or the properties of a page.
+/// Text that is not cut unless it is too long for a passage: that of one block.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     /// Its block; none for properties.
@@ -60,7 +60,7 @@ impl Section {
 
 /// The sections of a page, in reading order. None has an empty body: a heading with nothing under it becomes text itself.
 pub(super) fn sections(page: &PageId, record: &PageRecord, rules: &Rules<'_>) -> Vec<Section> {
-    let mut sections = vec![Section { path: Vec::new(), body: properties(record, rules) }];
+    let mut sections = vec![Section { path: Vec::new(), body: Vec::new() }];
     let mut table_header: Option<Arc<Piece>> = None;
     for (id, content, _) in record.blocks_in_order(page) {
         let text = content.plain_text();
@@ -94,20 +94,6 @@ pub(super) fn sections(page: &PageId, record: &PageRecord, rules: &Rules<'_>) ->
         }
     }
     with_text(sections)
-}
-
-/// What the properties of a page say, one on a line.
-fn properties(record: &PageRecord, rules: &Rules<'_>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (name, property) in &record.properties {
-        let Some(Some(value)) = property.value() else { continue };
-        let value = value.plain_text();
-        if !value.trim().is_empty() {
-            let text = format!("{name}: {value}");
-            pieces.push(Piece { block: None, tokens: rules.weigh(&text), text, table_header: None });
-        }
-    }
-    pieces
 }
 
 /// Drops sections without text whose heading stands above the next one, and turns the heading of others into text.

@@ -26,7 +26,7 @@ fn let_out_after(meanwhile: impl FnOnce(&mut Content)) -> (Vec<String>, u64) {
     meanwhile(&mut content);
     let (url, dropped) = (PageUrl::default(), Dropped::default());
     let gate = Gate::open(&workspace, &bob, Purpose::Discover, &url, &dropped);
-    let out = held.into_iter().filter_map(|held| held.let_out(gate.permit(held.page())?));
+    let out = held.into_iter().filter_map(|held| gate.permit(held.page()).and_then(|permit| held.let_out(permit)));
     (out.collect(), dropped.count())
 }
 

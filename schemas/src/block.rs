@@ -281,15 +281,6 @@ impl<'de> Deserialize<'de> for BlockContent {
                 object.entry(name).or_insert(value);
             }
         }
-        fn take<T: for<'a> Deserialize<'a> + Default, E: Error>(
-            object: &mut Map<String, Value>,
-            name: &str,
-        ) -> Result<T, E> {
-            match object.remove(name) {
-                None | Some(Value::Null) => Ok(T::default()),
-                Some(value) => T::deserialize(value).map_err(|error| E::custom(format!("field `{name}`: {error}"))),
-            }
-        }
         let mut content = Self {
             rich_text: take(&mut object, "rich_text")?,
             cells: take(&mut object, "cells")?,
@@ -308,6 +299,17 @@ impl<'de> Deserialize<'de> for BlockContent {
             }
         }
         Ok(content)
+    }
+}
+
+/// Takes a field out of a block; absent and `null` are the default.
+fn take<T: for<'a> Deserialize<'a> + Default, E: serde::de::Error>(
+    object: &mut Map<String, Value>,
+    name: &str,
+) -> Result<T, E> {
+    match object.remove(name) {
+        None | Some(Value::Null) => Ok(T::default()),
+        Some(value) => T::deserialize(value).map_err(|error| E::custom(format!("field `{name}`: {error}"))),
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Event {
 
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is of the large kind")]
 pub enum Change {
     /// A block was made, changed or moved.
     BlockUpserted {

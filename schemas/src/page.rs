@@ -127,6 +127,7 @@ pub struct PagePatch {
 }
 
 /// Reads `null` as "take it away" and absence as "leave it".
+#[expect(clippy::option_option, reason = "absence and null say different things here")]
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }

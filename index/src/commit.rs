@@ -140,7 +140,7 @@ impl Writer {
             head.languages |= 1 << write.passage.language.code();
             let (document, tokens) = self.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
             head.tokens += tokens;
-            self.add(&mut state, document)?;
+            Self::add(&mut state, document)?;
         }
         self.add_page_record(&mut state, workspace, head, record)
     }
@@ -296,7 +296,7 @@ impl Writer {
         stored_record(&snapshot, self.0.fields, address, what)
     }
 
-    fn add(&self, state: &mut State, document: TantivyDocument) -> Result<(), IndexError> {
+    fn add(state: &mut State, document: TantivyDocument) -> Result<(), IndexError> {
         let added = state.engine.add_document(document);
         state.failed |= added.is_err();
         added.doing("add a document")?;
@@ -318,7 +318,7 @@ impl Writer {
             document.add_text(self.0.fields.key, block_key(workspace, block));
         }
         state.counted.push((workspace, head));
-        self.add(state, document)
+        Self::add(state, document)
     }
 
     fn replace_record(
@@ -332,7 +332,7 @@ impl Writer {
         self.add_workspace_once(state, workspace)?;
         state.engine.delete_term(self.0.fields.key_term(key));
         let document = self.record_document(workspace, NO_PAGE, key, head, record);
-        self.add(state, document)
+        Self::add(state, document)
     }
 
     fn add_workspace_once(&self, state: &mut State, workspace: WorkspaceNumber) -> Result<(), IndexError> {
@@ -351,7 +351,7 @@ impl Writer {
         let Some(known) = self.index()?.catalog().numbered(workspace) else { return Ok(()) };
         let head = Head::Workspace { workspace: known.id.clone(), erased };
         let document = self.record_document(workspace, NO_PAGE, &workspace_key(workspace), &head, &());
-        self.add(state, document)
+        Self::add(state, document)
     }
 
     fn record_document(

@@ -228,15 +228,14 @@ impl Snapshot {
         for segment in searcher.segment_readers() {
             let id = segment.segment_id();
             let known = former.iter().find(|known| known.id == id).cloned();
-            segments.push(match known {
-                Some(known) => known,
-                None => {
-                    let column = segment.fast_fields().column_first_or_default::<u64>("page");
-                    let column = column.doing("read the pages of a segment")?;
-                    let mut page_keys = vec![0; segment.max_doc() as usize];
-                    column.get_range(0, &mut page_keys);
-                    Segment { id, page_keys: Arc::new(page_keys) }
-                }
+            segments.push(if let Some(known) = known {
+                known
+            } else {
+                let column = segment.fast_fields().column_first_or_default::<u64>("page");
+                let column = column.doing("read the pages of a segment")?;
+                let mut page_keys = vec![0; segment.max_doc() as usize];
+                column.get_range(0, &mut page_keys);
+                Segment { id, page_keys: Arc::new(page_keys) }
             });
             vectors.push(SegmentVectors::open(segment)?);
         }

@@ -93,12 +93,11 @@ impl TokenStream for Unpacked<'_> {
     fn advance(&mut self) -> bool {
         let Some((packed, rest)) = self.rest.split_once(END) else { return false };
         self.rest = rest;
-        let (step, term) = match packed.strip_prefix(SAME) {
-            Some(term) => (0, term),
-            None => {
-                let term = packed.trim_start_matches(SKIP);
-                (1 + packed.len() - term.len(), term)
-            }
+        let (step, term) = if let Some(term) = packed.strip_prefix(SAME) {
+            (0, term)
+        } else {
+            let term = packed.trim_start_matches(SKIP);
+            (1 + packed.len() - term.len(), term)
         };
         self.token.position = if self.started { self.token.position + step } else { 0 };
         self.started = true;

@@ -57,8 +57,8 @@ done
 # Three identities: a member, a guest, and somebody whom the workspace does not know.
 for user in ada rafael nobody; do
     echo "== as $user"
-    "$schemathesis" run "http://$address/openapi.json" --max-examples "${EXAMPLES:-200}" --workers 1 \
+    (cd "$data_dir" && "$(command -v "$schemathesis")" run "http://$address/openapi.json" --max-examples "${EXAMPLES:-200}" --workers 1 \
         --header "Tessera-Workspace: observatory" --header "Tessera-User: $user" \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance \
-        --suppress-health-check all --no-color "$@"
+        --suppress-health-check all --no-color "$@")
 done

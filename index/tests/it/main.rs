@@ -1,0 +1,11 @@
+//! The stored index through its public face: what is written, committed and searched, without the crates around it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+
+mod commits;
+mod content;
+mod languages;
+mod masks;
+mod records;
+mod words;
+mod workspaces;

@@ -2,7 +2,7 @@
 //!
 //! Pure. The title of the page, the nearness of the query's words, and the age of the page each add at most their
 //! weight to a fused score between 0 and 1, so they settle close calls and do not turn the ranking over. All are 0 to 1
-//! here; weights are in [`RescoreConfig`](crate::config::RescoreConfig).
+//! here; weights are in [`RescoreConfig`].
 
 use std::collections::{HashMap, HashSet};
 

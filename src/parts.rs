@@ -1,5 +1,6 @@
 //! Opens the parts that several subcommands need: the log, the embedding model, the index.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -12,7 +13,10 @@ use crate::config::{Config, Log};
 /// Starts the log, on standard error.
 pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = if log.json { subscriber.json().try_init() } else { subscriber.try_init() };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

@@ -1,1 +1,5 @@
 //! Offline relevance and leak evaluation.
+//!
+//! It drives the write side and the read side together, as a product and its people would. Nothing here serves anybody.
+
+pub mod leak;

@@ -1,0 +1,216 @@
+//! What people ask, at random, and what they are told, in a form that can be judged.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use access::Caller;
+use anyhow::{Context as _, Result};
+use query::deadline::Deadline;
+use query::engine::Engine;
+use query::error::QueryError;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use schemas::api::pages::PageView;
+use schemas::api::search::{Facet, Mode, SearchRequest, SearchResponse};
+use schemas::api::suggest::{SimilarResponse, SuggestResponse, Suggestion};
+use schemas::ids::PageId;
+use serde::Serialize;
+
+use super::product::{Place, Product, SHARED_TAG, SHARED_WORDS};
+
+/// Far more than a request takes.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// One request.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Pages with any of some words.
+    Words {
+        /// The words.
+        words: Vec<String>,
+        /// Whether the last one is only begun.
+        prefix: bool,
+        /// Which retrievers.
+        mode: Mode,
+    },
+    /// Pages with one word and without another.
+    Without {
+        /// The word.
+        word: String,
+        /// The other one.
+        without: String,
+    },
+    /// Pages with a word in the title.
+    Title(String),
+    /// All pages, or those with a tag.
+    List {
+        /// The tag.
+        tag: Option<String>,
+        /// Whether those in the trash.
+        trash: bool,
+    },
+    /// Whatever the query language allows: for it alone nothing is expected but that nothing leaks.
+    Free {
+        /// The query.
+        query: String,
+        /// Whether to look through the trash.
+        trash: bool,
+    },
+    /// Completions.
+    Suggest(String),
+    /// Pages about the same.
+    Similar(PageId),
+    /// One page.
+    Page(PageId),
+}
+
+impl Request {
+    /// A random one.
+    pub fn random(product: &Product, rng: &mut SmallRng) -> Self {
+        let pages = product.page_ids();
+        let at = rng.random_range(0..pages.len());
+        let page = pages[at].clone();
+        let place = *[Place::Title, Place::Text, Place::Tag].choose(rng).expect("it is not empty");
+        let own = product.own_word(at, place);
+        let shared = |rng: &mut SmallRng| (*SHARED_WORDS.choose(rng).expect("it is not empty")).to_owned();
+        let mode = *[Mode::Hybrid, Mode::Lexical, Mode::Semantic].choose(rng).expect("it is not empty");
+        match rng.random_range(0..20) {
+            0..3 => Self::Words { words: vec![shared(rng)], prefix: false, mode },
+            3 | 4 => Self::Words { words: vec![own], prefix: false, mode },
+            5 => Self::Words { words: vec![shared(rng), own], prefix: false, mode },
+            6 => Self::Words { words: vec![shared(rng)[..4].to_owned()], prefix: true, mode },
+            7 => Self::Without { word: shared(rng), without: shared(rng) },
+            8 => Self::Title(if rng.random_bool(0.5) { shared(rng) } else { own }),
+            9 | 10 => {
+                let tags = [None, Some(SHARED_TAG.to_owned()), Some(product.own_word(at, Place::Tag))];
+                Self::List { tag: tags.choose(rng).cloned().flatten(), trash: rng.random_bool(0.4) }
+            }
+            11 | 12 => Self::Free { query: free(&own, &shared(rng), &page, rng), trash: rng.random_bool(0.3) },
+            13..15 => Self::Suggest(match rng.random_range(0..3) {
+                0 => place.prefix().to_owned(),
+                1 => shared(rng)[..3].to_owned(),
+                _ => own[..5].to_owned(),
+            }),
+            15..17 => Self::Similar(page),
+            _ => Self::Page(page),
+        }
+    }
+
+    fn search(&self) -> Option<SearchRequest> {
+        let (query, mode, prefix, trash) = match self {
+            Self::Words { words, prefix, mode } => (words.join(" "), *mode, *prefix, false),
+            Self::Without { word, without } => (format!("{word} -{without}"), Mode::Lexical, false, false),
+            Self::Title(word) => (format!("title:{word}"), Mode::Lexical, false, false),
+            Self::List { tag, trash } => {
+                (tag.iter().map(|tag| format!("tag:{tag}")).collect(), Mode::Hybrid, false, *trash)
+            }
+            Self::Free { query, trash } => (query.clone(), Mode::Hybrid, true, *trash),
+            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) => return None,
+        };
+        Some(SearchRequest {
+            query,
+            mode,
+            prefix,
+            include_trashed: trash,
+            facets: vec![Facet::Type, Facet::Author, Facet::Tag, Facet::In],
+            limit: 100,
+            score_details: true,
+            ..SearchRequest::default()
+        })
+    }
+}
+
+fn free(own: &str, shared: &str, page: &PageId, rng: &mut SmallRng) -> String {
+    let mut typo = own.to_owned();
+    typo.replace_range(3..4, "y");
+    let queries = [
+        typo,
+        format!("\"{shared} {own}\""),
+        format!("{shared} in:{page}"),
+        format!("-in:{page}"),
+        format!("{shared} -{own}"),
+        format!("{shared} author:user1"),
+        "type:page".to_owned(),
+        format!("-tag:{SHARED_TAG}"),
+        format!("-{shared}"),
+        format!("title:\"{own}\""),
+        format!("{}x", &shared[..shared.len() - 1]),
+    ];
+    queries.choose(rng).expect("it is not empty").clone()
+}
+
+/// What was told.
+#[derive(Debug)]
+pub struct Answer {
+    /// The pages that are listed or opened.
+    pub pages: BTreeSet<PageId>,
+    /// All of it, as it goes over the wire.
+    pub json: String,
+    /// The parts that are judged one by one.
+    pub body: Body,
+}
+
+/// A body of a response.
+#[derive(Debug)]
+pub enum Body {
+    /// There is no such page for this caller.
+    Absent,
+    /// Of a search.
+    Search(Box<SearchResponse>),
+    /// Of completions.
+    Suggest(SuggestResponse),
+    /// Of pages about the same.
+    Similar(SimilarResponse),
+    /// Of a page.
+    Page(Box<PageView>),
+}
+
+/// Asks the read side.
+pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<Answer> {
+    let deadline = Deadline::after(PATIENCE);
+    let told = match request {
+        Request::Suggest(typed) => {
+            let body = engine.suggest(caller, typed, 50, deadline).await.context("suggest")?;
+            let page = |suggestion: &Suggestion| match suggestion {
+                Suggestion::Page { page, .. } => Some(page.id.clone()),
+                Suggestion::Term { .. } => None,
+            };
+            answer(&body, body.results.iter().filter_map(page))?.with(Body::Suggest(body))
+        }
+        Request::Similar(page) => match engine.similar(caller, page, 50, deadline).await {
+            Ok(body) => {
+                answer(&body, body.results.iter().map(|similar| similar.page.id.clone()))?.with(Body::Similar(body))
+            }
+            Err(QueryError::NotFound) => absent(),
+            Err(error) => return Err(error).context("similar"),
+        },
+        Request::Page(page) => match engine.page(caller, page, deadline).await {
+            Ok(body) => answer(&body, [body.page.id.clone()])?.with(Body::Page(Box::new(body))),
+            Err(QueryError::NotFound) => absent(),
+            Err(error) => return Err(error).context("page"),
+        },
+        search => {
+            let search = search.search().context("what is left is a search")?;
+            let body = engine.search(caller, search, deadline).await.context("search")?;
+            let pages: Vec<PageId> = body.results.iter().map(|hit| hit.page.id.clone()).collect();
+            answer(&body, pages)?.with(Body::Search(Box::new(body)))
+        }
+    };
+    Ok(told)
+}
+
+fn absent() -> Answer {
+    Answer { pages: BTreeSet::new(), json: String::new(), body: Body::Absent }
+}
+
+fn answer(body: &impl Serialize, pages: impl IntoIterator<Item = PageId>) -> Result<Answer> {
+    let json = serde_json::to_string(body).context("a response is JSON")?;
+    Ok(Answer { pages: pages.into_iter().collect(), json, body: Body::Absent })
+}
+
+impl Answer {
+    fn with(self, body: Body) -> Self {
+        Self { body, ..self }
+    }
+}

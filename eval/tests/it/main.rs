@@ -1,0 +1,9 @@
+//! Write side and read side together, as a product and its people use them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+
+mod leak;
+#[path = "../../../access/tests/oracle/oracle.rs"]
+mod oracle;
+mod race;
+mod site;

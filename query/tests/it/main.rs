@@ -1,4 +1,6 @@
 //! The read side through its front doors: the engine and the HTTP API over a small real index.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 #![expect(unreachable_pub, reason = "nothing is public in tests")]
 
 mod access_table;

@@ -23,7 +23,7 @@ use schemas::ids::{PageId, WorkspaceId};
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::gate::{Dropped, PageUrl};
+use crate::gate::{Dropped, Gate, PageUrl};
 use crate::retrieve::Pools;
 use crate::tasks::Tasks;
 
@@ -143,6 +143,11 @@ impl Engine {
         };
         let searcher = self.0.index.searcher();
         Some(View { workspace, searcher, caller: caller.clone(), purpose, mask })
+    }
+
+    /// The last check of what a request is about to say.
+    fn gate<'a>(&'a self, view: &'a View) -> Gate<'a> {
+        Gate::open(&view.workspace, &view.caller, view.purpose, &self.0.url, &self.0.dropped)
     }
 
     /// What has been read of a workspace.

@@ -1,67 +1,85 @@
 //! Facets: how many of the matching pages share a kind, author, tag or place.
 //!
-//! Counted over pages that the gate lets out now, with values that the caller may know: no erased person is named, and
-//! no root page that the caller cannot read. Invariant: choosing a value as a filter gives as many pages as it counts.
+//! Counted over pages that a gate lets out, with values that the caller may know: no erased person is named, and no root
+//! page that the caller cannot read. Many pages are counted in portions, so that no gate holds the workspace still for
+//! long. Invariant: choosing a value as a filter gives as many pages as it counts.
 
 use std::collections::{BTreeMap, HashMap};
 
 use access::PageOrdinal;
-use roaring::RoaringBitmap;
 use schemas::api::search::{Facet, FacetCount};
-use schemas::ids::PageId;
+use schemas::ids::UserId;
+use schemas::page::PageKind;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Permit};
 
-/// Counts the values of each facet, largest count first, then by value; at most `values_max` of each.
-pub(crate) fn count(
-    gate: &Gate<'_>,
-    pages: &RoaringBitmap,
-    facets: &[Facet],
-    values_max: usize,
-) -> BTreeMap<Facet, Vec<FacetCount>> {
-    if facets.is_empty() {
-        return BTreeMap::new();
+/// Pages to count through one gate: a few milliseconds.
+pub(crate) const PORTION: usize = 4_096;
+
+/// Counts so far.
+#[derive(Debug)]
+pub(crate) struct Counts<'a> {
+    facets: &'a [Facet],
+    kinds: HashMap<PageKind, u64>,
+    authors: HashMap<UserId, u64>,
+    tags: HashMap<String, u64>,
+    roots: HashMap<PageOrdinal, u64>,
+}
+
+impl<'a> Counts<'a> {
+    /// Nothing counted yet.
+    pub(crate) fn new(facets: &'a [Facet]) -> Self {
+        Self { facets, kinds: HashMap::new(), authors: HashMap::new(), tags: HashMap::new(), roots: HashMap::new() }
     }
-    let mut kinds: HashMap<&str, u64> = HashMap::new();
-    let mut authors: HashMap<&str, u64> = HashMap::new();
-    let mut tags: HashMap<String, u64> = HashMap::new();
-    let mut roots: HashMap<PageId, (String, u64)> = HashMap::new();
-    let wants = |facet| facets.contains(&facet);
-    for permit in pages.iter().filter_map(|page| gate.look(PageOrdinal(page))) {
-        let head = permit.head();
-        *kinds.entry(head.kind.as_str()).or_default() += 1;
-        if let Some(author) = permit.author().filter(|_| wants(Facet::Author)) {
-            *authors.entry(author.as_str()).or_default() += 1;
-        }
-        if wants(Facet::Tag) {
-            // A filter compares tags in lower case, and counts a page once.
-            let mut of_page: Vec<String> = head.tags.iter().map(|tag| tag.to_lowercase()).collect();
-            of_page.sort_unstable();
-            of_page.dedup();
-            for tag in of_page {
-                *tags.entry(tag).or_default() += 1;
+
+    /// Counts the pages that the gate lets out; at most [`PORTION`] at a time.
+    pub(crate) fn add(&mut self, gate: &Gate<'_>, pages: &[u32]) {
+        debug_assert!(pages.len() <= PORTION, "a gate is held for a moment only");
+        for permit in pages.iter().filter_map(|&page| gate.look(PageOrdinal(page))) {
+            for facet in self.facets {
+                match facet {
+                    Facet::Type => *self.kinds.entry(permit.head().kind).or_default() += 1,
+                    Facet::Author => {
+                        if let Some(author) = permit.author() {
+                            *self.authors.entry(author.clone()).or_default() += 1;
+                        }
+                    }
+                    Facet::Tag => self.add_tags(permit),
+                    Facet::In => *self.roots.entry(permit.root()).or_default() += 1,
+                }
             }
         }
-        if let Some(root) = wants(Facet::In).then(|| permit.root()).flatten() {
-            roots.entry(root.id).or_insert((root.title, 0)).1 += 1;
+    }
+
+    /// A filter compares tags in lower case, and counts a page once.
+    fn add_tags(&mut self, permit: Permit<'_>) {
+        let mut tags: Vec<String> = permit.head().tags.iter().map(|tag| tag.to_lowercase()).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        for tag in tags {
+            *self.tags.entry(tag).or_default() += 1;
         }
     }
-    let plain = |value: &str, count| FacetCount { value: value.to_owned(), label: None, count };
-    let rooted = |(id, (title, count)): (PageId, (String, u64))| FacetCount {
-        value: id.as_str().to_owned(),
-        label: Some(title),
-        count,
-    };
-    let counted = facets.iter().map(|&facet| {
-        let counts: Vec<FacetCount> = match facet {
-            Facet::Type => kinds.iter().map(|(value, count)| plain(value, *count)).collect(),
-            Facet::Author => authors.iter().map(|(value, count)| plain(value, *count)).collect(),
-            Facet::Tag => tags.iter().map(|(value, count)| plain(value, *count)).collect(),
-            Facet::In => std::mem::take(&mut roots).into_iter().map(rooted).collect(),
+
+    /// The counts of each facet, largest first, then by value; at most `values_max` of each.
+    pub(crate) fn finish(self, gate: &Gate<'_>, values_max: usize) -> BTreeMap<Facet, Vec<FacetCount>> {
+        let Self { facets, kinds, authors, tags, roots } = self;
+        let plain = |value: String, count| FacetCount { value, label: None, count };
+        let rooted = |(page, count)| {
+            let root = gate.crumb(page)?;
+            Some(FacetCount { value: root.id.as_str().to_owned(), label: Some(root.title), count })
         };
-        (facet, largest(counts, values_max))
-    });
-    counted.collect()
+        let counted = facets.iter().map(|&facet| {
+            let counts: Vec<FacetCount> = match facet {
+                Facet::Type => kinds.iter().map(|(kind, count)| plain(kind.as_str().to_owned(), *count)).collect(),
+                Facet::Author => authors.iter().map(|(user, count)| plain(user.as_str().to_owned(), *count)).collect(),
+                Facet::Tag => tags.iter().map(|(tag, count)| plain(tag.clone(), *count)).collect(),
+                Facet::In => roots.iter().filter_map(|(page, count)| rooted((*page, *count))).collect(),
+            };
+            (facet, largest(counts, values_max))
+        });
+        counted.collect()
+    }
 }
 
 fn largest(mut counts: Vec<FacetCount>, values_max: usize) -> Vec<FacetCount> {

@@ -94,9 +94,11 @@ impl<'a> Gate<'a> {
             && self.state.heads().any(|head| head.vectors < head.embeddable && self.mask.allows(head.ordinal))
     }
 
-    fn readable_head(&self, page: PageOrdinal) -> Option<&PageHead> {
-        let head = self.state.head(page)?;
-        (!head.deleted && (self.readable.allows(page) || self.mask.allows(page))).then_some(head)
+    /// How a page above another one is named, if the caller can read it.
+    pub fn crumb(&self, page: PageOrdinal) -> Option<Crumb> {
+        let head = self.state.head(page).filter(|head| !head.deleted)?;
+        let named = self.readable.allows(page) || self.mask.allows(page);
+        named.then(|| Crumb { id: head.page.clone(), title: head.title.clone() })
     }
 }
 
@@ -167,9 +169,7 @@ impl<'a> Permit<'a> {
     /// The pages above it that the caller can read, from the root down.
     pub fn breadcrumb(self) -> Vec<Crumb> {
         let above = self.gate.state.access.ancestors(self.head.ordinal);
-        let readable = above.filter_map(|page| self.gate.readable_head(page));
-        let mut crumbs: Vec<_> =
-            readable.map(|head| Crumb { id: head.page.clone(), title: head.title.clone() }).collect();
+        let mut crumbs: Vec<_> = above.filter_map(|page| self.gate.crumb(page)).collect();
         crumbs.reverse();
         crumbs
     }
@@ -177,15 +177,13 @@ impl<'a> Permit<'a> {
     /// The page directly above it, if the caller can read that one.
     pub fn parent(self) -> Option<Crumb> {
         let parent = self.gate.state.access.parent_of(self.head.ordinal)?;
-        let head = self.gate.readable_head(parent)?;
-        Some(Crumb { id: head.page.clone(), title: head.title.clone() })
+        self.gate.crumb(parent)
     }
 
-    /// The page at the root of the workspace that it is in, itself included, if the caller can read that one.
-    pub fn root(self) -> Option<Crumb> {
-        let top = self.gate.state.access.ancestors(self.head.ordinal).last().unwrap_or(self.head.ordinal);
-        let head = self.gate.readable_head(top)?;
-        Some(Crumb { id: head.page.clone(), title: head.title.clone() })
+    /// The page at the root of the workspace that it is in, itself included. See [`Gate::crumb`] for whether it may be
+    /// named.
+    pub fn root(self) -> PageOrdinal {
+        self.gate.state.access.ancestors(self.head.ordinal).last().unwrap_or(self.head.ordinal)
     }
 
     /// Who made the page, if that person may be named.

@@ -8,7 +8,7 @@ use schemas::ids::PageId;
 use super::Engine;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::gate::{Gate, Held};
+use crate::gate::Held;
 
 impl Engine {
     /// Opens a page.
@@ -40,8 +40,7 @@ impl Engine {
                 })
                 .collect();
             let held = Held::new(ordinal, (properties, blocks));
-            let Self(parts) = &engine;
-            let gate = Gate::open(&view.workspace, &view.caller, view.purpose, &parts.url, &parts.dropped);
+            let gate = engine.gate(&view);
             let permit = gate.permit(ordinal).ok_or(QueryError::NotFound)?;
             let (properties, blocks) = held.let_out(permit).ok_or(QueryError::NotFound)?;
             Ok(PageView {

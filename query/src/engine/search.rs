@@ -11,8 +11,8 @@ use super::{Engine, View};
 use crate::cursor::Cursor;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::facets;
-use crate::gate::{Gate, Held, Permit};
+use crate::facets::{Counts, PORTION};
+use crate::gate::{Held, Permit};
 use crate::mark::Leniency;
 use crate::plan::Plan;
 use crate::present::{Presenter, Shown};
@@ -132,8 +132,9 @@ impl Engine {
             let shown_of_it = with_text.map(|passage| presenter.show(passage));
             shown.push((ranked, Held::new(ranked.page, shown_of_it)));
         }
+        let counts = self.counted(view, plan, &ranking);
         let Self(parts) = self;
-        let gate = Gate::open(&view.workspace, &view.caller, view.purpose, &parts.url, &parts.dropped);
+        let gate = self.gate(view);
         let mut results = Vec::with_capacity(shown.len());
         for (ranked, held) in shown {
             let Some(permit) = gate.permit(held.page()) else { continue };
@@ -156,11 +157,24 @@ impl Engine {
             degraded: ranking.degraded,
             semantic_pending: parts.embedder.is_some() && gate.semantic_pending(),
             consistency,
-            facets: facets::count(&gate, &ranking.matching, &plan.facets, self.config().facet_values_max),
+            facets: counts.finish(&gate, self.config().facet_values_max),
             typos_forgiven: ranking.typos_forgiven,
             took_ms: started.elapsed().as_millis() as u64,
             request_id: String::new(),
         })
+    }
+
+    /// Counts the facets that were asked for, a portion of the pages at a time.
+    fn counted<'a>(&self, view: &View, plan: &'a Plan, ranking: &Ranking) -> Counts<'a> {
+        let mut counts = Counts::new(&plan.facets);
+        if plan.facets.is_empty() {
+            return counts;
+        }
+        let pages: Vec<u32> = ranking.matching.iter().collect();
+        for portion in pages.chunks(PORTION) {
+            counts.add(&self.gate(view), portion);
+        }
+        counts
     }
 }
 

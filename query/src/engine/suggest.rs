@@ -11,7 +11,6 @@ use schemas::api::{Consistency, ListObject};
 use super::{Engine, View};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::gate::Gate;
 
 /// Most suggestions in one response.
 pub(super) const SUGGESTIONS_MAX: u32 = 50;
@@ -77,8 +76,7 @@ impl Engine {
             }
             None => Vec::new(),
         };
-        let Self(parts) = self;
-        let gate = Gate::open(&view.workspace, &view.caller, view.purpose, &parts.url, &parts.dropped);
+        let gate = self.gate(view);
         let mut seen = HashSet::new();
         let pages = candidates.iter().map(|candidate| candidate.page).filter(|page| seen.insert(*page));
         // A word has no page to check, so words are let out only while access is as it was when they were found.

@@ -201,9 +201,10 @@ impl Product {
             title: Some(self.title(page, rng)),
             parent: Some(self.random_parent(rng)),
             kind: kinds.choose(rng).copied(),
-            properties: match rng.random_bool(0.7) {
-                true => [("Tags".to_owned(), Some(PropertyValue::List(tags)))].into(),
-                false => BTreeMap::new(),
+            properties: if rng.random_bool(0.7) {
+                [("Tags".to_owned(), Some(PropertyValue::List(tags)))].into()
+            } else {
+                BTreeMap::new()
             },
             created_by: Some(user_id(rng.random_range(0..USERS))),
             ..PagePatch::default()
@@ -230,9 +231,12 @@ impl Product {
     }
 
     fn change_group(&mut self, group: u32, rng: &mut SmallRng) {
-        let member = |rng: &mut SmallRng| match rng.random_bool(0.7) {
-            true => Principal::User(user_id(rng.random_range(0..=USERS))),
-            false => Principal::Group(group_id(rng.random_range(0..=GROUPS))),
+        let member = |rng: &mut SmallRng| {
+            if rng.random_bool(0.7) {
+                Principal::User(user_id(rng.random_range(0..=USERS)))
+            } else {
+                Principal::Group(group_id(rng.random_range(0..=GROUPS)))
+            }
         };
         let members = rng.random_bool(0.9).then(|| (0..rng.random_range(0..4)).map(|_| member(rng)).collect());
         self.write(Change::GroupChanged { group: group_id(group), members });

@@ -149,12 +149,12 @@ impl Config {
             let Ok(value) = value.into_string() else { bail!("the variable {name} is not UTF-8") };
             set(&mut table, &key.to_lowercase(), &value).with_context(|| format!("cannot use the variable {name}"))?;
         }
-        let config = Self::of(table)?;
+        let config = Self::of(&table)?;
         config.check()?;
         Ok(config)
     }
 
-    fn of(table: Table) -> anyhow::Result<Self> {
+    fn of(table: &Table) -> anyhow::Result<Self> {
         // Flattened parts cannot refuse unknown keys themselves: what is written out again is what was understood.
         let config: Self = Value::Table(table.clone()).try_into()?;
         let understood = Table::try_from(&config)?;
@@ -188,7 +188,7 @@ impl Config {
             path.as_ref().map(read).transpose()
         };
         Ok(Secrets {
-            jwt_hs256: std::env::var_os(HS256_SECRET).map(|secret| secret.into_encoded_bytes()),
+            jwt_hs256: std::env::var_os(HS256_SECRET).map(std::ffi::OsString::into_encoded_bytes),
             jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
             jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
         })
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn the_example_file_is_the_defaults() {
         let example = include_str!("../config.example.toml").parse::<Table>().unwrap();
-        let example = Config::of(example).unwrap();
+        let example = Config::of(&example).unwrap();
         assert_eq!(toml::to_string(&example).unwrap(), toml::to_string(&Config::default()).unwrap());
         example.check().unwrap();
     }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_by_name() {
         for text in ["[query]\ndepht = 3", "[http]\nlistten = \"x\"", "[auth]\nsecret = \"x\"", "porrt = 1"] {
-            let error = Config::of(text.parse().unwrap()).unwrap_err();
+            let error = Config::of(&text.parse().unwrap()).unwrap_err();
             assert!(format!("{error:#}").contains("unknown"), "{error:#}");
         }
     }
@@ -236,7 +236,7 @@ mod tests {
         set(&mut table, "query__depth", "300").unwrap();
         set(&mut table, "http__listen", "127.0.0.1:9000").unwrap();
         set(&mut table, "auth__insecure_development", "true").unwrap();
-        let config = Config::of(table).unwrap();
+        let config = Config::of(&table).unwrap();
         assert_eq!((config.query.depth, config.http.listen.port()), (300, 9000));
         assert!(config.auth.identities.insecure_development);
     }

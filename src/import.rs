@@ -23,7 +23,7 @@ use crate::parts;
 /// Warnings printed; the count tells of the rest.
 const WARNINGS_SHOWN: usize = 20;
 /// Longest wait for the last commit of an import.
-const COMMIT_WAIT: Duration = Duration::from_secs(3_600);
+const COMMIT_WAIT: Duration = Duration::from_hours(1);
 
 /// What to import, and how.
 #[derive(clap::Args)]

@@ -15,6 +15,7 @@ use crate::parts;
 
 /// Whom to search as, and for what.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// The query, as in the search field: words, "phrases", -exclusions, title: type: author: in: tag: before: after:.
     query: String,

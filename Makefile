@@ -52,8 +52,10 @@ typos:
 
 bench: models ## run the benchmarks; each says what it measures, on what and with which seed
 	cargo bench -p access --bench access
-	cargo bench -p index --bench analysis --bench vectors
+	cargo bench -p index --bench analysis --bench vectors --bench search
 	cargo bench -p models --bench embed
+	cargo bench -p indexer --bench ingest
+	cargo bench -p eval --bench hybrid
 
 leak: ## play CASES random workspaces against the access oracle
 	LEAK_CASES=$(CASES) cargo test --release -p eval --test it leak -- --nocapture

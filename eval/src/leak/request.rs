@@ -103,7 +103,7 @@ impl Request {
             Self::Without { word, without } => (format!("{word} -{without}"), Mode::Lexical, false, false),
             Self::Title(word) => (format!("title:{word}"), Mode::Lexical, false, false),
             Self::List { tag, trash } => {
-                (tag.iter().map(|tag| format!("tag:{tag}")).collect(), Mode::Hybrid, false, *trash)
+                (tag.as_ref().map_or_else(String::new, |tag| format!("tag:{tag}")), Mode::Hybrid, false, *trash)
             }
             Self::Free { query, trash } => (query.clone(), Mode::Hybrid, true, *trash),
             Self::Suggest(_) | Self::Similar(_) | Self::Page(_) => return None,

@@ -98,7 +98,7 @@ pub fn miss(known: &Known, verdicts: &Verdicts, request: &Request, told: &Answer
         }
         (Request::Suggest(typed), Body::Suggest(body)) => {
             let begins = |word: &&str| word.starts_with(typed.as_str());
-            let expected = those(&|page| page.title_words().iter().any(|word| begins(word)));
+            let expected = those(&|page| page.title_words().iter().any(begins));
             let words: BTreeSet<&str> =
                 found.values().flat_map(|page| page.all_words()).filter(|word| begins(word)).collect();
             let term = |suggestion: &Suggestion| match suggestion {

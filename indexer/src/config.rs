@@ -14,10 +14,12 @@ pub struct Config {
     /// Folder of `dead-letters.ndjson`, where events that were turned down are kept with the reason; made if it is not
     /// there. Default `data`.
     pub data_dir: PathBuf,
-    /// How long changes are gathered before they are committed together, in milliseconds; 1 to 10,000. Default 250: an
-    /// edit is findable within a second, and a commit costs little per edit.
+    /// Least time from one commit to the next, in milliseconds; 1 to 10,000. Changes that come between are committed
+    /// together; the first after a rest waits a tenth of it for others. Default 250: an edit is findable within a second,
+    /// and a commit costs little per edit.
     pub commit_interval_ms: u64,
-    /// Changes that make a commit start before its time, 1 or more. Default 5,000.
+    /// Changes that make a commit start before its time, 1 or more; larger batches are spread over several commits, so that
+    /// edits need not wait long for one. Default 4,000: about half a second of work.
     pub commit_events_max: usize,
     /// Bytes of changes that make a commit start before its time, 1 or more. Default 16 MiB.
     pub commit_bytes_max: usize,
@@ -55,7 +57,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("data"),
             commit_interval_ms: 250,
-            commit_events_max: 5_000,
+            commit_events_max: 4_000,
             commit_bytes_max: 16 << 20,
             pending_events_max: 50_000,
             pending_bytes_max: 128 << 20,

@@ -17,6 +17,9 @@ use super::status::CommitStatus;
 use crate::config::Config;
 use crate::state::{Pending, Taken};
 
+/// The first change after a rest waits for others for this part of the interval between commits.
+const GATHERING_SHARE: u32 = 10;
+
 /// An amount of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
@@ -85,6 +88,8 @@ pub(super) struct Backlog {
     pub(super) merged: u64,
     durable: u64,
     searchable: u64,
+    /// When the last commit was begun, or the engine opened.
+    began: Option<Instant>,
     /// Number of the last commit that was begun. Each try has its own.
     pub(super) commit_number: u64,
     /// Number of the last one that is on disk.
@@ -104,6 +109,7 @@ impl Backlog {
     /// Nothing, after the commits that `payload` tells of.
     pub(super) fn after(payload: CommitPayload) -> Self {
         Self {
+            began: Some(Instant::now()),
             commit_number: payload.index_seq,
             durable_number: payload.index_seq,
             searchable_number: payload.index_seq,
@@ -133,6 +139,11 @@ impl Backlog {
         self.held_blocks < config.pending_blocks_max
     }
 
+    /// Whether a bulk of events may be merged: the next commit is to stay small, so that edits need not wait long for it.
+    pub(super) fn has_room_for_bulk(&self, config: &Config) -> bool {
+        self.has_room(config) && self.dirty.events < config.commit_events_max
+    }
+
     /// Forgets workspaces of which nothing is held any more.
     pub(super) fn drop_empty_tenants(&mut self) {
         self.tenants.retain(|_, tenant| tenant.erase || !tenant.pending.is_empty());
@@ -158,8 +169,11 @@ impl Backlog {
             let is_full = self.dirty.events >= config.commit_events_max
                 || self.dirty.bytes >= config.commit_bytes_max
                 || !self.has_room(config);
-            let wait = if is_full { Duration::ZERO } else { Duration::from_millis(config.commit_interval_ms) };
-            wait.saturating_sub(since.elapsed())
+            // An edit after a rest waits only for what comes with it, and there is one commit in an interval at most.
+            let interval = Duration::from_millis(config.commit_interval_ms);
+            let rest_left = self.began.map_or(Duration::ZERO, |began| interval.saturating_sub(began.elapsed()));
+            let gathering_left = (interval / GATHERING_SHARE).saturating_sub(since.elapsed());
+            if is_full { Duration::ZERO } else { rest_left.max(gathering_left) }
         });
         let due = match (text, self.embedding.vectors_due_in(config)) {
             (Some(text), Some(vectors)) => text.min(vectors),
@@ -171,6 +185,7 @@ impl Backlog {
     /// Takes all that waits for a commit.
     pub(super) fn take(&mut self, config: &Config, model_id: Option<&str>) -> Work {
         self.commit_number += 1;
+        self.began = Some(Instant::now());
         self.taken_since = self.dirty_since.take();
         let with_vectors = self.stop != Stop::No || self.embedding.vectors_due_in(config) == Some(Duration::ZERO);
         if self.embedding.is_idle() && model_id.is_some() {

@@ -130,7 +130,10 @@ impl Core {
                 (Stop::Now, _) | (Stop::AfterCommit, None) => return None,
                 (_, Some(Duration::ZERO)) => {
                     let model_id = self.embedding.as_ref().map(|embedding| embedding.embedder.model_id().as_str());
-                    return Some(backlog.take(&self.config, model_id));
+                    let work = backlog.take(&self.config, model_id);
+                    // There is room for the next bulk.
+                    self.progress.notify_all();
+                    return Some(work);
                 }
                 (_, Some(due)) => self.commit_due.wait_timeout(backlog, due).unwrap_or_else(PoisonError::into_inner).0,
                 (_, None) => self.commit_due.wait(backlog).unwrap_or_else(PoisonError::into_inner),

@@ -50,7 +50,10 @@ pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, 
     let mut merged = Ok(());
     let mut at = 0;
     while at < events.len() && merged.is_ok() {
-        if !core.wait_for(deadline, |backlog| backlog.has_room(&core.config) || !backlog.accepts()) {
+        let may_merge = |backlog: &Backlog| {
+            if is_interactive { backlog.has_room(&core.config) } else { backlog.has_room_for_bulk(&core.config) }
+        };
+        if !core.wait_for(deadline, |backlog| may_merge(backlog) || !backlog.accepts()) {
             merged = Err(IngestError::Overloaded { retry_after: Duration::from_millis(core.config.wait_ms_max) });
             break;
         }
@@ -65,7 +68,7 @@ pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, 
         at += done.events;
         left.subtract(Load { events: done.events, bytes: weights[at - done.events..at].iter().sum() });
         merged = done.result.map_err(IngestError::Unreadable);
-        if !backlog.has_room(&core.config) {
+        if !may_merge(&backlog) {
             core.wake_commit();
         }
     }

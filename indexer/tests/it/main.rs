@@ -8,6 +8,8 @@ mod convergence;
 mod durability;
 mod embedding;
 mod faults;
+mod history;
 mod imports;
+mod searching;
 mod site;
 mod source;

@@ -1,9 +1,10 @@
 //! Words that begin with what was typed, or differ from it by a typo, from the terms of the workspace.
 //!
-//! Expanding looks at the terms of the whole workspace, for scoring only: what is found is still asked of the mask.
+//! Terms are those of the whole workspace; of these, only such as stand in a passage that the caller may find take part.
 //! A word itself is given to a caller only by [`Searcher::suggest_terms`], and only if a passage that the caller may
 //! find holds it; its rank counts such passages alone.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use access::{Mask, WorkspaceNumber};
@@ -19,6 +20,8 @@ use crate::fields::word_prefix;
 
 /// Most terms of a segment that are looked at for one word.
 const TERMS_SEEN_MAX: usize = 2_000;
+/// Most terms of which the mask is asked for one word.
+const TERMS_ASKED_MAX: usize = 512;
 /// Most terms that stand for one word.
 const TERMS_TAKEN_MAX: usize = 32;
 /// Letters from which one and two typos are forgiven.
@@ -30,30 +33,21 @@ const SUGGESTION_COUNT_MAX: u32 = 64;
 const SUGGESTIONS_ASKED_MAX: usize = 256;
 
 impl Searcher {
-    /// Terms that begin with a word, the most frequent first.
-    pub(super) fn terms_with_prefix(
-        &self,
-        field: Field,
-        workspace: WorkspaceNumber,
-        word: &str,
-    ) -> Result<Vec<Term>, IndexError> {
-        let found = self.terms_in_range(field, workspace, word)?;
-        Ok(best(found.into_iter().map(|(text, count)| (text, 0, count))).map(|text| term(field, &text)).collect())
+    /// Terms that begin with a word and stand in passages that the mask allows, the most frequent first.
+    pub(super) fn terms_with_prefix(&self, mask: &Mask, field: Field, word: &str) -> Result<Vec<Term>, IndexError> {
+        let found = self.terms_in_range(field, mask.workspace_number(), word)?;
+        self.best(mask, field, found.into_iter().map(|(text, count)| (text, 0, count)))
     }
 
-    /// Terms that differ from a word by as many typos as its length forgives, nearest and most frequent first.
-    pub(super) fn terms_like(
-        &self,
-        field: Field,
-        workspace: WorkspaceNumber,
-        word: &str,
-    ) -> Result<Vec<Term>, IndexError> {
+    /// Terms that differ from a word by as many typos as its length forgives and stand in passages that the mask allows,
+    /// nearest and most frequent first.
+    pub(super) fn terms_like(&self, mask: &Mask, field: Field, word: &str) -> Result<Vec<Term>, IndexError> {
         let typos = match word.chars().count() {
             0..ONE_TYPO_CHARS => return Ok(Vec::new()),
             ONE_TYPO_CHARS..TWO_TYPOS_CHARS => 1,
             _ => 2,
         };
-        let like = Like::new(&word_prefix(workspace), word, typos);
+        let like = Like::new(&word_prefix(mask.workspace_number()), word, typos);
         let mut found: HashMap<String, (u8, u64)> = HashMap::new();
         for reader in self.snapshot.engine.segment_readers() {
             let inverted = reader.inverted_index(field).doing("open the terms of a segment")?;
@@ -70,8 +64,34 @@ impl Searcher {
                 }
             }
         }
-        let found = found.into_iter().map(|(text, (distance, count))| (text, distance, count));
-        Ok(best(found).map(|text| term(field, &text)).collect())
+        self.best(mask, field, found.into_iter().map(|(text, (distance, count))| (text, distance, count)))
+    }
+
+    /// The nearest, then most frequent, then first by the alphabet, of those that some allowed passage holds: what others
+    /// may see must not crowd out what the caller may. A bounded number of terms is asked about.
+    fn best(
+        &self,
+        mask: &Mask,
+        field: Field,
+        found: impl Iterator<Item = (String, u8, u64)>,
+    ) -> Result<Vec<Term>, IndexError> {
+        let mut found: Vec<_> = found.map(|(text, distance, count)| (distance, Reverse(count), text)).collect();
+        found.sort_unstable();
+        let mut terms = Vec::new();
+        for (_, _, text) in found.into_iter().take(TERMS_ASKED_MAX) {
+            let term = term(field, &text);
+            let mut is_allowed = false;
+            for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
+                is_allowed = is_allowed || count_allowed(reader, &term, &self.allows(mask, segment), 1)? > 0;
+            }
+            if is_allowed {
+                terms.push(term);
+            }
+            if terms.len() == TERMS_TAKEN_MAX {
+                break;
+            }
+        }
+        Ok(terms)
     }
 
     /// Words that begin with `prefix` and stand in passages that the caller may find, at most `limit`: those in most such
@@ -98,7 +118,7 @@ impl Searcher {
                 count += count_allowed(reader, &word_term, &self.allows(mask, segment), left)?;
             }
             if count > 0 {
-                counted.push((std::cmp::Reverse(count), word[shown_from..].to_owned()));
+                counted.push((Reverse(count), word[shown_from..].to_owned()));
             }
         }
         counted.sort_unstable();
@@ -133,13 +153,6 @@ impl Searcher {
 fn term(field: Field, text: &str) -> Term {
     // The text carries the prefix of its workspace already.
     Term::from_field_text(field, text)
-}
-
-/// The nearest, then most frequent, then first by the alphabet.
-fn best(found: impl Iterator<Item = (String, u8, u64)>) -> impl Iterator<Item = String> {
-    let mut found: Vec<_> = found.map(|(text, distance, count)| (distance, std::cmp::Reverse(count), text)).collect();
-    found.sort_unstable();
-    found.into_iter().take(TERMS_TAKEN_MAX).map(|(_, _, text)| text)
 }
 
 /// Accepts the words of one workspace that are like a word.

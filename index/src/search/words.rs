@@ -32,7 +32,7 @@ impl Searcher {
             let words = Analyzer::new().query_terms(text, &languages);
             let is_typed = query.last_word_is_prefix && at == last;
             let units = match clause.kind {
-                ClauseKind::Words(_) => self.units(workspace.number, clause, &words, is_typed, query.fuzzy)?,
+                ClauseKind::Words(_) => self.units(mask, clause, &words, is_typed, query.fuzzy)?,
                 ClauseKind::Phrase(_) => vec![self.phrase(workspace.number, clause.field, &words)],
             };
             match clause.occur {
@@ -62,13 +62,13 @@ impl Searcher {
     /// For each word of the reader's the queries of which one must match.
     fn units(
         &self,
-        workspace: WorkspaceNumber,
+        mask: &Mask,
         clause: &Clause,
         words: &[QueryWord],
         is_typed: bool,
         fuzzy: bool,
     ) -> Result<Vec<Vec<Box<dyn Query>>>, IndexError> {
-        let field = self.field(clause.field);
+        let (field, workspace) = (self.field(clause.field), mask.workspace_number());
         let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| is_typed);
         let mut units: Vec<Vec<Box<dyn Query>>> = Vec::new();
         let mut unit_number = None;
@@ -85,11 +85,11 @@ impl Searcher {
             let written = if clause.field == Field::Title { field } else { self.fields.words };
             let weight = word.weight() * EXPANDED_WEIGHT;
             if typed_unit == Some(word.unit) && word.surface.chars().count() >= PREFIX_CHARS_MIN {
-                for term in self.terms_with_prefix(written, workspace, &word.surface)? {
+                for term in self.terms_with_prefix(mask, written, &word.surface)? {
                     self.add_term(unit, term, weight)?;
                 }
             } else if fuzzy && word.is_expandable() {
-                for term in self.terms_like(written, workspace, &word.surface)? {
+                for term in self.terms_like(mask, written, &word.surface)? {
                     self.add_term(unit, term, weight)?;
                 }
             }

@@ -89,3 +89,17 @@ fn suggested_words_and_forgiven_typos_come_from_permitted_passages() {
     let typed = LexicalQuery { last_word_is_prefix: true, fuzzy: true, ..words("betawurd betaw") };
     assert!(content.found_under(&mask, &typed).is_empty());
 }
+
+#[test]
+fn words_that_others_may_see_do_not_crowd_out_those_that_complete_what_was_typed() {
+    let mut content = Content::new();
+    for at in 0..100 {
+        content.put("acme", &format!("p{at}"), "", &[&format!("har{at:03} har{at:03}x")]);
+        content.put("acme", &format!("q{at}"), "", &[&format!("har{at:03} har{at:03}x")]);
+    }
+    content.put("acme", "mine", "", &["harvest"]);
+    content.commit();
+    let mask = content.only("acme", &["mine"]);
+    let typed = LexicalQuery { last_word_is_prefix: true, ..words("har") };
+    assert_eq!(content.found_under(&mask, &typed), ["mine"]);
+}

@@ -9,6 +9,8 @@ SHELL := /bin/bash
 CASES ?= 1000000
 # Where embedding models lie.
 MODELS_DIR ?= .cache/models
+# Where `make bench` keeps the embeddings on which it measures recall.
+EMBEDDINGS_DIR ?= .cache/embeddings
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,7 +54,9 @@ typos:
 
 bench: models ## run the benchmarks; each says what it measures, on what and with which seed
 	cargo bench -p access --bench access
-	cargo bench -p index --bench analysis --bench vectors --bench search
+	cargo run --release -p models --example embeddings -- $(EMBEDDINGS_DIR)
+	cargo bench -p index --bench vectors -- $$(test -s $(EMBEDDINGS_DIR)/queries.f32 && echo --embeddings $(abspath $(EMBEDDINGS_DIR)))
+	cargo bench -p index --bench analysis --bench search
 	cargo bench -p models --bench embed
 	cargo bench -p indexer --bench ingest
 	cargo bench -p eval --bench hybrid

@@ -138,7 +138,7 @@ impl Writer {
         let properties = properties_text(record);
         for write in passages {
             head.languages |= 1 << write.passage.language.code();
-            let (document, tokens) = self.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
+            let (document, tokens) = self.0.fields.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
             head.tokens += tokens;
             Self::add(&mut state, document)?;
         }
@@ -313,7 +313,7 @@ impl Writer {
         self.add_workspace_once(state, workspace)?;
         let key = page_record_key(workspace, &head.page);
         let stored = Head::Page(Box::new(head.clone()));
-        let mut document = self.record_document(workspace, head.ordinal.0, &key, &stored, record);
+        let mut document = self.0.fields.record_document(workspace, head.ordinal.0, &key, &stored, record);
         for block in record.blocks.keys() {
             document.add_text(self.0.fields.key, block_key(workspace, block));
         }
@@ -331,7 +331,7 @@ impl Writer {
     ) -> Result<(), IndexError> {
         self.add_workspace_once(state, workspace)?;
         state.engine.delete_term(self.0.fields.key_term(key));
-        let document = self.record_document(workspace, NO_PAGE, key, head, record);
+        let document = self.0.fields.record_document(workspace, NO_PAGE, key, head, record);
         Self::add(state, document)
     }
 
@@ -350,87 +350,9 @@ impl Writer {
     ) -> Result<(), IndexError> {
         let Some(known) = self.index()?.catalog().numbered(workspace) else { return Ok(()) };
         let head = Head::Workspace { workspace: known.id.clone(), erased };
-        let document = self.record_document(workspace, NO_PAGE, &workspace_key(workspace), &head, &());
+        let document = self.0.fields.record_document(workspace, NO_PAGE, &workspace_key(workspace), &head, &());
         Self::add(state, document)
     }
-
-    fn record_document(
-        &self,
-        workspace: WorkspaceNumber,
-        ordinal: u32,
-        key: &str,
-        head: &Head,
-        record: &impl Serialize,
-    ) -> TantivyDocument {
-        let fields = self.0.fields;
-        let json =
-            |value: Result<Vec<u8>, serde_json::Error>| value.expect("records have text keys and finite numbers");
-        let mut document = TantivyDocument::new();
-        document.add_u64(fields.workspace, u64::from(workspace));
-        document.add_u64(fields.page, page_key(workspace, ordinal));
-        document.add_text(fields.key, key);
-        document.add_bytes(fields.head, &json(serde_json::to_vec(head)));
-        document.add_bytes(fields.record, &json(serde_json::to_vec(record)));
-        document
-    }
-
-    /// A passage as it is stored, with the number of its tokens.
-    fn passage_document(
-        &self,
-        tokens: &mut Tokens,
-        workspace: WorkspaceNumber,
-        head: &PageHead,
-        properties: &str,
-        write: &PassageWrite,
-    ) -> Result<(TantivyDocument, u64), IndexError> {
-        let fields = self.0.fields;
-        let passage = &write.passage;
-        let analyzer = Analyzer::new();
-        let prefix = word_prefix(workspace);
-        let (mut all, mut words) = (Packer::new(&prefix), Packer::new(&prefix));
-        let headings = passage.headings.iter().map(String::as_str);
-        // Properties are found with the first passage, and belong to none: a change of one embeds nothing.
-        let properties = Some(properties).filter(|_| passage.number == 0);
-        let texts = [head.title.as_str()].into_iter().chain(headings).chain([passage.text.as_str()]).chain(properties);
-        for text in texts {
-            analyzer.tokens(text, passage.language, tokens);
-            all.push_all(tokens);
-            analyzer.surface_words(text, tokens);
-            words.push_all(tokens);
-        }
-        let count = all.tokens();
-        let mut document = TantivyDocument::new();
-        document.add_u64(fields.workspace, u64::from(workspace));
-        document.add_u64(fields.page, page_key(workspace, head.ordinal.0));
-        document.add_text(fields.key, hash_key(workspace, &passage.hash()));
-        if passage.number == 0 {
-            // Words as written follow the stems: a word that is still being typed is the beginning of one of them.
-            let mut title = Packer::new(&prefix);
-            analyzer.tokens(&head.title, passage.language, tokens);
-            title.push_all(tokens);
-            analyzer.surface_words(&head.title, tokens);
-            title.push_all(tokens);
-            title.finish().iter().for_each(|packed| document.add_text(fields.title, packed));
-        }
-        all.finish().iter().for_each(|packed| document.add_text(fields.all, packed));
-        words.finish().iter().for_each(|packed| document.add_text(fields.words, packed));
-        document.add_bytes(fields.passage, &serde_json::to_vec(passage).expect("a passage is text and numbers"));
-        if let Some(vector) = &write.vector {
-            let index = self.index()?;
-            let field = VectorField::of_schema(index.snapshot().engine.schema()).ok_or(IndexError::Closed)?;
-            field.add_to_document(&mut document, vector)?;
-        }
-        Ok((document, count))
-    }
-}
-
-/// What the properties of a page say, one on a line.
-fn properties_text(record: &PageRecord) -> String {
-    let said = record.properties.iter().filter_map(|(name, property)| {
-        let value = property.value()?.as_ref()?.plain_text();
-        (!value.trim().is_empty()).then(|| format!("{name}: {value}\n"))
-    });
-    said.collect()
 }
 
 /// Most passages with one text that are looked at for a vector.

@@ -46,6 +46,8 @@ pub(crate) struct Fields {
     pub(crate) head: Field,
     /// The whole record. Stored.
     pub(crate) record: Field,
+    /// The embedding of a passage.
+    pub(crate) vector: VectorField,
 }
 
 impl Fields {
@@ -67,8 +69,8 @@ impl Fields {
             passage: schema.add_bytes_field("passage", BytesOptions::default().set_stored()),
             head: schema.add_bytes_field("head", BytesOptions::default().set_fast()),
             record: schema.add_bytes_field("record", BytesOptions::default().set_stored()),
+            vector: VectorField::add_to_schema(&mut schema, "vector", dimensions)?,
         };
-        VectorField::add_to_schema(&mut schema, "vector", dimensions)?;
         Ok((schema.build(), fields))
     }
 

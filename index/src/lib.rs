@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod catalog;
 mod commit;
+mod documents;
 mod error;
 mod fields;
 mod open;

@@ -17,17 +17,16 @@ use tantivy::merge_policy::LogMergePolicy;
 use tantivy::schema::{IndexRecordOption, Value};
 use tantivy::{DocAddress, DocSet, IndexWriter, TERMINATED, TantivyDocument, Term};
 
-use crate::analysis::{Analyzer, Tokens};
+use crate::analysis::Tokens;
+use crate::documents::properties_text;
 use crate::error::{Doing, IndexError};
 use crate::fields::{
-    FORMAT, Fields, NO_PAGE, block_key, group_key, hash_key, member_key, page_key, page_record_key, word_prefix,
-    workspace_key,
+    FORMAT, Fields, NO_PAGE, block_key, group_key, hash_key, member_key, page_key, page_record_key, workspace_key,
 };
 use crate::open::{Index, Snapshot, WeakIndex};
 use crate::passages::{Passage, PassageWrite, TextHash};
 use crate::records::{Head, PageHead};
-use crate::tokens::Packer;
-use crate::vectors::{ModelTag, StoredVector, VectorField};
+use crate::vectors::{ModelTag, StoredVector};
 
 /// Share of deleted documents from which a segment is rewritten.
 const DELETED_RATIO_MAX: f32 = 0.25;
@@ -138,7 +137,8 @@ impl Writer {
         let properties = properties_text(record);
         for write in passages {
             head.languages |= 1 << write.passage.language.code();
-            let (document, tokens) = self.0.fields.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
+            let (document, tokens) =
+                self.0.fields.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
             head.tokens += tokens;
             Self::add(&mut state, document)?;
         }

@@ -53,6 +53,9 @@ use fold::fold_into;
 use segment::{Piece, Segmenter, truncate};
 use stem::WordStemmer;
 
+/// Number of the way in which text is analysed; another one finds other words, so it needs an index built anew.
+pub const RELEASE: u32 = 1;
+
 /// Longest term, in bytes; what is longer is cut at a character border.
 pub const MAX_TERM_BYTES: usize = 100;
 

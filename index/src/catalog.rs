@@ -224,6 +224,25 @@ impl Catalog {
         workspaces.insert(id, number)
     }
 
+    /// A workspace with a number that another catalog gave it.
+    pub fn adopt(&self, id: &WorkspaceId, number: WorkspaceNumber) -> Arc<Workspace> {
+        let known = self.numbered(number);
+        known.unwrap_or_else(|| self.workspaces.write().unwrap_or_else(PoisonError::into_inner).insert(id, number))
+    }
+
+    /// Takes over the counts of stored passages from the catalog of another generation.
+    pub(crate) fn take_counts(&self, other: &Self) {
+        for workspace in self.workspaces() {
+            let Some(counted) = other.numbered(workspace.number) else { continue };
+            let counted = counted.read();
+            let mut state = workspace.write();
+            state.languages = 0;
+            for head in counted.heads() {
+                state.count(head);
+            }
+        }
+    }
+
     /// All workspaces, in no order.
     pub fn workspaces(&self) -> Vec<Arc<Workspace>> {
         self.workspaces.read().unwrap_or_else(PoisonError::into_inner).by_id.values().cloned().collect()

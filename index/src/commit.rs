@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{PageOrdinal, WorkspaceNumber};
 use roaring::RoaringTreemap;
-use schemas::ids::{BlockId, GroupId, PageId, UserId};
+use schemas::ids::{BlockId, GroupId, PageId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,14 @@ use tantivy::schema::{IndexRecordOption, Value};
 use tantivy::{DocAddress, DocSet, IndexWriter, TERMINATED, TantivyDocument, Term};
 
 use crate::analysis::Tokens;
+use crate::catalog::Catalog;
 use crate::documents::properties_text;
 use crate::error::{Doing, IndexError};
 use crate::fields::{
     FORMAT, Fields, NO_PAGE, block_key, group_key, hash_key, member_key, page_key, page_record_key, workspace_key,
 };
-use crate::open::{Index, Snapshot, WeakIndex};
+use crate::generation::Generation;
+use crate::open::{Slot, Snapshot, held};
 use crate::passages::{Passage, PassageWrite, TextHash};
 use crate::records::{Head, PageHead};
 use crate::vectors::{ModelTag, StoredVector};
@@ -72,16 +74,61 @@ impl CommitPayload {
 #[derive(Clone)]
 pub struct Writer(Arc<Parts>);
 
+/// A record that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenRecord {
+    /// Its workspace.
+    pub workspace: WorkspaceNumber,
+    /// Which it is.
+    pub record: RecordId,
+}
+
+/// Names a record within its workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordId {
+    /// The workspace itself.
+    Workspace {
+        /// Its id.
+        id: WorkspaceId,
+        /// True once erased.
+        erased: bool,
+    },
+    /// A group.
+    Group(GroupId),
+    /// A person.
+    Member(UserId),
+    /// A page.
+    Page(PageOrdinal, PageId),
+}
+
+impl WrittenRecord {
+    fn of(workspace: WorkspaceNumber, head: Head) -> Self {
+        let record = match head {
+            Head::Workspace { workspace: id, erased } => RecordId::Workspace { id, erased },
+            Head::Group { group, .. } => RecordId::Group(group),
+            Head::Member { user, .. } => RecordId::Member(user),
+            Head::Page(head) => RecordId::Page(head.ordinal, head.page),
+        };
+        Self { workspace, record }
+    }
+}
+
 struct Parts {
-    fields: Fields,
-    index: WeakIndex,
+    current: Slot,
+    catalog: Catalog,
+    memory_bytes: usize,
     state: Mutex<State>,
 }
 
 struct State {
-    engine: IndexWriter,
+    /// None while it could not be opened again after a failure.
+    engine: Option<IndexWriter>,
+    fields: Fields,
+    /// Number of the first commit that may hold what is written now.
+    written: u64,
     /// Pages that are stored or will be: only those have something to delete.
     stored_pages: RoaringTreemap,
+    /// Workspaces of which it is known that they have their own record.
     stored_workspaces: HashSet<WorkspaceNumber>,
     /// Counts to take over in the catalog once they are committed.
     counted: Vec<(WorkspaceNumber, PageHead)>,
@@ -96,23 +143,28 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(engine: IndexWriter, fields: Fields, index: WeakIndex) -> Self {
-        let mut policy = LogMergePolicy::default();
-        policy.set_min_num_segments(MERGE_SEGMENTS_MIN);
-        policy.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
-        engine.set_merge_policy(Box::new(policy));
+    /// Opens the writer of the generation in `current`, which takes the lock of its folder.
+    pub(crate) fn new(current: Slot, catalog: Catalog, memory_bytes: usize) -> Result<Self, IndexError> {
+        let generation = held(&current);
         let mut state = State {
-            engine,
+            engine: None,
+            fields: generation.fields,
+            written: 0,
             stored_pages: RoaringTreemap::new(),
             stored_workspaces: HashSet::new(),
             counted: Vec::new(),
             failed: false,
             tokens: Tokens::new(),
         };
-        if let Some(index) = index.upgrade() {
-            state.recall(&index);
-        }
-        Self(Arc::new(Parts { fields, index, state: Mutex::new(state) }))
+        state.open_engine(&generation, memory_bytes)?;
+        Ok(Self(Arc::new(Parts { current, catalog, memory_bytes, state: Mutex::new(state) })))
+    }
+
+    /// Gives each writer the generation of the other. What was not committed is lost.
+    pub(crate) fn exchange(&self, other: &Self) {
+        let mut mine = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut theirs = other.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *mine, &mut *theirs);
     }
 
     /// Replaces the record and the passages of a page. `passages` are in order; a deleted page has none.
@@ -126,7 +178,8 @@ impl Writer {
         let mut state = self.state()?;
         let key = page_key(workspace, head.ordinal.0);
         if !state.stored_pages.insert(key) {
-            state.engine.delete_term(self.0.fields.page_term(workspace, head.ordinal));
+            let term = state.fields.page_term(workspace, head.ordinal);
+            state.engine()?.delete_term(term);
         }
         let mut head = head.clone();
         head.passages = passages.len() as u32;
@@ -135,10 +188,11 @@ impl Writer {
         head.tokens = 0;
         head.languages = 0;
         let properties = properties_text(record);
+        let fields = state.fields;
         for write in passages {
             head.languages |= 1 << write.passage.language.code();
             let (document, tokens) =
-                self.0.fields.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
+                fields.passage_document(&mut state.tokens, workspace, &head, &properties, write)?;
             head.tokens += tokens;
             Self::add(&mut state, document)?;
         }
@@ -154,14 +208,13 @@ impl Writer {
     ) -> Result<(), IndexError> {
         let mut state = self.state()?;
         if !state.stored_pages.insert(page_key(workspace, head.ordinal.0)) {
-            let key = page_record_key(workspace, &head.page);
-            state.engine.delete_term(self.0.fields.key_term(&key));
+            let term = state.fields.key_term(&page_record_key(workspace, &head.page));
+            state.engine()?.delete_term(term);
         }
         let mut head = head.clone();
-        let index = self.index()?;
         let pending = state.counted.iter().rev().find(|(n, h)| *n == workspace && h.ordinal == head.ordinal);
         let former = pending.map(|(_, former)| former.clone());
-        let known = index.catalog().numbered(workspace);
+        let known = self.0.catalog.numbered(workspace);
         let former = former.or_else(|| known?.read().head(head.ordinal).cloned());
         if let Some(former) = former {
             head.keep_counts(&former);
@@ -184,7 +237,8 @@ impl Writer {
     /// Deletes everything of a workspace but that it was erased.
     pub fn erase_workspace(&self, workspace: WorkspaceNumber) -> Result<(), IndexError> {
         let mut state = self.state()?;
-        state.engine.delete_term(self.0.fields.workspace_term(workspace));
+        let term = state.fields.workspace_term(workspace);
+        state.engine()?.delete_term(term);
         state.stored_workspaces.insert(workspace);
         state.stored_pages.remove_range(page_key(workspace, 0)..=page_key(workspace, u32::MAX));
         state.counted.retain(|(number, _)| *number != workspace);
@@ -194,7 +248,7 @@ impl Writer {
     /// Commits all that was written, with its payload. On an error nothing of it is kept.
     pub fn commit(&self, payload: &CommitPayload) -> Result<(), IndexError> {
         let mut state = self.state()?;
-        let committed = state.engine.prepare_commit().and_then(|mut prepared| {
+        let committed = state.engine()?.prepare_commit().and_then(|mut prepared| {
             prepared.set_payload(&payload.encode());
             prepared.commit()
         });
@@ -202,9 +256,9 @@ impl Writer {
             state.failed = true;
         }
         committed.doing("commit")?;
-        let index = self.index()?;
+        state.written = payload.index_seq + 1;
         for (number, head) in std::mem::take(&mut state.counted) {
-            if let Some(workspace) = index.catalog().numbered(number) {
+            if let Some(workspace) = self.0.catalog.numbered(number) {
                 workspace.write().count(&head);
             }
         }
@@ -228,14 +282,24 @@ impl Writer {
 
     /// The page whose record holds a block, as it was committed last. Cost: one look into the terms of each segment.
     pub fn block_home(&self, workspace: WorkspaceNumber, block: &BlockId) -> Result<Option<PageId>, IndexError> {
-        let index = self.index()?;
-        let snapshot = index.snapshot();
-        let term = self.0.fields.key_term(&block_key(workspace, block));
+        let (snapshot, fields) = self.committed();
+        let term = fields.key_term(&block_key(workspace, block));
         let Some(address) = live_docs(&snapshot, &term, 1)?.pop() else { return Ok(None) };
         let key = snapshot.segments[address.segment_ord as usize].page_keys[address.doc_id as usize];
-        let Some(workspace) = index.catalog().numbered(workspace) else { return Ok(None) };
+        let Some(workspace) = self.0.catalog.numbered(workspace) else { return Ok(None) };
         let page = workspace.read().access.page_of(PageOrdinal(key as u32)).cloned();
         Ok(page)
+    }
+
+    /// The records that were written after a commit, in the order of workspaces; of each the workspace first, then groups and
+    /// people, then pages by their number. Some that were not may be among them. Cost: a pass over all documents.
+    pub fn written_since(&self, index_seq: u64) -> Result<Vec<WrittenRecord>, IndexError> {
+        let (snapshot, _) = self.committed();
+        let heads = snapshot.heads_written_since(index_seq)?;
+        let mut records: Vec<_> =
+            heads.into_iter().map(|(workspace, head)| WrittenRecord::of(workspace, head)).collect();
+        records.sort_unstable_by(|a, b| (a.workspace, &a.record).cmp(&(b.workspace, &b.record)));
+        Ok(records)
     }
 
     /// The embeddings of a page's passages as they were committed last, of any model.
@@ -244,14 +308,13 @@ impl Writer {
         workspace: WorkspaceNumber,
         page: PageOrdinal,
     ) -> Result<HashMap<TextHash, StoredVector>, IndexError> {
-        let index = self.index()?;
-        let snapshot = index.snapshot();
+        let (snapshot, fields) = self.committed();
         let mut vectors = HashMap::new();
-        for address in live_docs(&snapshot, &self.0.fields.page_term(workspace, page), usize::MAX)? {
+        for address in live_docs(&snapshot, &fields.page_term(workspace, page), usize::MAX)? {
             let Some(vector) = snapshot.vectors[address.segment_ord as usize].vector_of(address.doc_id) else {
                 continue;
             };
-            if let Some(passage) = stored_passage(&snapshot, self.0.fields, address)? {
+            if let Some(passage) = stored_passage(&snapshot, fields, address)? {
                 vectors.insert(passage.hash(), vector);
             }
         }
@@ -265,39 +328,40 @@ impl Writer {
         hash: TextHash,
         model: ModelTag,
     ) -> Result<Option<StoredVector>, IndexError> {
-        let index = self.index()?;
-        let snapshot = index.snapshot();
-        let term = self.0.fields.key_term(&hash_key(workspace, &hash));
+        let (snapshot, fields) = self.committed();
+        let term = fields.key_term(&hash_key(workspace, &hash));
         let vector_at = |at: DocAddress| snapshot.vectors[at.segment_ord as usize].vector_of(at.doc_id);
         let found = live_docs(&snapshot, &term, VECTORS_TRIED_MAX)?.into_iter().filter_map(vector_at);
         Ok(found.into_iter().find(|vector| vector.model() == model))
     }
 
-    fn index(&self) -> Result<Index, IndexError> {
-        self.0.index.upgrade().ok_or(IndexError::Closed)
+    /// What was committed last, with the fields of its generation.
+    pub(crate) fn committed(&self) -> (Arc<Snapshot>, Fields) {
+        let generation = held(&self.0.current);
+        (generation.snapshot(), generation.fields)
     }
 
     /// The state, after undoing what a failure left half done.
     fn state(&self) -> Result<MutexGuard<'_, State>, IndexError> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.failed {
-            state.engine.rollback().doing("undo a failed commit")?;
-            state.counted.clear();
-            let index = self.index()?;
-            state.recall(&index);
-            state.failed = false;
+        if state.failed || state.engine.is_none() {
+            // Opened anew rather than rolled back: that works after whatever made the writer fail, a full disk included.
+            state.engine = None;
+            let generation = held(&self.0.current);
+            generation.reload()?;
+            state.open_engine(&generation, self.0.memory_bytes)?;
         }
         Ok(state)
     }
 
     fn record<T: DeserializeOwned>(&self, key: &str, what: &'static str) -> Result<Option<T>, IndexError> {
-        let snapshot = self.index()?.snapshot();
-        let Some(address) = live_docs(&snapshot, &self.0.fields.key_term(key), 1)?.pop() else { return Ok(None) };
-        stored_record(&snapshot, self.0.fields, address, what)
+        let (snapshot, fields) = self.committed();
+        let Some(address) = live_docs(&snapshot, &fields.key_term(key), 1)?.pop() else { return Ok(None) };
+        stored_record(&snapshot, fields, address, what)
     }
 
     fn add(state: &mut State, document: TantivyDocument) -> Result<(), IndexError> {
-        let added = state.engine.add_document(document);
+        let added = state.engine()?.add_document(document);
         state.failed |= added.is_err();
         added.doing("add a document")?;
         Ok(())
@@ -313,9 +377,10 @@ impl Writer {
         self.add_workspace_once(state, workspace)?;
         let key = page_record_key(workspace, &head.page);
         let stored = Head::Page(Box::new(head.clone()));
-        let mut document = self.0.fields.record_document(workspace, head.ordinal.0, &key, &stored, record);
+        let fields = state.fields;
+        let mut document = fields.record_document(workspace, head.ordinal.0, &key, &stored, record, state.written);
         for block in record.blocks.keys() {
-            document.add_text(self.0.fields.key, block_key(workspace, block));
+            document.add_text(fields.key, block_key(workspace, block));
         }
         state.counted.push((workspace, head));
         Self::add(state, document)
@@ -330,13 +395,18 @@ impl Writer {
         record: &impl Serialize,
     ) -> Result<(), IndexError> {
         self.add_workspace_once(state, workspace)?;
-        state.engine.delete_term(self.0.fields.key_term(key));
-        let document = self.0.fields.record_document(workspace, NO_PAGE, key, head, record);
+        let fields = state.fields;
+        state.engine()?.delete_term(fields.key_term(key));
+        let document = fields.record_document(workspace, NO_PAGE, key, head, record, state.written);
         Self::add(state, document)
     }
 
     fn add_workspace_once(&self, state: &mut State, workspace: WorkspaceNumber) -> Result<(), IndexError> {
         if !state.stored_workspaces.insert(workspace) {
+            return Ok(());
+        }
+        let (snapshot, fields) = self.committed();
+        if !live_docs(&snapshot, &fields.key_term(&workspace_key(workspace)), 1)?.is_empty() {
             return Ok(());
         }
         self.add_workspace_record(state, workspace, false)
@@ -348,9 +418,10 @@ impl Writer {
         workspace: WorkspaceNumber,
         erased: bool,
     ) -> Result<(), IndexError> {
-        let Some(known) = self.index()?.catalog().numbered(workspace) else { return Ok(()) };
+        let Some(known) = self.0.catalog.numbered(workspace) else { return Ok(()) };
         let head = Head::Workspace { workspace: known.id.clone(), erased };
-        let document = self.0.fields.record_document(workspace, NO_PAGE, &workspace_key(workspace), &head, &());
+        let key = workspace_key(workspace);
+        let document = state.fields.record_document(workspace, NO_PAGE, &key, &head, &(), state.written);
         Self::add(state, document)
     }
 }
@@ -359,16 +430,28 @@ impl Writer {
 const VECTORS_TRIED_MAX: usize = 16;
 
 impl State {
-    /// What is stored, as the last commit left it.
-    fn recall(&mut self, index: &Index) {
+    /// Opens the engine's writer over what was committed last.
+    fn open_engine(&mut self, generation: &Generation, memory_bytes: usize) -> Result<(), IndexError> {
+        let engine = generation.engine_writer(memory_bytes)?;
+        let mut policy = LogMergePolicy::default();
+        policy.set_min_num_segments(MERGE_SEGMENTS_MIN);
+        policy.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
+        engine.set_merge_policy(Box::new(policy));
+        self.engine = Some(engine);
+        self.failed = false;
+        self.counted.clear();
+        self.stored_workspaces.clear();
         self.stored_pages.clear();
-        for segment in &index.snapshot().segments {
+        let snapshot = generation.snapshot();
+        self.written = snapshot.payload.index_seq + 1;
+        for segment in &snapshot.segments {
             self.stored_pages.extend(segment.page_keys.iter().filter(|key| **key as u32 != NO_PAGE));
         }
-        match index.stored_workspaces() {
-            Ok(stored) => self.stored_workspaces = stored.into_keys().collect(),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "stored heads cannot be read"),
-        }
+        Ok(())
+    }
+
+    fn engine(&mut self) -> Result<&mut IndexWriter, IndexError> {
+        self.engine.as_mut().ok_or(IndexError::WriterLost)
     }
 }
 

@@ -23,6 +23,7 @@ impl Fields {
         key: &str,
         head: &Head,
         record: &impl Serialize,
+        written: u64,
     ) -> TantivyDocument {
         let json =
             |value: Result<Vec<u8>, serde_json::Error>| value.expect("records have text keys and finite numbers");
@@ -31,6 +32,7 @@ impl Fields {
         document.add_u64(self.page, page_key(workspace, ordinal));
         document.add_text(self.key, key);
         document.add_bytes(self.head, &json(serde_json::to_vec(head)));
+        document.add_u64(self.written, written);
         document.add_bytes(self.record, &json(serde_json::to_vec(record)));
         document
     }

@@ -21,7 +21,7 @@ pub enum IndexError {
     #[error("another process writes to the index in {path}; stop it, or send the work to its server", path = .0.display())]
     Locked(PathBuf),
     /// The index was written in another format.
-    #[error("the index in {path} has format {found}, this release reads {expected}; rebuild it from its source", path = .path.display())]
+    #[error("the index in {path} has format {found}, this release reads {expected}; {}", way_out(*found, *expected), path = .path.display())]
     Format {
         /// The folder.
         path: PathBuf,
@@ -33,9 +33,30 @@ pub enum IndexError {
     /// The index was made for other vectors or by a release with other fields.
     #[error("the index in {path} was made for other embeddings or by another release; use its model, or rebuild it", path = .0.display())]
     Shape(PathBuf),
-    /// The index was closed.
-    #[error("the index was closed")]
-    Closed,
+    /// A file of the index cannot be read or written.
+    #[error("cannot read or write {path}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the index is not there.
+    #[error("{path} is missing: the index is damaged; restore it from a snapshot", path = .0.display())]
+    FileMissing(PathBuf),
+    /// A file of the index does not hold what it should.
+    #[error("{path} is damaged; restore the index from a snapshot", path = .path.display())]
+    FileDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The writer failed and was not opened again yet.
+    #[error("the writer of the index failed and is not open")]
+    WriterLost,
     /// The vectors of a segment cannot be read.
     #[error("the vectors of a segment cannot be read")]
     VectorFile(#[from] crate::vectors::VectorFileError),
@@ -66,6 +87,15 @@ pub enum IndexError {
         #[source]
         source: tantivy::TantivyError,
     },
+}
+
+/// What to do about an index of another format.
+fn way_out(found: u32, expected: u32) -> &'static str {
+    if found > expected {
+        "it was written by a newer release: use that one"
+    } else {
+        "run `tessera reindex`, which rebuilds it from its own records"
+    }
 }
 
 /// Names what the engine was doing when it failed.

@@ -16,7 +16,7 @@ use crate::passages::TextHash;
 use crate::vectors::{VectorError, VectorField};
 
 /// Format of the stored index; another number is not read.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Names of the tokenizers registered with tantivy.
 pub(crate) const ENCODED_TOKENS: &str = "tessera";
@@ -44,6 +44,8 @@ pub(crate) struct Fields {
     pub(crate) passage: Field,
     /// What is kept in memory of a record. Fast.
     pub(crate) head: Field,
+    /// Number of the first commit that may hold a record. Fast; on records alone.
+    pub(crate) written: Field,
     /// The whole record. Stored.
     pub(crate) record: Field,
     /// The embedding of a passage.
@@ -68,6 +70,7 @@ impl Fields {
             words: schema.add_text_field("words", text(IndexRecordOption::Basic, false, ENCODED_TOKENS)),
             passage: schema.add_bytes_field("passage", BytesOptions::default().set_stored()),
             head: schema.add_bytes_field("head", BytesOptions::default().set_fast()),
+            written: schema.add_u64_field("written", NumericOptions::default().set_fast()),
             record: schema.add_bytes_field("record", BytesOptions::default().set_stored()),
             vector: VectorField::add_to_schema(&mut schema, "vector", dimensions)?,
         };

@@ -10,6 +10,7 @@ mod commit;
 mod documents;
 mod error;
 mod fields;
+pub mod generation;
 mod open;
 pub mod passages;
 pub mod records;
@@ -17,7 +18,7 @@ mod search;
 mod tokens;
 pub mod vectors;
 
-pub use commit::{CommitPayload, Writer};
+pub use commit::{CommitPayload, RecordId, Writer, WrittenRecord};
 pub use error::IndexError;
 pub use open::{Config, Index, OpenMode};
 pub use passages::Passage;

@@ -1,43 +1,35 @@
 //! Opening an index, for writing and for reading, and the snapshots that searches read.
 //!
 //! A snapshot is what one commit left: its segments with their page keys and vectors. [`Index::reload`] takes a newer
-//! one in; running searches go on with theirs.
+//! one in; running searches go on with theirs, also when another generation takes the place of the one they read.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use access::WorkspaceNumber;
-use schemas::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
-use tantivy::directory::MmapDirectory;
-use tantivy::directory::error::LockError;
 use tantivy::index::SegmentId;
-use tantivy::tokenizer::{RawTokenizer, TextAnalyzer};
-use tantivy::{DocId, IndexReader, ReloadPolicy, TantivyError};
+use tantivy::{DocId, IndexReader, TantivyError};
 
 use crate::catalog::Catalog;
 use crate::commit::{CommitPayload, Writer};
 use crate::error::{Doing, IndexError};
-use crate::fields::{ENCODED_TOKENS, FORMAT, Fields, WHOLE};
+use crate::fields::FORMAT;
+use crate::generation::{Current, Description, Generation, Recipe, generations, remove};
 use crate::records::Head;
 use crate::search::Searcher;
-use crate::tokens::Unpacker;
-use crate::vectors::{SegmentVectors, VectorPlugin};
-
-/// Stored documents kept decompressed, in blocks of 16 KiB for each segment.
-const STORE_CACHE_BLOCKS: usize = 64;
+use crate::vectors::SegmentVectors;
 
 /// Where the index is and what it may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folder of the index. Default `index`, below the data folder.
+    /// Folder of the index with its generations. Default `index`, below the data folder.
     pub dir: PathBuf,
     /// Bytes that the writer may gather before it writes a segment. Default 64 MiB, at least 15 MiB: more makes fewer
     /// and larger segments during imports.
     pub writer_memory_bytes: usize,
-    /// Numbers in one embedding. Default 384; it must be that of the embedding model.
+    /// Numbers in one embedding, for an index that is made. Default 384; it must be that of the embedding model.
     pub dimensions: usize,
 }
 
@@ -61,20 +53,24 @@ pub enum OpenMode {
 pub struct Index(Arc<Parts>);
 
 struct Parts {
-    dir: PathBuf,
     config: Config,
     mode: OpenMode,
-    engine: tantivy::Index,
-    fields: Fields,
-    reader: IndexReader,
+    current: Slot,
     catalog: Catalog,
-    snapshot: RwLock<Arc<Snapshot>>,
     writer: Mutex<Option<Writer>>,
+}
+
+/// The generation in use, shared with its writer.
+pub(crate) type Slot = Arc<RwLock<Arc<Generation>>>;
+
+/// The generation in a slot.
+pub(crate) fn held(slot: &Slot) -> Arc<Generation> {
+    Arc::clone(&slot.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("dir", &self.0.dir).finish_non_exhaustive()
+        f.debug_struct("Index").field("dir", &self.0.config.dir).finish_non_exhaustive()
     }
 }
 
@@ -95,36 +91,33 @@ pub(crate) struct Segment {
 }
 
 impl Index {
-    /// Opens the index in `config.dir`.
+    /// Opens the index in `config.dir`: the generation that is in use there.
     pub fn open(config: &Config, mode: OpenMode) -> Result<Self, IndexError> {
-        let dir = config.dir.clone();
-        if mode == OpenMode::ReadWrite {
-            std::fs::create_dir_all(&dir).map_err(|source| IndexError::Folder { path: dir.clone(), source })?;
-        } else if !dir.join("meta.json").is_file() {
-            return Err(IndexError::Absent(dir));
-        }
-        let engine = open_engine(&dir, config.dimensions)?;
-        engine.tokenizers().register(ENCODED_TOKENS, TextAnalyzer::from(Unpacker::default()));
-        engine.tokenizers().register(WHOLE, TextAnalyzer::from(RawTokenizer::default()));
-        let (_, fields) = Fields::schema(config.dimensions)?;
-        let reader = engine
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .doc_store_cache_num_blocks(STORE_CACHE_BLOCKS)
-            .try_into()
-            .doing("open its segments")?;
-        let snapshot = Snapshot::take(&engine, &reader, &dir, &[])?;
+        let dir = &config.dir;
+        let current = match (Current::read(dir)?, mode) {
+            (Some(current), _) => current,
+            (None, _) if dir.join("meta.json").is_file() => {
+                return Err(IndexError::Format { path: dir.clone(), found: 1, expected: FORMAT });
+            }
+            (None, _) if dir.join("g000001/meta.json").is_file() => {
+                return Err(IndexError::FileMissing(dir.join("CURRENT")));
+            }
+            (None, OpenMode::ReadOnly) => return Err(IndexError::Absent(dir.clone())),
+            (None, OpenMode::ReadWrite) => create(config)?,
+        };
+        Self::open_generation(config, mode, current.generation)
+    }
+
+    /// Opens one generation, whether it is in use or not.
+    pub fn open_generation(config: &Config, mode: OpenMode, number: u32) -> Result<Self, IndexError> {
+        let generation = Generation::open(&config.dir, number)?;
         let catalog = Catalog::default();
-        catalog.load(snapshot.heads()?);
+        catalog.load(generation.snapshot().heads()?);
         Ok(Self(Arc::new(Parts {
-            dir,
             config: config.clone(),
             mode,
-            engine,
-            fields,
-            reader,
+            current: Arc::new(RwLock::new(Arc::new(generation))),
             catalog,
-            snapshot: RwLock::new(Arc::new(snapshot)),
             writer: Mutex::new(None),
         })))
     }
@@ -141,14 +134,10 @@ impl Index {
             return Ok(writer.clone());
         }
         if self.0.mode == OpenMode::ReadOnly {
-            return Err(IndexError::Locked(self.0.dir.clone()));
+            return Err(IndexError::Locked(self.0.config.dir.clone()));
         }
-        let opened = self.0.engine.writer_with_num_threads(1, self.0.config.writer_memory_bytes);
-        let engine = opened.map_err(|error| match error {
-            TantivyError::LockFailure(LockError::LockBusy, _) => IndexError::Locked(self.0.dir.clone()),
-            source => IndexError::Engine { doing: "open for writing", source },
-        })?;
-        let writer = Writer::new(engine, self.0.fields, self.downgrade());
+        let memory_bytes = self.0.config.writer_memory_bytes;
+        let writer = Writer::new(Arc::clone(&self.0.current), self.0.catalog.clone(), memory_bytes)?;
         *slot = Some(writer.clone());
         Ok(writer)
     }
@@ -160,62 +149,115 @@ impl Index {
 
     /// A searcher over the last commit taken in.
     pub fn searcher(&self) -> Searcher {
-        Searcher::new(self.snapshot(), self.0.fields, self.0.catalog.clone())
+        let generation = held(&self.0.current);
+        Searcher::new(generation.snapshot(), generation.fields, self.0.catalog.clone())
     }
 
     /// Takes in the newest commit. Cost: opens new segments only.
     pub fn reload(&self) -> Result<(), IndexError> {
-        self.0.reader.reload().doing("open the new segments")?;
-        let former = self.snapshot();
-        let snapshot = Snapshot::take(&self.0.engine, &self.0.reader, &self.0.dir, &former.segments)?;
-        *self.0.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        held(&self.0.current).reload()
+    }
+
+    /// What the generation in use says of itself.
+    pub fn description(&self) -> Description {
+        held(&self.0.current).description()
+    }
+
+    /// Writes down what the generation in use is built with.
+    pub fn describe(&self, recipe: Recipe) -> Result<(), IndexError> {
+        held(&self.0.current).describe(recipe)
+    }
+
+    /// The folder of the index, with its generations.
+    pub fn dir(&self) -> &Path {
+        &self.0.config.dir
+    }
+
+    /// Opens a generation beside the one in use, to be filled by its own writer: the unfinished one of the same recipe if
+    /// there is one, a new one otherwise. Unfinished ones of other recipes are removed.
+    pub fn begin_generation(&self, recipe: &Recipe, dimensions: usize) -> Result<Self, IndexError> {
+        let dir = &self.0.config.dir;
+        let current = Current::read(dir)?.ok_or_else(|| IndexError::Absent(dir.clone()))?;
+        let mut unfinished = None;
+        for number in generations(dir)? {
+            if number == current.generation || Some(number) == current.previous {
+                continue;
+            }
+            let fits = Description::read(dir, number)?.is_some_and(|found| {
+                found.format == FORMAT && found.dimensions == dimensions && found.recipe.as_ref() == Some(recipe)
+            });
+            if fits && number > current.generation {
+                unfinished = Some(number);
+            } else {
+                remove(dir, number)?;
+            }
+        }
+        let number = if let Some(number) = unfinished {
+            number
+        } else {
+            let number = generations(dir)?.last().map_or(1, |last| last + 1);
+            let recipe = Some(recipe.clone());
+            Generation::create(dir, &Description { number, format: FORMAT, dimensions, recipe })?;
+            number
+        };
+        Self::open_generation(&self.0.config, OpenMode::ReadWrite, number)
+    }
+
+    /// The generation that was in use before, to be brought level with this one and used again; `None` when there is none.
+    pub fn previous_generation(&self) -> Result<Option<Self>, IndexError> {
+        let Some(Current { previous: Some(number), .. }) = Current::read(&self.0.config.dir)? else { return Ok(None) };
+        Self::open_generation(&self.0.config, OpenMode::ReadWrite, number).map(Some)
+    }
+
+    /// Puts `other` in the place of the generation in use, which is kept as the previous one; the one kept before is removed.
+    /// Searches that run go on with theirs.
+    ///
+    /// Both must hold the same records, and nothing may be written meanwhile: whoever calls it holds commits back. `other`
+    /// is used up: its folder is now this index's.
+    pub fn switch_to(&self, other: &Self) -> Result<(), IndexError> {
+        let dir = &self.0.config.dir;
+        let (mine, theirs) = (self.writer()?, other.writer()?);
+        let former = self.description().number;
+        let generation = other.description().number;
+        let dropped = Current::read(dir)?.and_then(|current| current.previous);
+        let switched_at = other.payload().index_seq;
+        Current { generation, previous: Some(former), switched_at }.write(dir)?;
+        mine.exchange(&theirs);
+        self.0.catalog.take_counts(&other.0.catalog);
+        {
+            let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
+            let mut others = other.0.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut *current, &mut *others);
+        }
+        if let Some(number) = dropped.filter(|number| ![former, generation].contains(number)) {
+            remove(dir, number)?;
+        }
         Ok(())
     }
 
-    /// The numbers of workspaces that were ever stored, with whether they are erased.
-    pub(crate) fn stored_workspaces(&self) -> Result<HashMap<WorkspaceNumber, WorkspaceId>, IndexError> {
-        let heads = self.snapshot().heads()?;
-        Ok(heads
-            .into_iter()
-            .filter_map(|(number, head)| match head {
-                Head::Workspace { workspace, .. } => Some((number, workspace)),
-                _ => None,
-            })
-            .collect())
-    }
-
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.snapshot.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn downgrade(&self) -> WeakIndex {
-        WeakIndex(Arc::downgrade(&self.0))
+        held(&self.0.current).snapshot()
     }
 }
 
-/// An index that does not keep itself open: the writer is owned by it.
-#[derive(Clone)]
-pub(crate) struct WeakIndex(std::sync::Weak<Parts>);
-
-impl WeakIndex {
-    pub(crate) fn upgrade(&self) -> Option<Index> {
-        self.0.upgrade().map(Index)
-    }
-}
-
-fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexError> {
-    let directory = MmapDirectory::open(dir)
-        .map_err(|error| IndexError::Engine { doing: "open its folder", source: TantivyError::from(error) })?;
-    let (schema, _) = Fields::schema(dimensions)?;
-    let builder = tantivy::Index::builder().schema(schema).register_plugin(Arc::new(VectorPlugin));
-    builder.open_or_create(directory).map_err(|error| match error {
-        TantivyError::SchemaError(_) => IndexError::Shape(dir.to_owned()),
-        source => IndexError::Engine { doing: "open", source },
-    })
+/// Makes the first generation of an index.
+fn create(config: &Config) -> Result<Current, IndexError> {
+    let folder = |source| IndexError::Folder { path: config.dir.clone(), source };
+    std::fs::create_dir_all(&config.dir).map_err(folder)?;
+    let description = Description { number: 1, format: FORMAT, dimensions: config.dimensions, recipe: None };
+    Generation::create(&config.dir, &description)?;
+    let current = Current { generation: 1, previous: None, switched_at: 0 };
+    current.write(&config.dir)?;
+    Ok(current)
 }
 
 impl Snapshot {
-    fn take(engine: &tantivy::Index, reader: &IndexReader, dir: &Path, former: &[Segment]) -> Result<Self, IndexError> {
+    pub(crate) fn take(
+        engine: &tantivy::Index,
+        reader: &IndexReader,
+        dir: &Path,
+        former: &[Segment],
+    ) -> Result<Self, IndexError> {
         let payload = engine.load_metas().doing("read its description")?.payload;
         let stored = payload.as_deref().map(CommitPayload::decode).transpose()?;
         let (found, payload) = stored.unwrap_or((FORMAT, CommitPayload::default()));
@@ -244,15 +286,28 @@ impl Snapshot {
 
     /// The heads of all records, with the number of their workspace.
     pub(crate) fn heads(&self) -> Result<Vec<(WorkspaceNumber, Head)>, IndexError> {
+        self.heads_written_since(0)
+    }
+
+    /// The heads of the records that may be newer than a commit.
+    pub(crate) fn heads_written_since(&self, index_seq: u64) -> Result<Vec<(WorkspaceNumber, Head)>, IndexError> {
         let mut heads = Vec::new();
         for (segment, reader) in self.segments.iter().zip(self.engine.segment_readers()) {
             let Some(column) = reader.fast_fields().bytes("head").doing("read the heads of a segment")? else {
                 continue;
             };
+            let written = reader.fast_fields().u64("written").doing("read the commits of a segment")?;
+            let is_newer = |doc: &DocId| index_seq == 0 || written.first(*doc).is_some_and(|first| first > index_seq);
             // Values lie in the dictionary in the order of their bytes: find the wanted ones, then read it in one pass.
-            let mut wanted: Vec<(u64, DocId)> =
-                reader.doc_ids_alive().filter_map(|doc| Some((column.term_ords(doc).next()?, doc))).collect();
+            let mut wanted: Vec<(u64, DocId)> = reader
+                .doc_ids_alive()
+                .filter(is_newer)
+                .filter_map(|doc| Some((column.term_ords(doc).next()?, doc)))
+                .collect();
             wanted.sort_unstable();
+            if wanted.is_empty() {
+                continue;
+            }
             let mut wanted = wanted.into_iter().peekable();
             let mut stream = column.dictionary().stream().map_err(TantivyError::from).doing("read the heads")?;
             while stream.advance() {

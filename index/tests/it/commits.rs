@@ -99,11 +99,8 @@ fn a_second_writer_is_told_that_the_index_is_locked() {
 }
 
 #[test]
-fn a_folder_without_an_index_and_one_for_other_vectors_are_refused() {
+fn a_folder_without_an_index_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { dir: dir.path().join("none"), ..Config::default() };
     assert!(matches!(Index::open(&config, OpenMode::ReadOnly), Err(IndexError::Absent(_))));
-    let content = Content::new();
-    let other = Config { dimensions: 9, ..content.config.clone() };
-    assert!(matches!(Index::open(&other, OpenMode::ReadWrite), Err(IndexError::Shape(_))));
 }

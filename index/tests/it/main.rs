@@ -4,6 +4,7 @@
 
 mod commits;
 mod content;
+mod generations;
 mod languages;
 mod masks;
 mod records;

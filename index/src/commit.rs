@@ -43,9 +43,23 @@ pub struct CommitPayload {
     /// The next position to read in each stream.
     #[serde(default)]
     pub offsets: BTreeMap<String, i64>,
-    /// The embedding model that new passages were embedded with.
+    /// The embedding model of all vectors.
     #[serde(default)]
     pub model_id: Option<String>,
+    /// How far a generation that is being built has followed the one in use; absent once it is in use itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
+}
+
+/// How far one generation has followed another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follows {
+    /// The one that is followed.
+    pub generation: u32,
+    /// Number of the commit of that one whose records are all here, once nothing is left to copy.
+    pub index_seq: u64,
+    /// While the first copy is made: the page that comes next.
+    pub next: Option<(WorkspaceNumber, u32)>,
 }
 
 /// The payload as it is stored.

@@ -18,7 +18,7 @@ mod search;
 mod tokens;
 pub mod vectors;
 
-pub use commit::{CommitPayload, RecordId, Writer, WrittenRecord};
+pub use commit::{CommitPayload, Follows, RecordId, Writer, WrittenRecord};
 pub use error::IndexError;
 pub use open::{Config, Index, OpenMode};
 pub use passages::Passage;

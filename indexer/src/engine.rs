@@ -17,8 +17,10 @@
 
 mod backlog;
 mod commit;
+pub(crate) mod cutting;
 mod embed;
 mod reads;
+pub mod reindex;
 mod shared;
 mod status;
 mod take_in;
@@ -103,16 +105,14 @@ struct Handle {
 }
 
 impl Engine {
-    /// Opens the write side. Pages whose passages lack a vector of this model are queued for the embedder; with none, search
-    /// goes by words alone.
+    /// Opens the write side. Pages whose passages lack a vector are queued for the embedder; with none, search goes by words
+    /// alone. The model must be the one that the generation in use was built with, where it was built with one.
     pub fn open(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, OpenError> {
         config.check()?;
         let core = Arc::new(Core::open(index, embedder, config)?);
         let engine = Self(Arc::new(Handle { core: Arc::clone(&core), threads: Mutex::default() }));
         engine.start("commit", commit::run)?;
-        if core.embedding.is_some() {
-            engine.start("embed", embed::run)?;
-        }
+        engine.start("embed", embed::run)?;
         Ok(engine)
     }
 

@@ -54,6 +54,24 @@ pub enum OpenError {
     /// The index cannot be written to.
     #[error("cannot write to the index")]
     Index(#[from] IndexError),
+    /// The index was built with another embedding model. A model is changed by building a new generation.
+    #[error(
+        "the index was built with the embedding model {index}, not with {model}: run `tessera reindex` to change it"
+    )]
+    OtherModel {
+        /// Its model.
+        index: String,
+        /// The one that was given.
+        model: String,
+    },
+    /// The index was built for vectors of another length.
+    #[error("the index was built for vectors of {index} numbers, the model gives {model}: run `tessera reindex`")]
+    OtherDimensions {
+        /// Numbers in a vector of the index.
+        index: usize,
+        /// Numbers that the model gives.
+        model: usize,
+    },
     /// A thread cannot be started.
     #[error("cannot start the {name} thread: raise the limit on processes")]
     Thread {

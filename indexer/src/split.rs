@@ -22,6 +22,9 @@ use schemas::record::PageRecord;
 
 use outline::Section;
 
+/// Number of these rules; another one cuts other passages, so it needs an index built anew.
+pub const RELEASE: u32 = 1;
+
 /// Below this many tokens a section shares a passage with its neighbours.
 const SMALL_TOKENS: usize = 40;
 /// Most tokens of one heading in the path above a passage; a longer one stands in the text as well.

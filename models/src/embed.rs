@@ -104,6 +104,11 @@ impl Embedder {
         Ok(Self(Arc::new(Shared { config, model_id, token_counter, queue, query_cache, worker: Some(worker) })))
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
     /// Embeds a query, ahead of all passages; a recent one comes from the cache.
     ///
     /// Waits until `deadline` at most. The vector has [`Config::dimensions`] numbers and unit length. What lies beyond the length

@@ -98,8 +98,6 @@ pub(super) struct Backlog {
     searchable_number: u64,
     pub(super) offsets: BTreeMap<String, i64>,
     pub(super) committed_offsets: BTreeMap<String, i64>,
-    /// The model of all vectors; an older one while a change of model is under way.
-    model_id: Option<String>,
     pub(super) last_commit: Option<CommitStatus>,
     pub(super) stop: Stop,
     pub(super) commit_thread_ended: bool,
@@ -115,7 +113,6 @@ impl Backlog {
             searchable_number: payload.index_seq,
             offsets: payload.offsets.clone(),
             committed_offsets: payload.offsets,
-            model_id: payload.model_id,
             ..Self::default()
         }
     }
@@ -183,15 +180,11 @@ impl Backlog {
     }
 
     /// Takes all that waits for a commit.
-    pub(super) fn take(&mut self, config: &Config, model_id: Option<&str>) -> Work {
+    pub(super) fn take(&mut self, config: &Config) -> Work {
         self.commit_number += 1;
         self.began = Some(Instant::now());
         self.taken_since = self.dirty_since.take();
         let with_vectors = self.stop != Stop::No || self.embedding.vectors_due_in(config) == Some(Duration::ZERO);
-        if self.embedding.is_idle() && model_id.is_some() {
-            // No vector of a former model is left.
-            self.model_id = model_id.map(str::to_owned);
-        }
         let tenants = self.tenants.values_mut().map(|tenant| TenantWork {
             workspace: Arc::clone(&tenant.workspace),
             erase: tenant.erase,
@@ -206,7 +199,6 @@ impl Backlog {
             tenants: tenants.collect(),
             offsets: self.offsets.clone(),
             vectors: if with_vectors { self.embedding.take_vectors() } else { Vectors::default() },
-            model_id: self.model_id.clone(),
         }
     }
 
@@ -264,7 +256,6 @@ pub(super) struct Work {
     pub(super) tenants: Vec<TenantWork>,
     pub(super) offsets: BTreeMap<String, i64>,
     pub(super) vectors: Vectors,
-    pub(super) model_id: Option<String>,
 }
 
 /// What one commit writes of a workspace.

@@ -16,10 +16,10 @@ use index::{CommitPayload, IndexError};
 use schemas::record::PageRecord;
 
 use super::backlog::{Stop, Work};
+use super::cutting::Cutting;
 use super::embed::PageKey;
 use super::shared::Core;
 use super::status::CommitStatus;
-use crate::split::split;
 use crate::state::Dirt;
 
 /// First and longest pause after a commit failed.
@@ -69,18 +69,21 @@ impl Drop for Ended<'_> {
 
 /// The flow of one commit: write, commit, reload, publish, queue what is to be embedded.
 fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexError> {
+    let _held = core.hold_commits();
     let started = Instant::now();
+    let cutting = core.cutting();
     let mut written = Written::default();
-    write(core, work, &mut written)?;
+    write(core, &cutting, work, &mut written)?;
     core.writer.commit(&CommitPayload {
         index_seq: work.number,
         offsets: work.offsets.clone(),
-        model_id: work.model_id.clone(),
+        model_id: cutting.model_id(),
+        follows: None,
     })?;
     core.durable(work);
     core.index.reload()?;
     publish(work);
-    if core.embedding.is_some() {
+    if cutting.embedding.is_some() {
         let mut backlog = core.lock();
         for (key, is_edited) in written.lacking_vectors {
             backlog.embedding.push(key, is_edited);
@@ -111,7 +114,7 @@ struct Written {
     lacking_vectors: Vec<(PageKey, bool)>,
 }
 
-fn write(core: &Core, work: &Work, written: &mut Written) -> Result<(), IndexError> {
+fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> Result<(), IndexError> {
     let mut with_passages = HashSet::new();
     let none = HashMap::new();
     for tenant in &work.tenants {
@@ -133,7 +136,7 @@ fn write(core: &Core, work: &Work, written: &mut Written) -> Result<(), IndexErr
             with_passages.insert(key);
             let page = Page { workspace: &tenant.workspace, head, record: &taken.record };
             let is_edited = tenant.interactive.contains(&taken.page);
-            write_page(core, &page, vectors.unwrap_or(&none), is_edited, written)?;
+            write_page(core, cutting, &page, vectors.unwrap_or(&none), is_edited, written)?;
         }
         for (group, record) in &tenant.taken.groups {
             core.writer.put_group(number, group, record)?;
@@ -143,7 +146,7 @@ fn write(core: &Core, work: &Work, written: &mut Written) -> Result<(), IndexErr
         }
     }
     for (key, vectors) in work.vectors.iter().filter(|(key, _)| !with_passages.contains(key)) {
-        write_vectors(core, *key, vectors, written)?;
+        write_vectors(core, cutting, *key, vectors, written)?;
     }
     Ok(())
 }
@@ -151,6 +154,7 @@ fn write(core: &Core, work: &Work, written: &mut Written) -> Result<(), IndexErr
 /// Puts vectors to the passages of a page that is otherwise as it was.
 fn write_vectors(
     core: &Core,
+    cutting: &Cutting,
     key: PageKey,
     vectors: &HashMap<TextHash, StoredVector>,
     written: &mut Written,
@@ -160,7 +164,7 @@ fn write_vectors(
     let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
     let head = PageHead::of(&page, key.page, &record);
     written.pages += 1;
-    write_page(core, &Page { workspace: &workspace, head, record: &record }, vectors, false, written)
+    write_page(core, cutting, &Page { workspace: &workspace, head, record: &record }, vectors, false, written)
 }
 
 struct Page<'a> {
@@ -172,6 +176,7 @@ struct Page<'a> {
 /// Writes a page with its passages, and the vectors known for them.
 fn write_page(
     core: &Core,
+    cutting: &Cutting,
     page: &Page<'_>,
     new_vectors: &HashMap<TextHash, StoredVector>,
     is_edited: bool,
@@ -179,10 +184,10 @@ fn write_page(
 ) -> Result<(), IndexError> {
     let number = page.workspace.number;
     let ordinal: PageOrdinal = page.head.ordinal;
-    let tag = core.embedding.as_ref().map(|embedding| embedding.tag);
+    let tag = cutting.tag();
     let had_vectors = page.workspace.read().head(ordinal).is_some_and(|head| head.vectors > 0);
     let former = if had_vectors { core.writer.page_vectors(number, ordinal)? } else { HashMap::new() };
-    let passages = core.with_rules(|rules| split(&page.head.page, page.record, rules));
+    let passages = cutting.passages(&page.head.page, page.record);
     let mut writes = Vec::with_capacity(passages.len());
     let mut is_lacking = false;
     for passage in passages {

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use access::{PageOrdinal, WorkspaceNumber};
 use index::passages::TextHash;
-use index::vectors::StoredVector;
+use index::vectors::{ModelTag, StoredVector};
 use index::{Index, IndexError};
 
 use super::backlog::Backlog;
-use super::shared::{Core, Embedding};
+use super::cutting::Cutting;
+use super::shared::Core;
 use crate::config::Config;
-use crate::split::split;
 
 /// First and longest pause after the model failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -50,11 +50,16 @@ pub(super) struct EmbedQueue {
 type ByText = HashMap<(WorkspaceNumber, TextHash), StoredVector>;
 
 impl EmbedQueue {
-    /// Queues all pages that lack a vector; with `all`, every page that could have one.
-    pub(super) fn queue_missing(&mut self, index: &Index, all: bool) {
+    /// Forgets everything: another generation lacks other vectors.
+    pub(super) fn restart(&mut self) {
+        *self = Self { is_working: self.is_working, ..Self::default() };
+    }
+
+    /// Queues all pages that lack a vector.
+    pub(super) fn queue_missing(&mut self, index: &Index) {
         for workspace in index.catalog().workspaces() {
             for head in workspace.read().heads() {
-                if head.vectors < head.embeddable || (all && head.embeddable > 0) {
+                if head.vectors < head.embeddable {
                     self.push(PageKey { workspace: workspace.number, page: head.ordinal }, false);
                 }
             }
@@ -144,7 +149,6 @@ impl EmbedQueue {
 
 /// Embeds until the threads are to end.
 pub(super) fn run(core: &Core) {
-    let Some(embedding) = &core.embedding else { return };
     let mut pause = RETRY_PAUSE;
     let next = |backlog: &mut Backlog| {
         if backlog.embedding.is_full(&core.config) {
@@ -155,7 +159,7 @@ pub(super) fn run(core: &Core) {
         Some(key)
     };
     while let Some(key) = core.next_to_embed(next) {
-        let embedded = embed_page(core, embedding, key);
+        let embedded = embed_page(core, &core.cutting(), key);
         let mut backlog = core.lock();
         backlog.embedding.is_working = false;
         let failed = match embedded {
@@ -197,10 +201,13 @@ struct Embedded {
 /// Finds or makes the vectors that a page lacks; stops early for what is more urgent.
 fn embed_page(
     core: &Core,
-    embedding: &Embedding,
+    cutting: &Cutting,
     key: PageKey,
 ) -> Result<Embedded, Box<dyn std::error::Error + Send + Sync>> {
-    let (mut vectors, missing) = lacking(core, embedding, key)?;
+    let Some(embedding) = &cutting.embedding else {
+        return Ok(Embedded { vectors: HashMap::new(), is_complete: true });
+    };
+    let (mut vectors, missing) = lacking(core, cutting, embedding.tag, key)?;
     let mut batches = missing.chunks(core.config.embed_batch_passages);
     for batch in batches.by_ref() {
         let texts = batch.iter().map(|(_, text)| text.clone()).collect();
@@ -221,7 +228,7 @@ fn embed_page(
 type Lacking = (HashMap<TextHash, StoredVector>, Vec<(TextHash, String)>);
 
 /// What a page's passages lack: vectors that another page of the workspace has, and texts that must be embedded.
-fn lacking(core: &Core, embedding: &Embedding, key: PageKey) -> Result<Lacking, IndexError> {
+fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Result<Lacking, IndexError> {
     let mut found = HashMap::new();
     let mut missing = Vec::new();
     let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok((found, missing)) };
@@ -229,16 +236,16 @@ fn lacking(core: &Core, embedding: &Embedding, key: PageKey) -> Result<Lacking, 
     let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
     let known = core.writer.page_vectors(key.workspace, key.page)?;
     let mut seen = HashSet::new();
-    for passage in core.with_rules(|rules| split(&page, &record, rules)) {
+    for passage in cutting.passages(&page, &record) {
         let hash = passage.hash();
-        let has_vector = known.get(&hash).is_some_and(|vector| vector.model() == embedding.tag);
+        let has_vector = known.get(&hash).is_some_and(|vector| vector.model() == tag);
         if !passage.has_text() || has_vector || !seen.insert(hash) {
             continue;
         }
         // The store is asked last: what is not uncommitted any more by then is in it.
         let uncommitted = core.lock().embedding.uncommitted(key.workspace, hash).cloned();
         let vector = match uncommitted {
-            None => core.writer.vector_of(key.workspace, hash, embedding.tag)?,
+            None => core.writer.vector_of(key.workspace, hash, tag)?,
             found => found,
         };
         match vector {

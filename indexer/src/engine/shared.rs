@@ -1,36 +1,34 @@
 //! What the threads of the write side share, and how they wait for each other.
 //!
 //! One mutex guards the backlog; it is never held while the index is written, a text is embedded or anyone is waited for.
-//! Locks are taken in one order: this mutex, then the lock of a workspace.
+//! Locks are taken in one order: the one of commits, this mutex, then the lock of a workspace.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use index::vectors::ModelTag;
 use index::{Index, Writer};
-use models::embed::{Embedder, TokenCounter};
+use models::embed::Embedder;
 
 use super::backlog::{Backlog, Load, Progress, Stop, Work};
+use super::cutting::Cutting;
 use super::status::{CommitStatus, Counters};
 use crate::config::Config;
 use crate::dead_letters::DeadLetters;
 use crate::error::{IngestError, OpenError};
-use crate::split::Rules;
-
-/// Tokens kept free for what a model's own counting may add.
-const HEADROOM_TOKENS: usize = 8;
-/// Longest passage where no model says.
-const TOKENS_MAX_WITHOUT_MODEL: usize = 240;
 
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) index: Index,
     pub(super) writer: Writer,
-    pub(super) embedding: Option<Embedding>,
     pub(super) dead_letters: DeadLetters,
     pub(super) counters: Counters,
-    token_counter: TokenCounter,
-    max_tokens: usize,
+    /// How the generation in use makes passages.
+    cutting: RwLock<Arc<Cutting>>,
+    /// Held while a commit is made, and while another generation takes the place of the one in use.
+    commits: Mutex<()>,
+    /// Whether a generation is being built.
+    pub(super) is_rebuilding: AtomicBool,
     backlog: Mutex<Backlog>,
     /// There may be something to commit.
     commit_due: Condvar,
@@ -38,12 +36,6 @@ pub(super) struct Core {
     embed_due: Condvar,
     /// A commit was made, or none will be made any more.
     progress: Condvar,
-}
-
-/// The embedding model.
-pub(super) struct Embedding {
-    pub(super) embedder: Embedder,
-    pub(super) tag: ModelTag,
 }
 
 impl std::fmt::Debug for Core {
@@ -55,29 +47,20 @@ impl std::fmt::Debug for Core {
 impl Core {
     pub(super) fn open(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, OpenError> {
         let writer = index.writer()?;
-        let payload = index.payload();
-        let token_counter = embedder.as_ref().map_or_else(TokenCounter::estimate, Embedder::token_counter);
-        let tokens_max = embedder
-            .as_ref()
-            .map_or(TOKENS_MAX_WITHOUT_MODEL, |embedder| embedder.passage_tokens_max().saturating_sub(HEADROOM_TOKENS));
-        let model_id = embedder.as_ref().map(|embedder| embedder.model_id().to_string());
-        let is_other_model = payload.model_id.is_some() && payload.model_id != model_id;
-        let mut backlog = Backlog::after(payload);
-        if model_id.is_some() {
-            backlog.embedding.queue_missing(&index, is_other_model);
+        let cutting = Cutting::of_index(&index, embedder, config.passage_tokens)?;
+        let mut backlog = Backlog::after(index.payload());
+        if cutting.embedding.is_some() {
+            backlog.embedding.queue_missing(&index);
         }
         Ok(Self {
             dead_letters: DeadLetters::new(&config.data_dir, config.dead_letters_bytes_max),
-            embedding: embedder.map(|embedder| {
-                let tag = ModelTag::of(embedder.model_id().as_str());
-                Embedding { embedder, tag }
-            }),
-            max_tokens: tokens_max.max(config.passage_tokens.min(TOKENS_MAX_WITHOUT_MODEL)),
             config,
             index,
             writer,
             counters: Counters::default(),
-            token_counter,
+            cutting: RwLock::new(Arc::new(cutting)),
+            commits: Mutex::new(()),
+            is_rebuilding: AtomicBool::new(false),
             backlog: Mutex::new(backlog),
             commit_due: Condvar::new(),
             embed_due: Condvar::new(),
@@ -85,16 +68,33 @@ impl Core {
         })
     }
 
+    /// How the generation in use makes passages. Good for one commit or one page.
+    pub(super) fn cutting(&self) -> Arc<Cutting> {
+        Arc::clone(&self.cutting.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another way of making passages in place, with the generation that was built by it. Vectors on their way are
+    /// dropped, and what has none is queued.
+    pub(super) fn set_cutting(&self, cutting: Cutting) {
+        let has_model = cutting.embedding.is_some();
+        *self.cutting.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cutting);
+        let mut backlog = self.lock();
+        backlog.embedding.restart();
+        if has_model {
+            backlog.embedding.queue_missing(&self.index);
+        }
+        drop(backlog);
+        self.wake_embed();
+    }
+
+    /// Holds commits back while it is held.
+    pub(super) fn hold_commits(&self) -> MutexGuard<'_, ()> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Backlog> {
         // Every change to the backlog is complete when a call into it ends, and none of these calls panics half way.
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs something with the rules by which passages are cut.
-    pub(super) fn with_rules<T>(&self, run: impl FnOnce(&Rules<'_>) -> T) -> T {
-        let count = |text: &str| self.token_counter.count(text);
-        let target_tokens = self.config.passage_tokens.min(self.max_tokens);
-        run(&Rules { count: &count, target_tokens, max_tokens: self.max_tokens })
     }
 
     /// Gives back the room of events that were let in and not merged.
@@ -129,8 +129,7 @@ impl Core {
             backlog = match (backlog.stop, due) {
                 (Stop::Now, _) | (Stop::AfterCommit, None) => return None,
                 (_, Some(Duration::ZERO)) => {
-                    let model_id = self.embedding.as_ref().map(|embedding| embedding.embedder.model_id().as_str());
-                    let work = backlog.take(&self.config, model_id);
+                    let work = backlog.take(&self.config);
                     // There is room for the next bulk.
                     self.progress.notify_all();
                     return Some(work);

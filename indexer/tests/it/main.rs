@@ -10,6 +10,7 @@ mod embedding;
 mod faults;
 mod history;
 mod imports;
+mod reindex;
 mod searching;
 mod site;
 mod source;

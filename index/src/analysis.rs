@@ -78,6 +78,13 @@ pub enum TokenKind {
     Symbol,
 }
 
+impl TokenKind {
+    /// Whether a reader sees it as a word, a number or an identifier.
+    fn is_surface_word(self) -> bool {
+        !matches!(self, Self::Gram | Self::Character | Self::Symbol)
+    }
+}
+
 /// One token: a term, where it stands among the words, and the bytes of the text it was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
@@ -91,6 +98,19 @@ pub struct Token<'a> {
     pub end: u32,
     /// What it is.
     pub kind: TokenKind,
+}
+
+/// What one pass over a text says of a piece of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Analyzed<'a> {
+    /// As [`Token::position`].
+    pub(crate) position: u32,
+    /// As [`Token::term`].
+    pub(crate) term: &'a str,
+    /// A second term at the same position; empty when there is none.
+    pub(crate) variant: &'a str,
+    /// The word as written; empty when it is none, or was handed over before.
+    pub(crate) word: &'a str,
 }
 
 /// The tokens of one text, and the buffers and memory of stems behind them.
@@ -126,6 +146,11 @@ impl Tokens {
         Self::default()
     }
 
+    /// Words as written that were handed over before are new again; see [`Analyzer::analyze`].
+    pub(crate) fn next_document(&mut self) {
+        self.stemmer.next_document();
+    }
+
     /// The tokens in order: neither position nor start byte decreases, except that a whole precedes its parts.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Token<'_>> {
         self.store.entries.iter().map(|entry| Token {
@@ -148,6 +173,13 @@ impl Tokens {
     }
 }
 
+/// Appends the folded form of `text`, at most [`MAX_TERM_BYTES`] of it.
+fn fold_term(text: &str, out: &mut String) {
+    let from = out.len();
+    fold_into(text, out);
+    truncate(out, from + MAX_TERM_BYTES);
+}
+
 impl Store {
     fn clear(&mut self) {
         self.terms.clear();
@@ -162,10 +194,7 @@ impl Store {
 
     fn push_folded(&mut self, piece: &Piece<'_>) {
         let from = self.terms.len();
-        fold_into(piece.text, &mut self.terms);
-        if self.terms.len() > from + MAX_TERM_BYTES {
-            truncate(&mut self.terms, from + MAX_TERM_BYTES);
-        }
+        fold_term(piece.text, &mut self.terms);
         self.end_term(piece, from);
     }
 
@@ -213,6 +242,35 @@ impl Analyzer {
         });
     }
 
+    /// Hands over, in one pass, what [`Self::tokens`] and [`Self::surface_words`] say of `text`: piece after piece, by
+    /// position.
+    ///
+    /// A word as written is handed over when it is first met after [`Tokens::next_document`], and later perhaps again.
+    pub(crate) fn analyze(
+        &self,
+        text: &str,
+        language: Language,
+        memory: &mut Tokens,
+        sink: &mut impl FnMut(Analyzed<'_>),
+    ) {
+        let Tokens { store: Store { terms: folded, .. }, segmenter, stemmer } = memory;
+        segmenter.segment(text, &mut |piece: Piece<'_>| {
+            let position = piece.position;
+            folded.clear();
+            if piece.stemmed {
+                let (stems, is_new) = stemmer.terms_and_news(language, piece.script, piece.text, piece.apostrophe);
+                if is_new {
+                    fold_term(piece.text, folded);
+                }
+                sink(Analyzed { position, term: &stems.primary, variant: &stems.variant, word: folded });
+            } else {
+                fold_term(piece.text, folded);
+                let word = if piece.kind.is_surface_word() { folded.as_str() } else { "" };
+                sink(Analyzed { position, term: folded, variant: "", word });
+            }
+        });
+    }
+
     /// Replaces what `out` holds by the words of `text` as a reader sees them: lower case, folded, not stemmed.
     ///
     /// For term suggestions, prefixes while typing and the correction of typos. Words, compounds, numbers and
@@ -221,7 +279,7 @@ impl Analyzer {
         let Tokens { store, segmenter, .. } = out;
         store.clear();
         segmenter.segment(text, &mut |piece: Piece<'_>| {
-            if !matches!(piece.kind, TokenKind::Gram | TokenKind::Character | TokenKind::Symbol) {
+            if piece.kind.is_surface_word() {
                 store.push_folded(&piece);
             }
         });

@@ -49,16 +49,20 @@ impl Fields {
         let passage = &write.passage;
         let analyzer = Analyzer::new();
         let prefix = word_prefix(workspace);
-        let (mut all, mut words) = (Packer::new(&prefix), Packer::new(&prefix));
+        let (mut all, mut words) =
+            (Packer::new(&prefix, 2 * passage.text.len()), Packer::new(&prefix, passage.text.len()));
         let headings = passage.headings.iter().map(String::as_str);
         // Properties are found with the first passage, and belong to none: a change of one embeds nothing.
         let properties = Some(properties).filter(|_| passage.number == 0);
         let texts = [head.title.as_str()].into_iter().chain(headings).chain([passage.text.as_str()]).chain(properties);
+        tokens.next_document();
         for text in texts {
-            analyzer.tokens(text, passage.language, tokens);
-            all.push_all(tokens);
-            analyzer.surface_words(text, tokens);
-            words.push_all(tokens);
+            let gap = all.gap();
+            analyzer.analyze(text, passage.language, tokens, &mut |found| {
+                all.push(found.term, gap + found.position);
+                all.push(found.variant, gap + found.position);
+                words.push(found.word, 0);
+            });
         }
         let count = all.tokens();
         let mut document = TantivyDocument::new();
@@ -67,11 +71,12 @@ impl Fields {
         document.add_text(self.key, hash_key(workspace, &passage.hash()));
         if passage.number == 0 {
             // Words as written follow the stems: a word that is still being typed is the beginning of one of them.
-            let mut title = Packer::new(&prefix);
+            let mut title = Packer::new(&prefix, 4 * head.title.len());
             analyzer.tokens(&head.title, passage.language, tokens);
-            title.push_all(tokens);
+            tokens.iter().for_each(|token| title.push(token.term, token.position));
             analyzer.surface_words(&head.title, tokens);
-            title.push_all(tokens);
+            let gap = title.gap();
+            tokens.iter().for_each(|token| title.push(token.term, gap + token.position));
             title.finish().iter().for_each(|packed| document.add_text(self.title, packed));
         }
         all.finish().iter().for_each(|packed| document.add_text(self.all, packed));

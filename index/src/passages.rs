@@ -58,7 +58,12 @@ impl Passage {
 
     /// Names [`Passage::embedded_text`].
     pub fn hash(&self) -> TextHash {
-        let hash = blake3::hash(self.embedded_text().as_bytes());
+        let mut hasher = blake3::Hasher::new();
+        for (at, heading) in self.headings.iter().enumerate() {
+            hasher.update(if at == 0 { "" } else { " > " }.as_bytes()).update(heading.as_bytes());
+        }
+        hasher.update(if self.headings.is_empty() { "" } else { "\n" }.as_bytes()).update(self.text.as_bytes());
+        let hash = hasher.finalize();
         let mut short = [0; 16];
         short.copy_from_slice(&hash.as_bytes()[..16]);
         TextHash(short)

@@ -1,19 +1,18 @@
 //! Carries analysed tokens into tantivy.
 //!
 //! Text is analysed once, where a passage is written: so its token count is known for the statistics of the workspace,
-//! and the engine's own thread has nothing to do but unpack. The packed form is the prefix of the workspace and then the
-//! terms, each ended by [`END`]; a term begins with [`SAME`] when it stands at the position of the term before it, and
-//! with a [`SKIP`] for each position left out. Terms hold no control characters.
+//! and the engine's own thread has nothing to do but unpack. The packed form is the prefix of the workspace behind its
+//! length, and then each term behind its step and its length: how many positions it stands after the term before it, and
+//! its bytes. Steps and lengths are single bytes below 128, so that the whole is text.
 
-use crate::analysis::Tokens;
+use crate::analysis::MAX_TERM_BYTES;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
-const END: char = '\u{1f}';
-const SAME: char = '\u{1e}';
-const SKIP: char = '\u{1d}';
+/// Longest step between two terms that is kept.
+const STEP_MAX: u32 = 9;
 
-/// Longest gap between two terms that is kept.
-const SKIPS_MAX: u32 = 8;
+// Lengths are ASCII characters.
+const _: () = assert!(MAX_TERM_BYTES < 128);
 
 /// Packs the terms of one document and one field.
 pub(crate) struct Packer {
@@ -24,30 +23,28 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    pub(crate) fn new(prefix: &str) -> Self {
-        Self { packed: format!("{prefix}{END}"), prefix_bytes: prefix.len() + 1, position: None, tokens: 0 }
+    /// Holds no terms. The prefix of a workspace is as short as a term; memory for `bytes` of terms is set aside.
+    pub(crate) fn new(prefix: &str, bytes: usize) -> Self {
+        debug_assert!(prefix.len() <= MAX_TERM_BYTES);
+        let mut packed = String::with_capacity(1 + prefix.len() + bytes);
+        packed.push(char::from(prefix.len() as u8));
+        packed.push_str(prefix);
+        Self { prefix_bytes: packed.len(), packed, position: None, tokens: 0 }
     }
 
-    /// Adds a term. Positions do not fall; a later text goes on after [`Packer::gap`].
+    /// Adds a term; one that is empty or longer than terms are is left out. Positions do not fall; a later text goes on
+    /// after [`Packer::gap`].
     pub(crate) fn push(&mut self, term: &str, position: u32) {
-        if term.is_empty() || term.chars().any(char::is_control) {
+        if term.is_empty() || term.len() > MAX_TERM_BYTES {
             return;
         }
-        match self.position {
-            Some(last) if position <= last => self.packed.push(SAME),
-            Some(last) => (0..(position - last - 1).min(SKIPS_MAX)).for_each(|_| self.packed.push(SKIP)),
-            None => {}
-        }
-        self.position = Some(self.position.map_or(position, |last| last.max(position)));
+        let last = self.position.unwrap_or(position);
+        let step = position.saturating_sub(last).min(STEP_MAX);
+        self.position = Some(position.max(last));
+        self.packed.push(char::from(step as u8));
+        self.packed.push(char::from(term.len() as u8));
         self.packed.push_str(term);
-        self.packed.push(END);
         self.tokens += 1;
-    }
-
-    /// Adds all tokens of the next text.
-    pub(crate) fn push_all(&mut self, tokens: &Tokens) {
-        let gap = self.gap();
-        tokens.iter().for_each(|token| self.push(token.term, gap + token.position));
     }
 
     /// The position from which the next text counts, so that no phrase runs from one text into the next.
@@ -76,33 +73,27 @@ impl Tokenizer for Unpacker {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Unpacked<'a> {
         self.token.reset();
-        let (prefix, rest) = text.split_once(END).unwrap_or(("", ""));
-        Unpacked { prefix, rest, started: false, token: &mut self.token }
+        let (prefix, rest) = cut(text).unwrap_or(("", ""));
+        self.token.text.push_str(prefix);
+        self.token.position = 0;
+        Unpacked { prefix_bytes: prefix.len(), rest, token: &mut self.token }
     }
 }
 
 /// The terms of one packed text.
 pub(crate) struct Unpacked<'a> {
-    prefix: &'a str,
+    prefix_bytes: usize,
     rest: &'a str,
-    started: bool,
     token: &'a mut Token,
 }
 
 impl TokenStream for Unpacked<'_> {
     fn advance(&mut self) -> bool {
-        let Some((packed, rest)) = self.rest.split_once(END) else { return false };
+        let Some(step) = self.rest.bytes().next() else { return false };
+        let Some((term, rest)) = cut(&self.rest[1..]) else { return false };
         self.rest = rest;
-        let (step, term) = if let Some(term) = packed.strip_prefix(SAME) {
-            (0, term)
-        } else {
-            let term = packed.trim_start_matches(SKIP);
-            (1 + packed.len() - term.len(), term)
-        };
-        self.token.position = if self.started { self.token.position + step } else { 0 };
-        self.started = true;
-        self.token.text.clear();
-        self.token.text.push_str(self.prefix);
+        self.token.position += usize::from(step);
+        self.token.text.truncate(self.prefix_bytes);
         self.token.text.push_str(term);
         true
     }
@@ -116,17 +107,25 @@ impl TokenStream for Unpacked<'_> {
     }
 }
 
+/// Splits off what stands behind its length.
+fn cut(packed: &str) -> Option<(&str, &str)> {
+    let length = usize::from(packed.bytes().next()?);
+    packed[1..].split_at_checked(length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn terms_come_out_at_the_positions_they_went_in() {
-        let mut packer = Packer::new("2a:");
-        for (term, position) in [("one", 0), ("uno", 0), ("two", 1), ("bad\u{1f}term", 2), ("five", 4)] {
+        let mut packer = Packer::new("2a:", 0);
+        let too_long = "x".repeat(MAX_TERM_BYTES + 1);
+        for (term, position) in [("one", 0), ("uno", 0), ("zwei \u{1f}ß", 1), (&too_long, 2), ("", 3), ("five", 4)] {
             packer.push(term, position);
         }
-        assert_eq!((packer.tokens(), packer.gap()), (4, 6));
+        packer.push("far", 400);
+        assert_eq!((packer.tokens(), packer.gap()), (5, 402));
         let packed = packer.finish().unwrap();
         let mut unpacker = Unpacker::default();
         let mut stream = unpacker.token_stream(&packed);
@@ -134,8 +133,8 @@ mod tests {
         while stream.advance() {
             seen.push((stream.token().text.clone(), stream.token().position));
         }
-        let expected = [("2a:one", 0), ("2a:uno", 0), ("2a:two", 1), ("2a:five", 4)];
+        let expected = [("2a:one", 0), ("2a:uno", 0), ("2a:zwei \u{1f}ß", 1), ("2a:five", 4), ("2a:far", 13)];
         assert_eq!(seen, expected.map(|(term, position)| (term.to_owned(), position)));
-        assert!(Packer::new("2a:").finish().is_none());
+        assert!(Packer::new("2a:", 9).finish().is_none());
     }
 }

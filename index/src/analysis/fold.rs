@@ -33,7 +33,8 @@ pub(super) fn fold_into(word: &str, out: &mut String) {
                 '\u{0901}' => out.push('\u{0902}'),
                 _ => out.push(c),
             },
-            _ => out.push(ascii_digit(c).unwrap_or(c)),
+            Class::Digit => out.push(ascii_digit(c).unwrap_or(c)),
+            _ => out.push(c),
         }
     }
 }

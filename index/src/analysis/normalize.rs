@@ -22,6 +22,14 @@ pub(super) struct MappedChar {
 /// Replaces what `out` holds by the NFKC form of `chunk`, whose first byte is byte `offset` of the original text.
 pub(super) fn normalize_into(chunk: &str, offset: usize, out: &mut Vec<MappedChar>) {
     out.clear();
+    if chunk.is_ascii() {
+        let mapped = |(at, byte): (usize, u8)| {
+            let start = (offset + at) as u32;
+            MappedChar { c: char::from(byte), start, end: start + 1 }
+        };
+        out.extend(chunk.bytes().enumerate().map(mapped));
+        return;
+    }
     let mut chars = chunk.char_indices().peekable();
     let mut cluster = String::new();
     while let Some((at, c)) = chars.next() {

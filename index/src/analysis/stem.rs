@@ -29,6 +29,7 @@ pub(super) struct Terms {
 pub(super) struct WordStemmer {
     folded: String,
     slots: Vec<Slot>,
+    document: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -36,24 +37,52 @@ struct Slot {
     language: Language,
     word: String,
     terms: Terms,
+    /// The document in which the word was met last.
+    met_in: Option<u64>,
 }
 
 impl WordStemmer {
     /// The terms of `word` (NFKC, lower case, letters of `script`), whose apostrophe stood at byte `apostrophe`;
     /// remembered, so that a frequent word is stemmed once.
     pub(super) fn terms(&mut self, language: Language, script: Script, word: &str, apostrophe: usize) -> &Terms {
+        &self.slot(language, script, without_suffix(language, word, apostrophe)).terms
+    }
+
+    /// As [`Self::terms`], and whether the word is new: true when it is first met after [`Self::next_document`], and
+    /// later again for what was forgotten.
+    pub(super) fn terms_and_news(
+        &mut self,
+        language: Language,
+        script: Script,
+        word: &str,
+        apostrophe: usize,
+    ) -> (&Terms, bool) {
+        let document = self.document;
+        let stem = without_suffix(language, word, apostrophe);
+        let slot = self.slot(language, script, stem);
+        // Words with other endings behind the apostrophe share the slot: they are not remembered as met.
+        let is_new = stem.len() < word.len() || slot.met_in.replace(document) != Some(document);
+        (&slot.terms, is_new)
+    }
+
+    fn slot(&mut self, language: Language, script: Script, word: &str) -> &mut Slot {
         if self.slots.is_empty() {
             self.slots.resize(CACHE_SLOTS, Slot::default());
         }
-        let word = without_suffix(language, word, apostrophe);
         let slot = &mut self.slots[slot_of(language, word)];
         if slot.language != language || slot.word != word {
             slot.language = language;
             slot.word.clear();
             slot.word.push_str(word);
+            slot.met_in = None;
             stem_into(language, script, word, &mut self.folded, &mut slot.terms);
         }
-        &slot.terms
+        slot
+    }
+
+    /// Makes every word new.
+    pub(super) fn next_document(&mut self) {
+        self.document += 1;
     }
 
     /// As [`Self::terms`], without remembering.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{Analyzer, Language, TokenKind, Tokens};
 
 mod highlights;
+mod one_pass;
 mod properties;
 mod queries;
 

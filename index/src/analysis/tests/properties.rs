@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::super::segment::{Piece, Segmenter};
 use super::super::{Analyzer, Language, MAX_TERM_BYTES, TokenKind, Tokens, detect_language};
 
-fn any_language() -> impl Strategy<Value = Language> {
+pub(super) fn any_language() -> impl Strategy<Value = Language> {
     prop::sample::select(Language::ALL.to_vec())
 }
 
 /// Texts of words and punctuation from many scripts, with no space between some of them.
-fn any_text() -> impl Strategy<Value = String> {
+pub(super) fn any_text() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![
         "running",
         "Zürich",

@@ -144,6 +144,11 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
         for (user, record) in &tenant.taken.members {
             core.writer.put_member(number, user, record)?;
         }
+        // Erased since it was taken: its pages have no number any more, and some were left out above. A commit may not hold
+        // the offsets of events without either them or what made them void.
+        if tenant.workspace.read().erased {
+            core.writer.erase_workspace(number)?;
+        }
     }
     for (key, vectors) in work.vectors.iter().filter(|(key, _)| !with_passages.contains(key)) {
         write_vectors(core, cutting, *key, vectors, written)?;

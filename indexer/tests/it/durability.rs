@@ -127,3 +127,26 @@ fn an_erased_workspace_stays_erased() {
     assert!(engine.pages(&source.workspace).is_empty());
     assert!(engine.page_record(&source.workspace, &page("a")).unwrap().is_none());
 }
+
+/// The crash test found this: a workspace was erased while a commit that held changes of it was being written. Its pages had
+/// lost their numbers, so the commit left them out, and said with its offsets that it held them; the erasure was in the next
+/// one. A crash between the two lost what had been acknowledged.
+#[test]
+fn a_workspace_erased_during_a_commit_is_in_it_or_erased_by_it() {
+    let site = Site::new();
+    let mut source = Source::new("acme", "eu");
+    let engine = site.open();
+    let batch: Vec<_> = (0..800).map(|page| source.page(&format!("page{page}"), "Title", None)).collect();
+    let before = engine.submit_read_to(&batch, &BTreeMap::from([("events".to_owned(), 1)]), Wait::Applied).unwrap();
+    // The commit has begun once what comes now would be in the one after it.
+    while engine.submit(&[], Wait::Applied).unwrap().index_seq == before.index_seq
+        && engine.committed_offsets().is_empty()
+    {}
+    engine.submit(&[source.write(Change::WorkspaceErased)], Wait::Applied).unwrap();
+    while engine.committed_offsets().is_empty() {}
+    drop(engine);
+
+    let engine = site.open();
+    assert_eq!(engine.committed_offsets().len(), 1);
+    assert_eq!(engine.submit(&batch, Wait::Applied).unwrap().accepted, 0, "the offsets say that these are known");
+}

@@ -299,9 +299,9 @@ impl Writer {
         let (snapshot, fields) = self.committed();
         let term = fields.key_term(&block_key(workspace, block));
         let Some(address) = live_docs(&snapshot, &term, 1)?.pop() else { return Ok(None) };
-        let key = snapshot.segments[address.segment_ord as usize].page_keys[address.doc_id as usize];
+        let ordinal = snapshot.segments[address.segment_ord as usize].pages.page_of(address.doc_id);
         let Some(workspace) = self.0.catalog.numbered(workspace) else { return Ok(None) };
-        let page = workspace.read().access.page_of(PageOrdinal(key as u32)).cloned();
+        let page = workspace.read().access.page_of(ordinal).cloned();
         Ok(page)
     }
 
@@ -459,7 +459,8 @@ impl State {
         let snapshot = generation.snapshot();
         self.written = snapshot.payload.index_seq + 1;
         for segment in &snapshot.segments {
-            self.stored_pages.extend(segment.page_keys.iter().filter(|key| **key as u32 != NO_PAGE));
+            let pages = segment.pages.all().filter(|(_, page)| page.0 != NO_PAGE);
+            self.stored_pages.extend(pages.map(|(workspace, page)| page_key(workspace, page.0)));
         }
         Ok(())
     }

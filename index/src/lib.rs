@@ -12,6 +12,7 @@ mod error;
 mod fields;
 pub mod generation;
 mod open;
+mod pages;
 pub mod passages;
 pub mod records;
 mod search;

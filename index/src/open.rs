@@ -16,6 +16,7 @@ use crate::commit::{CommitPayload, Writer};
 use crate::error::{Doing, IndexError};
 use crate::fields::FORMAT;
 use crate::generation::{Current, Description, Generation, Recipe, generations, remove};
+use crate::pages::Pages;
 use crate::records::Head;
 use crate::search::Searcher;
 use crate::vectors::SegmentVectors;
@@ -86,8 +87,7 @@ pub(crate) struct Snapshot {
 #[derive(Clone)]
 pub(crate) struct Segment {
     pub(crate) id: SegmentId,
-    /// Workspace number and page ordinal of each document.
-    pub(crate) page_keys: Arc<Vec<u64>>,
+    pub(crate) pages: Arc<Pages>,
 }
 
 impl Index {
@@ -273,11 +273,7 @@ impl Snapshot {
             segments.push(if let Some(known) = known {
                 known
             } else {
-                let column = segment.fast_fields().column_first_or_default::<u64>("page");
-                let column = column.doing("read the pages of a segment")?;
-                let mut page_keys = vec![0; segment.max_doc() as usize];
-                column.get_range(0, &mut page_keys);
-                Segment { id, page_keys: Arc::new(page_keys) }
+                Segment { id, pages: Arc::new(Pages::read(segment)?) }
             });
             vectors.push(SegmentVectors::open(segment)?);
         }
@@ -312,7 +308,7 @@ impl Snapshot {
             let mut stream = column.dictionary().stream().map_err(TantivyError::from).doing("read the heads")?;
             while stream.advance() {
                 while let Some((_, doc)) = wanted.next_if(|(ord, _)| *ord == stream.term_ord()) {
-                    let number = (segment.page_keys[doc as usize] >> 32) as WorkspaceNumber;
+                    let number = segment.pages.workspace_of(doc);
                     let head = serde_json::from_slice(stream.key());
                     let head = head.map_err(|error| IndexError::Damaged { what: "head", source: Box::new(error) })?;
                     heads.push((number, head));

@@ -2,33 +2,43 @@
 //!
 //! Every function takes the mask first and gives nothing that it does not allow: candidates are asked for one by one
 //! while they are found, so that a caller with little access still gets a full list. Word statistics are those of the
-//! workspace: its words are terms of their own, and the counts of documents and tokens are its own.
+//! workspace: its words are terms of their own, and the counts of documents and tokens are its own. A search ends with
+//! [`IndexError::DeadlinePassed`] when its searcher has a deadline and that has passed.
 
+mod allowed;
+mod best;
+mod deadline;
 mod expand;
+mod lookup;
+mod statistics;
+mod tree;
+mod union;
 mod words;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::{Mask, PageOrdinal};
 use roaring::RoaringBitmap;
 use schemas::record::PageRecord;
-use tantivy::query::{Bm25StatisticsProvider, EnableScoring, Query, Weight};
 use tantivy::{DocAddress, DocId, DocSet, TERMINATED, Term};
 
 use crate::catalog::{Catalog, WorkspaceStats};
-use crate::commit::{live_docs, stored_passage, stored_record};
+use crate::commit::{stored_passage, stored_record};
 use crate::error::{Doing, IndexError};
 use crate::fields::Fields;
 use crate::open::Snapshot;
 use crate::passages::Passage;
-use crate::vectors::{QueryVector, StoredVector, search as nearest, search_listed};
+use crate::vectors::{QueryVector, StoredVector, VectorSearchError, search as nearest, search_listed};
+use allowed::Allowed;
+use deadline::Deadline;
+use statistics::Statistics;
+use tree::Tree;
+use union::Union;
+use words::Plan;
 
-/// Below this share of all documents, the documents of a workspace are listed rather than sought.
-const LISTED_SHARE: u64 = 8;
-/// Documents of a segment that are asked of the mask to tell how many it allows: about a microsecond.
-const DOCUMENTS_SAMPLED: usize = 256;
+/// Below this share of all documents, allowed ones are listed for a search by meaning rather than sought.
+const LISTED_SHARE: f64 = 0.125;
 
 /// A passage in one snapshot. Good only with the searcher that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +127,7 @@ pub struct Searcher {
     snapshot: Arc<Snapshot>,
     fields: Fields,
     catalog: Catalog,
+    deadline: Deadline,
 }
 
 impl std::fmt::Debug for Searcher {
@@ -127,7 +138,15 @@ impl std::fmt::Debug for Searcher {
 
 impl Searcher {
     pub(crate) fn new(snapshot: Arc<Snapshot>, fields: Fields, catalog: Catalog) -> Self {
-        Self { snapshot, fields, catalog }
+        Self { snapshot, fields, catalog, deadline: Deadline::default() }
+    }
+
+    /// The same snapshot, whose searches fail with [`IndexError::DeadlinePassed`] soon after `deadline`: each looks at the
+    /// clock every few thousand documents.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Deadline(Some(deadline));
+        self
     }
 
     /// Number of the commit that it reads.
@@ -141,23 +160,18 @@ impl Searcher {
         if mask.is_empty() || depth == 0 {
             return Ok(Vec::new());
         }
-        let Some(built) = self.build(mask, query)? else { return Ok(Vec::new()) };
+        let Some(plan) = self.plan(mask, query)? else { return Ok(Vec::new()) };
         let statistics = self.statistics(mask);
-        let weight = self.weight(&*built, &statistics)?;
-        let mut best = Best::new(depth);
-        for segment in self.most_allowed_first(mask) {
-            let reader = self.snapshot.engine.segment_reader(segment);
-            let allows = self.allows(mask, segment as usize);
-            weight
-                .for_each_pruning(best.threshold(segment), reader, &mut |doc, score| {
-                    if allows(doc) && !reader.is_deleted(doc) {
-                        best.push(segment, doc, score);
-                    }
-                    best.threshold(segment)
-                })
-                .doing("search by words")?;
-        }
-        Ok(best.into_sorted().into_iter().map(|(segment, doc, score)| self.candidate(segment, doc, score)).collect())
+        let share = allowed_share(mask, &statistics.stats);
+        let best = match plan {
+            Plan::Union(terms) => {
+                Union::new(&self.snapshot, &statistics, terms, self.deadline)?.best(mask, share, depth)?
+            }
+            Plan::Tree(query) => {
+                Tree::new(&self.snapshot, &statistics, &query, self.deadline)?.best(mask, share, depth)?
+            }
+        };
+        Ok(best.into_sorted().map(|(segment, doc, score)| self.candidate(segment, doc, score)).collect())
     }
 
     /// The passages nearest in meaning, at most `depth`, best first. Scores are cosines.
@@ -165,17 +179,22 @@ impl Searcher {
         if mask.is_empty() || depth == 0 {
             return Ok(Vec::new());
         }
+        self.deadline.check()?;
         let vectors = &self.snapshot.vectors;
-        let documents: u64 = self.snapshot.segments.iter().map(|segment| segment.page_keys.len() as u64).sum();
-        let is_small = self.stats(mask).passages.saturating_mul(LISTED_SHARE) < documents;
-        let never = || false;
-        let found = if is_small {
-            let listed = self.listed(mask)?;
-            search_listed(vectors, query, |segment| listed[segment as usize].iter().copied(), depth, &never)?
+        let documents: usize = self.snapshot.segments.iter().map(|segment| segment.pages.docs_len()).sum();
+        let stats = self.stats(mask);
+        let allowed: Vec<_> = (0..vectors.len()).map(|segment| self.allowed(mask, segment)).collect();
+        let is_late = || self.deadline.has_passed();
+        let found = if stats.passages as f64 * allowed_share(mask, &stats) < documents as f64 * LISTED_SHARE {
+            search_listed(vectors, query, |segment| allowed[segment as usize].listed(), depth, &is_late)
         } else {
-            let allows: Vec<_> = (0..vectors.len()).map(|segment| self.allows(mask, segment)).collect();
-            nearest(vectors, query, |segment, doc| allows[segment as usize](doc), depth, &never)?
+            let allows = |segment: u32, doc| allowed[segment as usize].allows(doc);
+            nearest(vectors, query, allows, depth, &is_late)
         };
+        let found = found.map_err(|error| match error {
+            VectorSearchError::DeadlineExceeded => IndexError::DeadlinePassed,
+            error @ VectorSearchError::Dimensions { .. } => IndexError::VectorSearch(error),
+        })?;
         let candidate = |address: DocAddress, cosine| self.candidate(address.segment_ord, address.doc_id, cosine);
         Ok(found.into_iter().map(|near| candidate(near.address, near.cosine)).collect())
     }
@@ -188,27 +207,19 @@ impl Searcher {
         passages: &[PassageAddress],
     ) -> Result<Vec<Option<f32>>, IndexError> {
         let mut scores = vec![None; passages.len()];
-        let Some(built) = self.build(mask, query)? else { return Ok(scores) };
+        let Some(plan) = self.plan(mask, query)? else { return Ok(scores) };
         let statistics = self.statistics(mask);
-        let weight = self.weight(&*built, &statistics)?;
-        let mut order: Vec<usize> = (0..passages.len()).collect();
+        let scorer: Box<dyn ScoreDocs> = match plan {
+            Plan::Union(terms) => Box::new(Union::new(&self.snapshot, &statistics, terms, self.deadline)?),
+            Plan::Tree(query) => Box::new(Tree::new(&self.snapshot, &statistics, &query, self.deadline)?),
+        };
+        let mut order: Vec<usize> = (0..passages.len()).filter(|at| self.is_allowed(mask, passages[*at])).collect();
         order.sort_unstable_by_key(|at| passages[*at]);
         for group in order.chunk_by(|a, b| passages[*a].segment == passages[*b].segment) {
-            let segment = passages[group[0]].segment;
-            let reader = self.snapshot.engine.segment_reader(segment);
-            let allows = self.allows(mask, segment as usize);
-            let mut scorer = weight.scorer(reader, 1.0).doing("score passages by words")?;
-            for at in group {
-                let doc = passages[*at].doc;
-                if !allows(doc) || reader.is_deleted(doc) {
-                    continue;
-                }
-                if scorer.doc() < doc {
-                    scorer.seek(doc);
-                }
-                if scorer.doc() == doc {
-                    scores[*at] = Some(scorer.score());
-                }
+            let docs: Vec<DocId> = group.iter().map(|at| passages[*at].doc).collect();
+            let found = scorer.scores_of(passages[group[0]].segment, &docs)?;
+            for (at, score) in group.iter().zip(found) {
+                scores[*at] = score;
             }
         }
         Ok(scores)
@@ -242,52 +253,55 @@ impl Searcher {
         Ok(passage.map(|passage| (self.page_at(at), passage)))
     }
 
-    /// The passages of a page, in no order.
+    /// The passages of a page, in no order. Reads no stored document.
     pub fn page_passages(&self, mask: &Mask, page: PageOrdinal) -> Result<Vec<PassageAddress>, IndexError> {
-        if !mask.allows(page) {
-            return Ok(Vec::new());
-        }
-        let term = self.fields.page_term(mask.workspace_number(), page);
-        let mut passages = Vec::new();
-        for address in live_docs(&self.snapshot, &term, usize::MAX)? {
-            // The record of the page carries its key too.
-            if stored_passage(&self.snapshot, self.fields, address)?.is_some() {
-                passages.push(address.into());
-            }
-        }
-        Ok(passages)
+        Ok(self.page_docs(mask, page, false).collect())
     }
 
     /// The record of a page as it was committed.
     pub fn page_record(&self, mask: &Mask, page: PageOrdinal) -> Result<Option<PageRecord>, IndexError> {
-        if !mask.allows(page) {
-            return Ok(None);
-        }
-        let term = self.fields.page_term(mask.workspace_number(), page);
-        for address in live_docs(&self.snapshot, &term, usize::MAX)? {
-            if let Some(record) = stored_record(&self.snapshot, self.fields, address, "page record")? {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
+        let Some(at) = self.page_docs(mask, page, true).next() else { return Ok(None) };
+        stored_record(&self.snapshot, self.fields, at.into(), "page record")
     }
 
     /// The pages with a passage that matches.
     pub fn matching_pages(&self, mask: &Mask, query: &LexicalQuery) -> Result<RoaringBitmap, IndexError> {
         let mut pages = RoaringBitmap::new();
-        let Some(built) = self.build(mask, query)? else { return Ok(pages) };
-        let scoring = EnableScoring::disabled_from_searcher(&self.snapshot.engine);
-        let weight = built.weight(scoring).doing("plan a search")?;
-        for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
-            let allows = self.allows(mask, segment);
-            let keys = &self.snapshot.segments[segment].page_keys;
-            let mut collect = |docs: &[DocId]| {
-                let docs = docs.iter().filter(|doc| allows(**doc) && !reader.is_deleted(**doc));
-                pages.extend(docs.map(|doc| keys[*doc as usize] as u32));
-            };
-            weight.for_each_no_score(reader, &mut collect).doing("find matching pages")?;
+        let Some(plan) = self.plan(mask, query)? else { return Ok(pages) };
+        for (segment, reader) in (0..).zip(self.snapshot.engine.segment_readers()) {
+            let allowed = self.allowed(mask, segment as usize);
+            match &plan {
+                Plan::Union(terms) => union::for_each(terms, segment, self.deadline, |doc| {
+                    if allowed.allows(doc) && !reader.is_deleted(doc) {
+                        pages.insert(allowed.page_of(doc).0);
+                    }
+                })?,
+                Plan::Tree(query) => {
+                    let tree = Tree::unscored(&self.snapshot, query, self.deadline)?;
+                    tree.for_each(
+                        segment,
+                        None,
+                        |doc| allowed.allows(doc),
+                        |doc, _| {
+                            pages.insert(allowed.page_of(doc).0);
+                        },
+                    )?;
+                }
+            }
         }
         Ok(pages)
+    }
+
+    /// The documents of a page, if it is allowed: its record, or its passages.
+    fn page_docs(&self, mask: &Mask, page: PageOrdinal, records: bool) -> impl Iterator<Item = PassageAddress> {
+        let workspace = mask.workspace_number();
+        let readers = self.snapshot.engine.segment_readers();
+        let segments = mask.allows(page).then(|| (0..).zip(self.snapshot.segments.iter().zip(readers)));
+        segments.into_iter().flatten().flat_map(move |(segment, (known, reader))| {
+            let docs = known.pages.docs_of(workspace, page);
+            let docs = docs.filter(move |doc| known.pages.is_record(*doc) == records && !reader.is_deleted(*doc));
+            docs.map(move |doc| PassageAddress { segment, doc })
+        })
     }
 
     fn candidate(&self, segment: u32, doc: DocId, score: f32) -> Candidate {
@@ -296,48 +310,16 @@ impl Searcher {
     }
 
     fn page_at(&self, at: PassageAddress) -> PageOrdinal {
-        PageOrdinal(self.snapshot.segments[at.segment as usize].page_keys[at.doc as usize] as u32)
+        self.snapshot.segments[at.segment as usize].pages.page_of(at.doc)
     }
 
     fn is_allowed(&self, mask: &Mask, at: PassageAddress) -> bool {
         let reader = self.snapshot.engine.segment_reader(at.segment);
-        self.allows(mask, at.segment as usize)(at.doc) && !reader.is_deleted(at.doc)
+        self.allowed(mask, at.segment as usize).allows(at.doc) && !reader.is_deleted(at.doc)
     }
 
-    /// The decision of the mask for the documents of one segment: two array reads and a bit.
-    fn allows<'a>(&'a self, mask: &'a Mask, segment: usize) -> impl Fn(DocId) -> bool + 'a {
-        let keys = self.snapshot.segments[segment].page_keys.as_slice();
-        let workspace = u64::from(mask.workspace_number());
-        move |doc| {
-            let key = keys[doc as usize];
-            key >> 32 == workspace && mask.allows(PageOrdinal(key as u32))
-        }
-    }
-
-    /// The segments, by how many documents the mask allows of a sample of each: the more good ones are found early, the
-    /// more of the rest the engine leaves out. No segment is left out here.
-    fn most_allowed_first(&self, mask: &Mask) -> Vec<u32> {
-        let allowed = |segment: &u32| {
-            let documents = self.snapshot.segments[*segment as usize].page_keys.len();
-            let step = documents.div_ceil(DOCUMENTS_SAMPLED).max(1);
-            let allows = self.allows(mask, *segment as usize);
-            Reverse((0..documents).step_by(step).filter(|doc| allows(*doc as DocId)).count() * step)
-        };
-        let mut segments: Vec<u32> = (0..self.snapshot.segments.len() as u32).collect();
-        segments.sort_by_cached_key(allowed);
-        segments
-    }
-
-    /// The allowed documents of the workspace in each segment, ascending.
-    fn listed(&self, mask: &Mask) -> Result<Vec<Vec<DocId>>, IndexError> {
-        let term = self.fields.workspace_term(mask.workspace_number());
-        let mut listed = vec![Vec::new(); self.snapshot.segments.len()];
-        for address in live_docs(&self.snapshot, &term, usize::MAX)? {
-            if self.allows(mask, address.segment_ord as usize)(address.doc_id) {
-                listed[address.segment_ord as usize].push(address.doc_id);
-            }
-        }
-        Ok(listed)
+    fn allowed<'a>(&'a self, mask: &'a Mask, segment: usize) -> Allowed<'a> {
+        Allowed::new(&self.snapshot.segments[segment].pages, mask)
     }
 
     fn stats(&self, mask: &Mask) -> WorkspaceStats {
@@ -345,99 +327,26 @@ impl Searcher {
     }
 
     fn statistics(&self, mask: &Mask) -> Statistics<'_> {
-        Statistics { searcher: self, stats: self.stats(mask) }
-    }
-
-    fn weight(&self, query: &dyn Query, statistics: &Statistics<'_>) -> Result<Box<dyn Weight>, IndexError> {
-        let scoring = EnableScoring::enabled_from_statistics_provider(statistics, &self.snapshot.engine);
-        query.weight(scoring).doing("plan a search")
+        Statistics { engine: &self.snapshot.engine, fields: self.fields, stats: self.stats(mask) }
     }
 }
 
-/// Word statistics of one workspace.
-struct Statistics<'a> {
-    searcher: &'a Searcher,
-    stats: WorkspaceStats,
+/// Scores documents one by one.
+trait ScoreDocs {
+    /// The scores of ascending documents of a segment; `None` for those that do not match.
+    fn scores_of(&self, segment: u32, docs: &[DocId]) -> Result<Vec<Option<f32>>, IndexError>;
 }
 
-impl Bm25StatisticsProvider for Statistics<'_> {
-    fn total_num_tokens(&self, field: tantivy::schema::Field) -> tantivy::Result<u64> {
-        if field == self.searcher.fields.all {
-            return Ok(self.stats.tokens);
-        }
-        // Other fields keep no counts by workspace: their mean length over the whole index stands for it.
-        let engine = &self.searcher.snapshot.engine;
-        let tokens = engine.total_num_tokens(field)? as f64;
-        let documents = engine.num_docs().max(1) as f64;
-        Ok((tokens / documents * self.stats.passages as f64) as u64)
-    }
-
-    fn total_num_docs(&self) -> tantivy::Result<u64> {
-        Ok(self.stats.passages.max(1))
-    }
-
-    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        // Deleted documents count until they are merged away, so the frequency may exceed the number of documents.
-        Ok(self.searcher.snapshot.engine.doc_freq(term)?.min(self.stats.passages.max(1)))
-    }
+/// About which share of the workspace's pages a mask allows.
+fn allowed_share(mask: &Mask, stats: &WorkspaceStats) -> f64 {
+    (mask.allowed_count() as f64 / stats.pages.max(1) as f64).min(1.0)
 }
 
-/// The best documents so far.
-struct Best {
-    depth: usize,
-    heap: BinaryHeap<Worst>,
-}
-
-/// Orders documents so that the worst is on top of the heap: lowest score, then highest address.
-#[derive(PartialEq)]
-struct Worst(u32, DocId, f32);
-
-impl Eq for Worst {}
-
-impl PartialOrd for Worst {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Worst {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.2.total_cmp(&self.2).then((self.0, self.1).cmp(&(other.0, other.1)))
-    }
-}
-
-impl Best {
-    fn new(depth: usize) -> Self {
-        Self { depth, heap: BinaryHeap::with_capacity(depth + 1) }
-    }
-
-    /// Only a higher score than this can still come in from a segment whose documents come in ascending order.
-    fn threshold(&self, segment: u32) -> f32 {
-        match self.heap.peek() {
-            // An equal one of an earlier segment goes before the worst.
-            Some(worst) if self.heap.len() >= self.depth && segment < worst.0 => worst.2.next_down(),
-            Some(worst) if self.heap.len() >= self.depth => worst.2,
-            _ => f32::MIN,
-        }
-    }
-
-    fn push(&mut self, segment: u32, doc: DocId, score: f32) {
-        self.heap.push(Worst(segment, doc, score));
-        if self.heap.len() > self.depth {
-            self.heap.pop();
-        }
-    }
-
-    fn into_sorted(self) -> Vec<(u32, DocId, f32)> {
-        self.heap.into_sorted_vec().into_iter().map(|Worst(segment, doc, score)| (segment, doc, score)).collect()
-    }
-}
-
-/// True when the postings of a term hold a live document that `allows` accepts; looks at `limit` of them at most.
+/// True when the postings of a term hold a live document that is allowed; looks at `limit` of them at most.
 fn count_allowed(
     reader: &tantivy::SegmentReader,
     term: &Term,
-    allows: &impl Fn(DocId) -> bool,
+    allowed: &Allowed<'_>,
     limit: u32,
 ) -> Result<u32, IndexError> {
     let inverted = reader.inverted_index(term.field()).doing("open the terms of a segment")?;
@@ -446,29 +355,8 @@ fn count_allowed(
     let mut count = 0;
     while postings.doc() != TERMINATED && count < limit {
         let doc = postings.doc();
-        count += u32::from(allows(doc) && !reader.is_deleted(doc));
+        count += u32::from(allowed.allows(doc) && !reader.is_deleted(doc));
         postings.advance();
     }
     Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_in_which_segments_are_searched_does_not_choose_among_equals() {
-        let found = [(0, 3, 1.0), (0, 7, 1.0), (1, 0, 1.0), (1, 4, 2.0), (2, 5, 1.0), (2, 6, 0.5)];
-        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let mut best = Best::new(3);
-            for searched in order {
-                for (segment, doc, score) in found.into_iter().filter(|(segment, ..)| *segment == searched) {
-                    if score > best.threshold(segment) {
-                        best.push(segment, doc, score);
-                    }
-                }
-            }
-            assert_eq!(best.into_sorted(), [(1, 4, 2.0), (0, 3, 1.0), (0, 7, 1.0)], "{order:?}");
-        }
-    }
 }

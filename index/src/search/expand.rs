@@ -82,7 +82,7 @@ impl Searcher {
             let term = term(field, &text);
             let mut is_allowed = false;
             for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
-                is_allowed = is_allowed || count_allowed(reader, &term, &self.allows(mask, segment), 1)? > 0;
+                is_allowed = is_allowed || count_allowed(reader, &term, &self.allowed(mask, segment), 1)? > 0;
             }
             if is_allowed {
                 terms.push(term);
@@ -115,7 +115,7 @@ impl Searcher {
             let mut count = 0;
             for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
                 let left = SUGGESTION_COUNT_MAX - count;
-                count += count_allowed(reader, &word_term, &self.allows(mask, segment), left)?;
+                count += count_allowed(reader, &word_term, &self.allowed(mask, segment), left)?;
             }
             if count > 0 {
                 counted.push((Reverse(count), word[shown_from..].to_owned()));

@@ -28,6 +28,7 @@ use crate::generation::Generation;
 use crate::open::{Slot, Snapshot, held};
 use crate::passages::{Passage, PassageWrite, TextHash};
 use crate::records::{Head, PageHead};
+use crate::rests;
 use crate::vectors::{ModelTag, StoredVector};
 
 /// Share of deleted documents from which a segment is rewritten.
@@ -462,6 +463,7 @@ impl State {
             let pages = segment.pages.all().filter(|(_, page)| page.0 != NO_PAGE);
             self.stored_pages.extend(pages.map(|(workspace, page)| page_key(workspace, page.0)));
         }
+        rests::remove(&generation.dir, self.engine()?);
         Ok(())
     }
 

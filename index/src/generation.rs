@@ -24,6 +24,7 @@ use crate::analysis;
 use crate::error::{Doing, IndexError};
 use crate::fields::{ENCODED_TOKENS, FORMAT, Fields, WHOLE};
 use crate::open::Snapshot;
+use crate::rests;
 use crate::tokens::Unpacker;
 use crate::vectors::VectorPlugin;
 
@@ -221,7 +222,7 @@ impl std::fmt::Debug for Generation {
 
 fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexError> {
     let meta = dir.join("meta.json");
-    if !meta.is_file() && dir.join(".managed.json").is_file() {
+    if !meta.is_file() && rests::holds_segments(dir) {
         return Err(IndexError::FileMissing(meta));
     }
     let directory = MmapDirectory::open(dir)

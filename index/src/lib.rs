@@ -15,6 +15,7 @@ mod open;
 mod pages;
 pub mod passages;
 pub mod records;
+mod rests;
 mod search;
 mod tokens;
 pub mod vectors;

@@ -64,6 +64,12 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 leak: ## play CASES random workspaces against the access oracle
 	LEAK_CASES=$(CASES) cargo test --release -p eval --test it leak -- --nocapture
 
+.PHONY: crash
+# How often `make crash` kills.
+ROUNDS ?= 1000
+crash: ## kill an ingesting process ROUNDS times, and compare what is left with a clean run
+	CRASH_ROUNDS=$(ROUNDS) cargo test --release -p eval --test it crash -- --nocapture
+
 schemathesis: models ## send the API what its description allows and does not; no 5xx and no undocumented status may come back
 	scripts/schemathesis.sh
 

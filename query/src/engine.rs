@@ -20,6 +20,7 @@ use schemas::api::Consistency;
 use schemas::api::operate::{ExplainAccess, IndexedPage, Status, WorkspaceStatus};
 use schemas::ids::{PageId, WorkspaceId};
 
+use crate::buffers::Buffers;
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
@@ -40,6 +41,7 @@ struct Parts {
     config: Config,
     url: PageUrl,
     pools: Pools,
+    buffers: Buffers,
     dropped: Arc<Dropped>,
 }
 
@@ -60,7 +62,8 @@ impl Engine {
         let tasks_max = config.tasks_max_effective();
         let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
         let url = PageUrl(config.page_url.clone());
-        Ok(Self(Arc::new(Parts { index, embedder, config, url, pools, dropped: Arc::default() })))
+        let parts = Parts { index, embedder, config, url, pools, buffers: Buffers::default(), dropped: Arc::default() };
+        Ok(Self(Arc::new(parts)))
     }
 
     /// The choices it was made with.

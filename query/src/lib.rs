@@ -3,6 +3,7 @@
 //! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
 //! writes nothing, knows nothing of the write side, and lets no text out but through [`gate`].
 
+mod buffers;
 pub mod config;
 pub mod cursor;
 pub mod deadline;

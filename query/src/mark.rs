@@ -31,7 +31,7 @@ pub fn marks(
     tokens: &mut Tokens,
 ) -> Vec<(u32, u32)> {
     let words = words.of(language);
-    let mut marks = Analyzer::new().highlight_ranges(text, language, words);
+    let mut marks = Analyzer::new().highlight_ranges(text, language, words, tokens);
     if leniency == Leniency::default() {
         return marks;
     }

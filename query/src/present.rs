@@ -16,7 +16,7 @@ pub(crate) struct Presenter<'a> {
     words: QueryWords<'a>,
     leniency: Leniency,
     snippet_chars: usize,
-    tokens: Tokens,
+    tokens: &'a mut Tokens,
 }
 
 /// What a hit shows of its passage.
@@ -32,13 +32,13 @@ pub(crate) struct Shown {
 
 impl<'a> Presenter<'a> {
     /// For a query with these words, in excerpts of at most `snippet_chars` characters.
-    pub(crate) fn new(query_text: &'a str, leniency: Leniency, snippet_chars: usize) -> Self {
-        Self { words: QueryWords::new(query_text), leniency, snippet_chars, tokens: Tokens::new() }
+    pub(crate) fn new(query_text: &'a str, leniency: Leniency, snippet_chars: usize, tokens: &'a mut Tokens) -> Self {
+        Self { words: QueryWords::new(query_text), leniency, snippet_chars, tokens }
     }
 
     /// Shows the best place of a passage, with the words of the query marked; of a passage without text nothing.
     pub(crate) fn show(&mut self, passage: &Passage) -> Shown {
-        let marks = marks(&passage.text, passage.language, &mut self.words, self.leniency, &mut self.tokens);
+        let marks = marks(&passage.text, passage.language, &mut self.words, self.leniency, self.tokens);
         let excerpt = excerpt(&passage.text, &marks, self.snippet_chars);
         Shown {
             block: passage.block_at(excerpt.first_mark).cloned(),
@@ -49,7 +49,7 @@ impl<'a> Presenter<'a> {
 
     /// Shows a title in place of a text, with the words of the query marked.
     pub(crate) fn show_title(&mut self, title: &str) -> Snippet {
-        let marks = marks(title, TITLE_LANGUAGE, &mut self.words, self.leniency, &mut self.tokens);
+        let marks = marks(title, TITLE_LANGUAGE, &mut self.words, self.leniency, self.tokens);
         excerpt(title, &marks, self.snippet_chars).snippet
     }
 }

@@ -178,7 +178,8 @@ fn lexical_leg(searcher: &Searcher, mask: &Mask, wanted: &Wanted) -> Result<Lexi
     Ok(Lexical { candidates, query: exact })
 }
 
-/// Whether a longer word of the query stands on no page at all that the caller can find.
+/// Whether a longer word of the query stands on no page at all that the caller can find. One passage with it is enough
+/// to tell.
 fn has_unknown_word(searcher: &Searcher, mask: &Mask, wanted: &Wanted) -> Result<bool, QueryError> {
     let text = wanted.query.wanted_text();
     let words = Analyzer::new().query_terms(&text, &[]);
@@ -191,8 +192,8 @@ fn has_unknown_word(searcher: &Searcher, mask: &Mask, wanted: &Wanted) -> Result
         let kind = ClauseKind::Words(word.surface.clone());
         let clause = Clause { occur: Occur::Must, field: Field::All, kind };
         let query = LexicalQuery { clauses: vec![clause], last_word_is_prefix: false, fuzzy: false };
-        let pages = searcher.matching_pages(mask, &query).map_err(QueryError::index("look up a word"))?;
-        if pages.is_empty() {
+        let found = searcher.lexical(mask, &query, 1).map_err(QueryError::index("look up a word"))?;
+        if found.is_empty() {
             return Ok(true);
         }
     }

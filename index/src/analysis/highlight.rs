@@ -8,15 +8,20 @@ use super::{Analyzer, Language, QueryWord, Tokens};
 
 impl Analyzer {
     /// The byte ranges of `text`, a text in `language`, that match any of `words`: in order, not overlapping, ranges
-    /// that overlap or touch joined.
-    pub fn highlight_ranges(&self, text: &str, language: Language, words: &[QueryWord]) -> Vec<(u32, u32)> {
+    /// that overlap or touch joined. Leaves the tokens of the text in `tokens`.
+    pub fn highlight_ranges(
+        &self,
+        text: &str,
+        language: Language,
+        words: &[QueryWord],
+        tokens: &mut Tokens,
+    ) -> Vec<(u32, u32)> {
         let wanted: HashSet<&str> = words
             .iter()
             .filter(|word| word.is_highlighted())
             .flat_map(|word| word.terms.iter().map(String::as_str))
             .collect();
-        let mut tokens = Tokens::new();
-        self.tokens(text, language, &mut tokens);
+        self.tokens(text, language, tokens);
         let matching = tokens.iter().filter(|token| wanted.contains(token.term));
         merge(matching.map(|token| (token.start, token.end)).collect())
     }

@@ -50,6 +50,7 @@ pub(super) fn rank(
     plan: &Plan,
     retrieved: Retrieved,
     weights: &RescoreConfig,
+    tokens: &mut Tokens,
 ) -> Result<Ranking, QueryError> {
     let legs = match (&retrieved.lexical, &retrieved.semantic) {
         (Some(_), Some(_)) => Legs::Both,
@@ -69,7 +70,7 @@ pub(super) fn rank(
 
     let text = plan.query.wanted_text();
     let mut words = QueryWords::new(&text);
-    let boosts = page_boosts(view, &page_of, &mut words, weights);
+    let boosts = page_boosts(view, &page_of, &mut words, weights, tokens);
     let mut candidates: Vec<(Ranked<PassageAddress>, ScoreDetails)> = scored
         .iter()
         .zip(fused)
@@ -92,11 +93,10 @@ pub(super) fn rank(
     candidates.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score).then_with(|| a.address.cmp(&b.address)));
     let mut read = HashMap::new();
     if weights.proximity_weight > 0.0 {
-        let mut tokens = Tokens::new();
         for (ranked, details) in candidates.iter_mut().take(weights.proximity_depth) {
             let Some(passage) = read_passage(view, ranked.address, &mut read)? else { continue };
             let words = words.of(passage.language);
-            let near = proximity(words, &passage.text, passage.language, &mut tokens);
+            let near = proximity(words, &passage.text, passage.language, tokens);
             details.proximity_boost = weights.proximity_weight * near;
             ranked.score += details.proximity_boost;
         }
@@ -149,6 +149,7 @@ fn page_boosts(
     page_of: &HashMap<PassageAddress, PageOrdinal>,
     words: &mut QueryWords<'_>,
     weights: &RescoreConfig,
+    tokens: &mut Tokens,
 ) -> HashMap<PageOrdinal, (f32, f32)> {
     let mut heads: HashMap<PageOrdinal, (String, Option<Timestamp>)> = HashMap::new();
     {
@@ -159,9 +160,8 @@ fn page_boosts(
         }
     }
     let now = Timestamp::now();
-    let mut tokens = Tokens::new();
     let boosts = heads.into_iter().map(|(page, (title, edited_at))| {
-        let of_title = title_match(words.of(TITLE_LANGUAGE), &title, &mut tokens);
+        let of_title = title_match(words.of(TITLE_LANGUAGE), &title, tokens);
         let boosts = (weights.title_weight * of_title, weights.recency_weight * recency(edited_at, now, weights));
         (page, boosts)
     });

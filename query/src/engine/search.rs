@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use index::analysis::Tokens;
 use schemas::api::Consistency;
 use schemas::api::search::{Hit, SearchRequest, SearchResponse};
 
@@ -87,7 +88,9 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<Ranking, QueryError> {
         let (view, plan, weights) = (view.clone(), plan.clone(), self.config().rescore);
-        self.0.pools.words.run(deadline, move || rank(&view, &plan, retrieved, &weights)).await
+        let buffers = self.0.buffers.clone();
+        let work = move || buffers.lend(|tokens| rank(&view, &plan, retrieved, &weights, tokens));
+        self.0.pools.words.run(deadline, work).await
     }
 
     /// Lists the pages that the filters leave over, those changed last first.
@@ -106,7 +109,7 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<SearchResponse, QueryError> {
         let engine = self.clone();
-        let work = move || engine.present(&view, &plan, ranking, started);
+        let work = move || engine.0.buffers.lend(|tokens| engine.present(&view, &plan, ranking, started, tokens));
         self.0.pools.words.run(deadline, work).await
     }
 
@@ -116,12 +119,13 @@ impl Engine {
         plan: &Plan,
         mut ranking: Ranking,
         started: Instant,
+        tokens: &mut Tokens,
     ) -> Result<SearchResponse, QueryError> {
         let pages: Vec<RankedPage> = ranking.pages.drain(..).skip(plan.offset).collect();
         let has_more = pages.len() > plan.limit;
         let text = plan.query.wanted_text();
         let leniency = Leniency { prefix: plan.prefix, typos: ranking.typos_forgiven };
-        let mut presenter = Presenter::new(&text, leniency, self.config().snippet_chars);
+        let mut presenter = Presenter::new(&text, leniency, self.config().snippet_chars, tokens);
         let mut shown = Vec::with_capacity(plan.limit.min(pages.len()));
         for ranked in pages.iter().take(plan.limit) {
             let passage = match ranked.best {

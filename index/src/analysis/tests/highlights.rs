@@ -1,6 +1,6 @@
 //! Marked ranges, in every script.
 
-use super::super::{Analyzer, Language};
+use super::super::{Analyzer, Language, Tokens};
 
 /// Checks the marked text for `query`, with the marks written as brackets.
 #[track_caller]
@@ -9,7 +9,7 @@ fn check(language: Language, query: &str, text: &str, expected: &str) {
     let words = analyzer.query_terms(query, &[language, Language::English]);
     let mut marked = String::new();
     let mut at = 0;
-    for (start, end) in analyzer.highlight_ranges(text, language, &words) {
+    for (start, end) in analyzer.highlight_ranges(text, language, &words, &mut Tokens::new()) {
         marked.push_str(&text[at..start as usize]);
         marked.push('[');
         marked.push_str(&text[start as usize..end as usize]);

@@ -141,7 +141,7 @@ proptest! {
     fn highlights_of_a_text_by_itself_are_disjoint_and_cover_its_tokens(text in any_text(), language in any_language()) {
         let analyzer = Analyzer::new();
         let words = analyzer.query_terms(&text, &[language]);
-        let ranges = analyzer.highlight_ranges(&text, language, &words);
+        let ranges = analyzer.highlight_ranges(&text, language, &words, &mut Tokens::new());
         prop_assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
         let mut tokens = Tokens::new();
         analyzer.tokens(&text, language, &mut tokens);

@@ -31,7 +31,7 @@ impl Fields {
         document.add_u64(self.workspace, u64::from(workspace));
         document.add_u64(self.page, page_key(workspace, ordinal));
         document.add_text(self.key, key);
-        document.add_bytes(self.head, &json(serde_json::to_vec(head)));
+        head.encode().iter().for_each(|piece| document.add_bytes(self.head, piece));
         document.add_u64(self.written, written);
         document.add_bytes(self.record, &json(serde_json::to_vec(record)));
         document

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use access::WorkspaceNumber;
 use serde::{Deserialize, Serialize};
 use tantivy::index::SegmentId;
-use tantivy::{DocId, IndexReader, TantivyError};
+use tantivy::{DocId, IndexReader};
 
 use crate::catalog::Catalog;
 use crate::commit::{CommitPayload, Writer};
@@ -17,7 +17,7 @@ use crate::error::{Doing, IndexError};
 use crate::fields::FORMAT;
 use crate::generation::{Current, Description, Generation, Recipe, generations, remove};
 use crate::pages::Pages;
-use crate::records::Head;
+use crate::records::{Head, read_heads};
 use crate::search::Searcher;
 use crate::vectors::SegmentVectors;
 
@@ -289,31 +289,9 @@ impl Snapshot {
     pub(crate) fn heads_written_since(&self, index_seq: u64) -> Result<Vec<(WorkspaceNumber, Head)>, IndexError> {
         let mut heads = Vec::new();
         for (segment, reader) in self.segments.iter().zip(self.engine.segment_readers()) {
-            let Some(column) = reader.fast_fields().bytes("head").doing("read the heads of a segment")? else {
-                continue;
-            };
             let written = reader.fast_fields().u64("written").doing("read the commits of a segment")?;
-            let is_newer = |doc: &DocId| index_seq == 0 || written.first(*doc).is_some_and(|first| first > index_seq);
-            // Values lie in the dictionary in the order of their bytes: find the wanted ones, then read it in one pass.
-            let mut wanted: Vec<(u64, DocId)> = reader
-                .doc_ids_alive()
-                .filter(is_newer)
-                .filter_map(|doc| Some((column.term_ords(doc).next()?, doc)))
-                .collect();
-            wanted.sort_unstable();
-            if wanted.is_empty() {
-                continue;
-            }
-            let mut wanted = wanted.into_iter().peekable();
-            let mut stream = column.dictionary().stream().map_err(TantivyError::from).doing("read the heads")?;
-            while stream.advance() {
-                while let Some((_, doc)) = wanted.next_if(|(ord, _)| *ord == stream.term_ord()) {
-                    let number = segment.pages.workspace_of(doc);
-                    let head = serde_json::from_slice(stream.key());
-                    let head = head.map_err(|error| IndexError::Damaged { what: "head", source: Box::new(error) })?;
-                    heads.push((number, head));
-                }
-            }
+            let is_newer = |doc: DocId| index_seq == 0 || written.first(doc).is_some_and(|first| first > index_seq);
+            heads.append(&mut read_heads(reader, &segment.pages, is_newer)?);
         }
         Ok(heads)
     }

@@ -2,12 +2,16 @@
 //!
 //! A head is derived from the full record; it decides access, filters and how a hit is shown, without reading the record.
 
+mod stored;
+
 use access::{AccessChange, PageNode, PageOrdinal};
 use schemas::grant::{Grant, Principal, Role};
 use schemas::ids::{GroupId, PageId, UserId, WorkspaceId};
 use schemas::page::{PageKind, Parent, PropertyValue};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use stored::read_heads;
 
 /// Names of properties that hold the tags of a page, compared in lower case.
 const TAG_PROPERTIES: [&str; 2] = ["tags", "tag"];

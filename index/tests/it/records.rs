@@ -120,3 +120,30 @@ fn groups_are_read_back_as_they_were_written() {
     content.commit();
     assert_eq!(content.writer.group_record(number, &team).unwrap(), Some(group));
 }
+
+/// The engine cuts a value of a fast column at 65,535 bytes without a word: the head of a group of some thousand members
+/// was half a JSON text, and the index could not be opened any more.
+#[test]
+fn a_group_of_as_many_members_as_may_be_is_known_after_a_restart_and_a_merge() {
+    let mut content = Content::new();
+    let number = content.number("acme");
+    let team = schemas::ids::GroupId::new("team").unwrap();
+    let grant = |group: &str| vec![format!("group:{group}:view").parse().unwrap()];
+    let mut head = content.head("acme", "a", &record("a", "Title", &["words"], 1));
+    head.grants = grant("team");
+    content.writer.put_page(number, &head, &record("a", "Title", &["words"], 1), &passages("a", &["words"])).unwrap();
+    let people = (0..schemas::limits::GROUP_MEMBERS_MAX - 1).map(|at| format!("user:person-{at}").parse().unwrap());
+    let mut group = GroupRecord::default();
+    group.members.write(&version(1), Some(people.chain(["user:ada".parse().unwrap()]).collect()));
+    content.writer.put_group(number, &team, &group).unwrap();
+    content.commit();
+    let mut content = content.reopened();
+    assert_eq!(content.found(&words("words")), ["a"], "the last of the group finds what it may see");
+    // Enough small segments that they are merged with the one of the group.
+    for at in 0..12 {
+        content.put("acme", &format!("b{at}"), "Title", &["other"]);
+        content.commit();
+    }
+    let content = content.reopened();
+    assert_eq!(content.found(&words("words")), ["a"]);
+}

@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use query::http::HttpConfig;
 use query::http::auth::{AuthConfig, Secrets};
+use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use crate::memory;
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "tessera.toml";
@@ -25,6 +28,8 @@ const HS256_SECRET: &str = "TESSERA_JWT_HS256_SECRET";
 pub(crate) struct Config {
     /// Folder of the index and of everything else that is kept; `.tessera`.
     pub(crate) data_dir: PathBuf,
+    /// Bytes that the process may allocate; 1 GiB, at least 256 MiB. Divided among the parts, see [`memory`].
+    pub(crate) memory_bytes: u64,
     /// What is written to the log.
     pub(crate) log: Log,
     /// The embedding model.
@@ -45,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from(".tessera"),
+            memory_bytes: memory::BYTES_DEFAULT,
             log: Log::default(),
             models: Models::default(),
             index: Index::default(),
@@ -92,13 +98,16 @@ impl Default for Models {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Index {
-    /// Bytes that the writer may gather before it writes a segment; 64 MiB, at least 15 MiB.
+    /// Bytes that the writer may gather before it writes a segment; a share of `memory_bytes`, at least 15 MiB.
     pub(crate) writer_memory_bytes: usize,
+    /// Bytes of stored text kept unpacked, over all segments; a share of `memory_bytes`.
+    pub(crate) store_cache_bytes: usize,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { writer_memory_bytes: index::Config::default().writer_memory_bytes }
+        let index::Config { writer_memory_bytes, store_cache_bytes, .. } = index::Config::default();
+        Self { writer_memory_bytes, store_cache_bytes }
     }
 }
 
@@ -154,9 +163,11 @@ impl Config {
         Ok(config)
     }
 
-    fn of(table: &Table) -> anyhow::Result<Self> {
+    pub(crate) fn of(table: &Table) -> anyhow::Result<Self> {
+        let mut all = table.clone();
+        memory::share_out(&mut all)?;
         // Flattened parts cannot refuse unknown keys themselves: what is written out again is what was understood.
-        let config: Self = Value::Table(table.clone()).try_into()?;
+        let config: Self = Value::Table(all).try_into()?;
         let understood = Table::try_from(&config)?;
         for section in ["http", "auth"] {
             let Some(Value::Table(given)) = table.get(section) else { continue };
@@ -172,13 +183,16 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.indexer.check()?;
         self.query.check()?;
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
         }
-        Ok(())
+        if self.http.limits.bodies_bytes_max < BATCH_BYTES_MAX {
+            bail!("http configuration: `bodies_bytes_max` must be at least {BATCH_BYTES_MAX}, a full batch");
+        }
+        memory::check(self)
     }
 
     /// The secrets that tokens are checked with, from the environment and from files.
@@ -218,7 +232,8 @@ mod tests {
     fn the_example_file_is_the_defaults() {
         let example = include_str!("../config.example.toml").parse::<Table>().unwrap();
         let example = Config::of(&example).unwrap();
-        assert_eq!(toml::to_string(&example).unwrap(), toml::to_string(&Config::default()).unwrap());
+        let defaults = Config::of(&Table::new()).unwrap();
+        assert_eq!(toml::to_string(&example).unwrap(), toml::to_string(&defaults).unwrap());
         example.check().unwrap();
     }
 

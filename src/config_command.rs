@@ -5,13 +5,14 @@ use std::io::Write;
 use clap::Subcommand;
 
 use crate::config::Config;
+use crate::memory;
 
 /// What to do with the configuration.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Reads the file and the environment and says what is wrong.
+    /// Reads the file and the environment and says what is wrong, and which part may take how much memory.
     Check,
-    /// Prints the effective configuration as TOML. It holds no secrets.
+    /// Prints the effective configuration as TOML, with the memory of each part. It holds no secrets.
     Show,
 }
 
@@ -24,9 +25,9 @@ pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
                 // A laptop needs no identities: `serve --dev` brings its own.
                 writeln!(out, "note: {error}").map_err(anyhow::Error::from)
             })?;
-            writeln!(out, "the configuration is good")?;
+            writeln!(out, "the configuration is good\n\n{}", memory::table_of(config)?.replace("# ", ""))?;
         }
-        Command::Show => write!(out, "{}", toml::to_string(config)?)?,
+        Command::Show => write!(out, "{}\n{}", memory::table_of(config)?, toml::to_string(config)?)?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod config_command;
 mod explain_access;
 mod import;
 mod ingest;
+mod memory;
 mod parts;
 mod search;
 mod serve;

@@ -41,6 +41,7 @@ pub(crate) fn open_index(config: &Config, mode: OpenMode) -> anyhow::Result<Inde
     let index = index::Config {
         dir: index_dir(config),
         writer_memory_bytes: config.index.writer_memory_bytes,
+        store_cache_bytes: config.index.store_cache_bytes,
         dimensions: config.models.embed.dimensions,
     };
     Index::open(&index, mode).context("cannot open the index")

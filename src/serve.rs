@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::ingest::IndexerIngest;
-use crate::parts;
+use crate::{memory, parts};
 
 /// How to serve.
 #[derive(clap::Args)]
@@ -34,6 +34,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
     let embedder = parts::start_embedder(&config);
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
+    memory::warn_of_content(&config, &index)?;
     let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
     let engine = parts::open_query(&config, index, embedder)?;
     let ingest = Arc::new(IndexerIngest(indexer.clone()));

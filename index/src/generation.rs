@@ -28,8 +28,11 @@ use crate::rests;
 use crate::tokens::Unpacker;
 use crate::vectors::VectorPlugin;
 
-/// Stored documents kept decompressed, in blocks of 16 KiB for each segment.
-const STORE_CACHE_BLOCKS: usize = 64;
+/// Bytes of one block of stored documents, unpacked.
+const STORE_BLOCK_BYTES: usize = 16 << 10;
+/// Segments among which the cache of such blocks is divided, for the engine bounds it in each: merges keep their number below
+/// this.
+const SEGMENTS_MAX: usize = 64;
 
 const CURRENT: &str = "CURRENT";
 const DESCRIPTION: &str = "generation.json";
@@ -150,7 +153,7 @@ impl Generation {
     }
 
     /// Opens a generation. One that was described and never written is empty.
-    pub(crate) fn open(shard: &Path, number: u32) -> Result<Self, IndexError> {
+    pub(crate) fn open(shard: &Path, number: u32, store_cache_bytes: usize) -> Result<Self, IndexError> {
         let dir = generation_dir(shard, number);
         let description =
             Description::read(shard, number)?.ok_or_else(|| IndexError::FileMissing(dir.join(DESCRIPTION)))?;
@@ -164,7 +167,7 @@ impl Generation {
         let reader = engine
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
-            .doc_store_cache_num_blocks(STORE_CACHE_BLOCKS)
+            .doc_store_cache_num_blocks((store_cache_bytes / STORE_BLOCK_BYTES / SEGMENTS_MAX).max(1))
             .try_into()
             .doing("open its segments")?;
         let snapshot = Snapshot::take(&engine, &reader, &dir, &[])?;

@@ -30,13 +30,20 @@ pub struct Config {
     /// Bytes that the writer may gather before it writes a segment. Default 64 MiB, at least 15 MiB: more makes fewer
     /// and larger segments during imports.
     pub writer_memory_bytes: usize,
+    /// Bytes of stored text kept unpacked, over all segments of a generation. Default 32 MiB.
+    pub store_cache_bytes: usize,
     /// Numbers in one embedding, for an index that is made. Default 384; it must be that of the embedding model.
     pub dimensions: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { dir: PathBuf::from("index"), writer_memory_bytes: 64 << 20, dimensions: 384 }
+        Self {
+            dir: PathBuf::from("index"),
+            writer_memory_bytes: 64 << 20,
+            store_cache_bytes: 32 << 20,
+            dimensions: 384,
+        }
     }
 }
 
@@ -110,7 +117,7 @@ impl Index {
 
     /// Opens one generation, whether it is in use or not.
     pub fn open_generation(config: &Config, mode: OpenMode, number: u32) -> Result<Self, IndexError> {
-        let generation = Generation::open(&config.dir, number)?;
+        let generation = Generation::open(&config.dir, number, config.store_cache_bytes)?;
         let catalog = Catalog::default();
         catalog.load(generation.snapshot().heads()?);
         Ok(Self(Arc::new(Parts {

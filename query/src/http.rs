@@ -12,6 +12,7 @@ pub mod openapi;
 mod operate;
 mod pages;
 pub mod problem;
+mod room;
 mod search;
 mod surround;
 
@@ -39,6 +40,7 @@ use crate::tasks::Tasks;
 use auth::Auth;
 use ingest::Ingest;
 use problem::ApiError;
+use room::BodyRoom;
 
 /// What an operator can choose about the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub struct HttpConfig {
     pub in_flight_max: usize,
     /// Largest body of a search, in bytes; 65,536. Batches of events have their own limit of 16 MiB.
     pub body_bytes_max: usize,
+    /// Bytes of the bodies of all requests that are worked on; what goes beyond is shed with 503. 64 MiB: four full
+    /// batches of events, each of which takes about four times its length while it is decoded and committed.
+    pub bodies_bytes_max: usize,
     /// How long a batch of events is waited for when the request does not say, in milliseconds; 30,000.
     pub ingest_timeout_ms: u32,
     /// How long any request may take, its body included, in milliseconds; 65,000.
@@ -61,6 +66,7 @@ impl Default for HttpConfig {
         Self {
             in_flight_max: 512,
             body_bytes_max: 65_536,
+            bodies_bytes_max: 64 << 20,
             ingest_timeout_ms: 30_000,
             request_timeout_ms: 65_000,
             drain_ms: 10_000,
@@ -81,6 +87,7 @@ struct Shared {
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
+    bodies: BodyRoom,
     decoding: Tasks,
     ready: AtomicBool,
 }
@@ -109,6 +116,7 @@ impl App {
             ingest,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
+            bodies: BodyRoom::new(config.bodies_bytes_max),
             decoding: Tasks::new(DECODING_MAX),
             config,
             ready: AtomicBool::new(true),

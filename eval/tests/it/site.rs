@@ -24,8 +24,12 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config =
-            index::Config { dir: dir.path().join("index"), dimensions: DIMENSIONS, writer_memory_bytes: 15 << 20 };
+        let config = index::Config {
+            dir: dir.path().join("index"),
+            dimensions: DIMENSIONS,
+            writer_memory_bytes: 15 << 20,
+            ..index::Config::default()
+        };
         let index = Index::open(&config, OpenMode::ReadWrite).unwrap();
         let embedder = Embedder::fake(DIMENSIONS);
         let read = |fuzzy_below| {

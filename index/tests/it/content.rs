@@ -106,7 +106,12 @@ pub(crate) fn query_vector(text: &str) -> QueryVector {
 impl Content {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { dir: dir.path().join("index"), dimensions: DIMENSIONS, writer_memory_bytes: 15 << 20 };
+        let config = Config {
+            dir: dir.path().join("index"),
+            dimensions: DIMENSIONS,
+            writer_memory_bytes: 15 << 20,
+            ..Config::default()
+        };
         let index = Index::open(&config, OpenMode::ReadWrite).unwrap();
         let writer = index.writer().unwrap();
         Self { index, writer, config, seq: 0, dir }

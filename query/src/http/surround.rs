@@ -48,6 +48,9 @@ async fn within_limits(app: &App, request: Request, next: Next) -> Response {
     if permit.is_err() && !of_health {
         return ApiError::overloaded().into_response();
     }
+    let Some(_room) = app.0.bodies.take(request.headers()) else {
+        return ApiError::overloaded().into_response();
+    };
     let timeout = Duration::from_millis(u64::from(app.config().request_timeout_ms));
     tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
         ApiError::new(ProblemCode::DeadlineExceeded, "the request took longer than the server allows").into_response()

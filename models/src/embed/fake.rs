@@ -57,12 +57,11 @@ fn words(text: &str) -> Vec<String> {
 
 /// Adds the vector of one word: numbers in (-1, 1) from a hash of the word, never all zero.
 fn add_word(sum: &mut [f32], word: &str) {
-    let mut hash = blake3::Hasher::new().update(word.as_bytes()).finalize_xof();
-    let mut bytes = [0; 2];
-    for value in sum {
-        hash.fill(&mut bytes);
+    let mut bytes = vec![0; 2 * sum.len()];
+    blake3::Hasher::new().update(word.as_bytes()).finalize_xof().fill(&mut bytes);
+    for (value, pair) in sum.iter_mut().zip(bytes.chunks_exact(2)) {
         // Odd numerators only: no number is zero.
-        *value += f32::from(i16::from_le_bytes(bytes) | 1) / 32_768.0;
+        *value += f32::from(i16::from_le_bytes([pair[0], pair[1]]) | 1) / 32_768.0;
     }
 }
 

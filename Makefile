@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test check fmt clippy doc deny typos bench leak schemathesis clean
+.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -13,7 +13,7 @@ MODELS_DIR ?= .cache/models
 EMBEDDINGS_DIR ?= .cache/embeddings
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: ## build, import the sample workspace, serve it on http://127.0.0.1:8080 (DEMO_ONESHOT=1: search three times and stop)
 	scripts/demo.sh
@@ -28,6 +28,9 @@ models: setup ## fetch the ONNX Runtime library and the embedding model, pinned 
 test: setup ## run all tests, doc tests included
 	@scripts/fetch-models.sh $(MODELS_DIR) || echo "SKIPPED: tests with the real embedding model; it could not be fetched, see above"
 	cargo test --workspace
+
+test-services: setup ## start the servers that some tests need, on loopback, and run those tests
+	scripts/test-services.sh
 
 check: fmt clippy doc deny typos ## formatting, lints, documentation, dependencies, spelling
 

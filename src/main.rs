@@ -7,8 +7,10 @@ mod import;
 mod ingest;
 mod memory;
 mod parts;
+mod restore;
 mod search;
 mod serve;
+mod snapshot;
 mod suggest;
 
 use std::io;
@@ -46,6 +48,10 @@ enum Command {
     Suggest(suggest::Arguments),
     /// Says why a person can or cannot see a page.
     ExplainAccess(explain_access::Arguments),
+    /// Takes, lists and verifies snapshots of the index.
+    Snapshot(snapshot::Arguments),
+    /// Puts a snapshot in the place of the index.
+    Restore(restore::Arguments),
     /// Checks or shows the configuration.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -83,6 +89,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Search(arguments) => search::run(&config, arguments),
         Command::Suggest(arguments) => suggest::run(&config, arguments),
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
+        Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
+        Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Config(command) => config_command::run(&config, &command),
         Command::Completions { .. } => Ok(()),
     }

@@ -44,6 +44,9 @@ pub(crate) fn open_index(config: &Config, mode: OpenMode) -> anyhow::Result<Inde
         store_cache_bytes: config.index.store_cache_bytes,
         dimensions: config.models.embed.dimensions,
     };
+    if mode == OpenMode::ReadWrite {
+        index::archive::clear_leftovers(&index.dir).context("cannot remove what an interrupted snapshot left")?;
+    }
     Index::open(&index, mode).context("cannot open the index")
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
 }
 
-fn index_dir(config: &Config) -> PathBuf {
+/// The folder of the index.
+pub(crate) fn index_dir(config: &Config) -> PathBuf {
     config.data_dir.join("index")
 }

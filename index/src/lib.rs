@@ -5,6 +5,7 @@
 //! without one.
 
 pub mod analysis;
+pub mod archive;
 pub mod catalog;
 mod commit;
 mod documents;

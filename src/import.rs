@@ -97,8 +97,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     options.members = arguments.members;
     options.prune = arguments.prune;
 
-    let embedder = if arguments.text_only { None } else { parts::start_embedder(config) };
     let index = parts::open_index(config, OpenMode::ReadWrite)?;
+    let embedder = if arguments.text_only { None } else { parts::start_embedder(config, &index) };
     let engine = parts::open_indexer(config, index, embedder.clone())?;
     let mut target = ImportTarget::new(engine.clone(), workspace.clone());
     let bar = ProgressBar::new_spinner();

@@ -2,11 +2,13 @@
 
 mod config;
 mod config_command;
+mod control;
 mod explain_access;
 mod import;
 mod ingest;
 mod memory;
 mod parts;
+mod reindex;
 mod restore;
 mod search;
 mod serve;
@@ -46,6 +48,8 @@ enum Command {
     Search(search::Arguments),
     /// Completes what a person is typing.
     Suggest(suggest::Arguments),
+    /// Builds the index anew for another model or passage size, beside the one in use, and switches to it.
+    Reindex(reindex::Arguments),
     /// Says why a person can or cannot see a page.
     ExplainAccess(explain_access::Arguments),
     /// Takes, lists and verifies snapshots of the index.
@@ -88,6 +92,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Import(arguments) => import::run(&config, arguments),
         Command::Search(arguments) => search::run(&config, arguments),
         Command::Suggest(arguments) => suggest::run(&config, arguments),
+        Command::Reindex(arguments) => reindex::run(&config, &arguments),
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use index::{Index, OpenMode};
-use models::embed::Embedder;
+use models::embed::{Embedder, Embedders};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log};
@@ -21,12 +21,29 @@ pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }
 
-/// Starts the embedding model. Without it search goes on by words alone, and says so.
-pub(crate) fn start_embedder(config: &Config) -> Option<Embedder> {
+/// Starts the embedding model that the index was built with; that of the configuration for an index without vectors. Without
+/// it search goes on by words alone, and says so.
+pub(crate) fn start_embedder(config: &Config, index: &Index) -> Option<Embedder> {
     if !config.models.enabled {
         return None;
     }
-    match Embedder::start(config.models.embed.clone()) {
+    let wanted = with_absolute_paths(config.models.embed.clone());
+    let mut settings = wanted.clone();
+    if let Some(recipe) = index.description().recipe.filter(|recipe| recipe.model_id.is_some())
+        && let Ok(built_with) = serde_json::from_value(recipe.model)
+        && settings.for_model_of(&built_with) != settings
+    {
+        settings = settings.for_model_of(&built_with);
+        if settings.model_dir.is_dir() {
+            tracing::warn!(
+                "the configuration names another model than the index was built with: run `tessera reindex`"
+            );
+        } else {
+            // The folder was moved: if the configuration names another model, the write side says so.
+            settings = wanted;
+        }
+    }
+    match Embedder::start(settings) {
         Ok(embedder) => Some(embedder),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
@@ -34,6 +51,15 @@ pub(crate) fn start_embedder(config: &Config) -> Option<Embedder> {
             None
         }
     }
+}
+
+/// The configuration of a model with paths that mean the same in every process.
+pub(crate) fn with_absolute_paths(mut model: models::embed::Config) -> models::embed::Config {
+    for path in [&mut model.model_dir, &mut model.library] {
+        // Without a working directory, relative paths lead nowhere anyway.
+        *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    }
+    model
 }
 
 /// Opens the index.
@@ -64,9 +90,9 @@ pub(crate) fn open_indexer(
 pub(crate) fn open_query(
     config: &Config,
     index: Index,
-    embedder: Option<Embedder>,
+    embedders: impl Into<Embedders>,
 ) -> anyhow::Result<query::engine::Engine> {
-    query::engine::Engine::new(index, embedder, config.query.clone()).context("cannot use the configuration of search")
+    query::engine::Engine::new(index, embedders, config.query.clone()).context("cannot use the configuration of search")
 }
 
 /// A runtime for a command that asks once.

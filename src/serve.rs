@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use index::OpenMode;
+use models::embed::Embedders;
 use query::http::App;
 use query::http::auth::Auth;
 use tokio::net::TcpListener;
@@ -12,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::ingest::IndexerIngest;
-use crate::{memory, parts};
+use crate::reindex::Site;
+use crate::{control, memory, parts};
 
 /// How to serve.
 #[derive(clap::Args)]
@@ -32,11 +34,14 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     config.auth.identities.insecure_development |= arguments.dev;
     let auth = Auth::new(&config.auth.identities, config.secrets()?)
         .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
-    let embedder = parts::start_embedder(&config);
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
     memory::warn_of_content(&config, &index)?;
+    let embedder = parts::start_embedder(&config, &index);
     let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
-    let engine = parts::open_query(&config, index, embedder)?;
+    let embedders = Embedders::from(embedder);
+    let engine = parts::open_query(&config, index.clone(), embedders.clone())?;
+    let site = Site { index, indexer: indexer.clone(), embedders, query: config.query.clone() };
+    let control = control::listen(&config.data_dir, site)?;
     let ingest = Arc::new(IndexerIngest(indexer.clone()));
     let app = App::new(engine, ingest, auth, config.http.limits.clone());
     let listen = arguments.listen.unwrap_or(config.http.listen);
@@ -49,6 +54,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         app.run(listener, shutdown).await.context("the server failed")
     });
     let committed = indexer.close();
+    control.stop();
     runtime.shutdown_background();
     served?;
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");

@@ -137,6 +137,11 @@ impl WorkspaceState {
         self.members.insert(user.clone(), erased);
     }
 
+    /// All people of whom anything was said, in no order.
+    pub fn people(&self) -> impl Iterator<Item = &UserId> {
+        self.members.keys()
+    }
+
     /// True when the person's name may be shown: erased people have none.
     pub fn may_name(&self, user: &UserId) -> bool {
         self.members.get(user) != Some(&true)

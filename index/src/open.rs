@@ -210,6 +210,18 @@ impl Index {
         Self::open_generation(&self.0.config, OpenMode::ReadWrite, number)
     }
 
+    /// Opens another generation to read it, as it was committed last.
+    pub fn read_generation(&self, number: u32) -> Result<Self, IndexError> {
+        Self::open_generation(&self.0.config, OpenMode::ReadOnly, number)
+    }
+
+    /// What the generation that was in use before was built with; `None` when there is none.
+    pub fn previous_recipe(&self) -> Result<Option<Recipe>, IndexError> {
+        let dir = &self.0.config.dir;
+        let Some(Current { previous: Some(number), .. }) = Current::read(dir)? else { return Ok(None) };
+        Ok(Description::read(dir, number)?.and_then(|described| described.recipe))
+    }
+
     /// The generation that was in use before, to be brought level with this one and used again; `None` when there is none.
     pub fn previous_generation(&self) -> Result<Option<Self>, IndexError> {
         let Some(Current { previous: Some(number), .. }) = Current::read(&self.0.config.dir)? else { return Ok(None) };

@@ -154,6 +154,11 @@ impl Searcher {
         self.snapshot.payload.index_seq
     }
 
+    /// The model of the vectors that it reads; none while there are none.
+    pub fn model_id(&self) -> Option<&str> {
+        self.snapshot.payload.model_id.as_deref()
+    }
+
     /// The passages that match best by words, at most `depth`, best first; equal ones in the order of their addresses.
     /// Scores are BM25 (Robertson and Walker, SIGIR 1994; k1 = 1.2, b = 0.75) under the statistics of the workspace.
     pub fn lexical(&self, mask: &Mask, query: &LexicalQuery, depth: usize) -> Result<Vec<Candidate>, IndexError> {

@@ -7,6 +7,7 @@
 
 mod batch;
 mod config;
+mod embedders;
 mod error;
 mod fake;
 mod model;
@@ -25,6 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use config::{Config, Pooling};
+pub use embedders::Embedders;
 pub use error::{Cause, EmbedError, ErrorKind};
 pub use model_id::ModelId;
 pub use tokens::TokenCounter;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{Caller, Mask, Purpose, Subject};
 use index::catalog::Workspace;
 use index::{Index, Searcher};
-use models::embed::Embedder;
+use models::embed::{Embedder, Embedders};
 use schemas::api::Consistency;
 use schemas::api::operate::{ExplainAccess, IndexedPage, Status, WorkspaceStatus};
 use schemas::ids::{PageId, WorkspaceId};
@@ -37,7 +37,7 @@ pub struct Engine(Arc<Parts>);
 
 struct Parts {
     index: Index,
-    embedder: Option<Embedder>,
+    embedders: Embedders,
     config: Config,
     url: PageUrl,
     pools: Pools,
@@ -50,19 +50,23 @@ struct Parts {
 struct View {
     workspace: Arc<Workspace>,
     searcher: Searcher,
+    /// The model of its vectors.
+    embedder: Option<Embedder>,
     caller: Caller,
     purpose: Purpose,
     mask: Mask,
 }
 
 impl Engine {
-    /// Takes an index, and a model if there is one. Without a model search goes by words alone and says so.
-    pub fn new(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, ConfigError> {
+    /// Takes an index, and the models there are. Where that of the index is missing, search goes by words alone and says so.
+    pub fn new(index: Index, embedders: impl Into<Embedders>, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let tasks_max = config.tasks_max_effective();
         let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
         let url = PageUrl(config.page_url.clone());
-        let parts = Parts { index, embedder, config, url, pools, buffers: Buffers::default(), dropped: Arc::default() };
+        let embedders = embedders.into();
+        let parts =
+            Parts { index, embedders, config, url, pools, buffers: Buffers::default(), dropped: Arc::default() };
         Ok(Self(Arc::new(parts)))
     }
 
@@ -122,7 +126,11 @@ impl Engine {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: true,
-            model_id: self.0.embedder.as_ref().map(|embedder| embedder.model_id().as_str().to_owned()),
+            model_id: self
+                .0
+                .embedders
+                .get(self.0.index.searcher().model_id())
+                .map(|embedder| embedder.model_id().as_str().to_owned()),
             consistency: Consistency {
                 index_seq: self.0.index.searcher().index_seq(),
                 access_seq: state.as_ref().map_or(0, |state| state.access.seq()),
@@ -144,8 +152,11 @@ impl Engine {
             }
             state.access.mask(caller, purpose)
         };
+        // The models before the snapshot: that of a new generation is loaded before it is in use, that of the former let go after.
+        let loaded = self.0.embedders.loaded();
         let searcher = self.0.index.searcher();
-        Some(View { workspace, searcher, caller: caller.clone(), purpose, mask })
+        let embedder = Embedders::one_of(&loaded, searcher.model_id());
+        Some(View { workspace, searcher, embedder, caller: caller.clone(), purpose, mask })
     }
 
     /// The last check of what a request is about to say.

@@ -40,6 +40,7 @@ fn the_payload_of_the_last_commit_survives() {
         index_seq: 41,
         offsets: [("events-0".to_owned(), 17), ("events-1".to_owned(), i64::MAX)].into(),
         model_id: Some(MODEL.to_owned()),
+        follows: None,
     };
     assert_eq!(content.index.payload(), CommitPayload::default());
     content.writer.commit(&payload).unwrap();

@@ -10,8 +10,9 @@
 //! hold the same records; a vector is made by the model of its generation or not at all.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use access::{PageOrdinal, WorkspaceNumber};
 use index::generation::Current;
@@ -21,6 +22,7 @@ use index::vectors::StoredVector;
 use index::{CommitPayload, Follows, Index, IndexError, RecordId, Writer, WrittenRecord};
 use models::embed::{EmbedError, Embedder};
 use schemas::ids::PageId;
+use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::backlog::Stop;
@@ -54,6 +56,9 @@ pub enum ReindexError {
     /// The write side is stopping.
     #[error("the write side is stopping; run it again to go on where it stopped")]
     Stopped,
+    /// Whoever watched it told it to stop.
+    #[error("it was told to stop; run it again to go on where it stopped")]
+    Cancelled,
     /// An index failed.
     #[error("cannot build the generation")]
     Index(#[from] IndexError),
@@ -63,7 +68,7 @@ pub enum ReindexError {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Records copied by this call.
     pub records: u64,
@@ -149,7 +154,11 @@ impl Rebuild {
 
     /// Copies what the new generation lacks until it is nearly level, telling `on_progress` now and then. It works for `share` of
     /// the time, 0.05 to 1, and rests for the other.
-    pub fn follow(&mut self, share: f32, on_progress: &mut dyn FnMut(Progress)) -> Result<(), ReindexError> {
+    pub fn follow(
+        &mut self,
+        share: f32,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), ReindexError> {
         for _ in 0..ROUNDS_MAX {
             if self.round(Some(share.clamp(0.05, 1.0)), on_progress)? <= LEVEL_RECORDS {
                 break;
@@ -159,20 +168,22 @@ impl Rebuild {
     }
 
     /// Copies the last of it while commits are held back, and puts the new generation in the place of the one in use, which
-    /// is kept. What has no vector yet is embedded afterwards.
-    pub fn switch(mut self) -> Result<Progress, ReindexError> {
-        self.follow(1.0, &mut |_| {})?;
+    /// is kept. What has no vector yet is embedded afterwards. Gives how long commits were held back.
+    pub fn switch(mut self) -> Result<Duration, ReindexError> {
+        let mut go_on = |_| ControlFlow::Continue(());
+        self.follow(1.0, &mut go_on)?;
         let engine = self.engine.clone();
         let core = &engine.0.core;
         let held = core.hold_commits();
-        self.round(None, &mut |_| {})?;
+        let began = Instant::now();
+        self.round(None, &mut go_on)?;
         let payload = CommitPayload { model_id: self.cutting.model_id(), follows: None, ..core.index.payload() };
         self.writer.commit(&payload)?;
         self.building.reload()?;
         core.index.switch_to(&self.building)?;
         core.set_cutting(Cutting::new(self.cutting.recipe.clone(), self.embedder()));
         drop(held);
-        Ok(self.progress)
+        Ok(began.elapsed())
     }
 
     fn embedder(&self) -> Option<Embedder> {
@@ -181,7 +192,11 @@ impl Rebuild {
 
     /// Copies what was written since the last round; gives how many records that were. With a share it takes its time, and
     /// embeds; without, commits are held back and it does neither.
-    fn round(&mut self, share: Option<f32>, on_progress: &mut dyn FnMut(Progress)) -> Result<usize, ReindexError> {
+    fn round(
+        &mut self,
+        share: Option<f32>,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<usize, ReindexError> {
         let engine = self.engine.clone();
         let core = &engine.0.core;
         let is_first = self.follows.next.is_some();
@@ -209,7 +224,9 @@ impl Rebuild {
                 return Err(ReindexError::Stopped);
             }
             if at % PACE_PAGES == 0 {
-                on_progress(self.progress);
+                if on_progress(self.progress).is_break() {
+                    return Err(ReindexError::Cancelled);
+                }
                 core.pause(since_pause.elapsed().mul_f32(1.0 / share - 1.0));
                 since_pause = Instant::now();
             }
@@ -218,7 +235,7 @@ impl Rebuild {
             self.follows = Follows { index_seq: level_with, next: None, ..self.follows };
             self.commit()?;
         }
-        on_progress(self.progress);
+        let _ = on_progress(self.progress);
         Ok(written.len())
     }
 

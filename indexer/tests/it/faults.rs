@@ -24,7 +24,7 @@ fn a_commit_that_fails_is_tried_again_and_loses_nothing() {
     settle(&engine);
 
     // A folder where the index keeps the list of its files: no file can be added until it is gone.
-    let (list, aside) = (site.dir.join("index/.managed.json"), site.dir.join("aside"));
+    let (list, aside) = (site.dir.join("index/g000001/.managed.json"), site.dir.join("aside"));
     std::fs::rename(&list, &aside).unwrap();
     std::fs::create_dir(&list).unwrap();
     let during = [source.page("b", "B", None), source.block("b", "b1", "during"), source.block("a", "a1", "changed")];

@@ -1,13 +1,14 @@
 //! Another model or passage size while the product goes on writing and people go on searching, and the way back.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use access::{Caller, Purpose, Subject};
 use index::generation::Current;
 use index::{Clause, ClauseKind, Field, Index, LexicalQuery, Occur};
 use indexer::config::Config;
-use indexer::engine::reindex::ReindexError;
+use indexer::engine::reindex::{Progress, ReindexError};
 use indexer::engine::{Engine, Wait};
 use indexer::error::OpenError;
 use models::embed::Embedder;
@@ -92,7 +93,7 @@ fn another_model_takes_over_during_edits_and_searches_and_goes_back_without_losi
             }
             written
         });
-        rebuild.follow(1.0, &mut |_| {}).unwrap();
+        rebuild.follow(1.0, &mut |_| ControlFlow::Continue(())).unwrap();
         rebuild.switch().unwrap();
         is_done.store(true, Ordering::Release);
         edits.extend(writer.join().unwrap());
@@ -148,6 +149,7 @@ fn what_was_copied_before_a_stop_is_not_copied_again() {
         if progress.records > 50 {
             engine.close();
         }
+        ControlFlow::Continue(())
     });
     assert!(matches!(stopped, Err(ReindexError::Stopped)), "{stopped:?}");
     drop((rebuild, engine));
@@ -158,7 +160,11 @@ fn what_was_copied_before_a_stop_is_not_copied_again() {
     all.push(edit);
     let mut rebuild = engine.rebuild(Some(Embedder::fake(OTHER_DIMENSIONS)), OTHER_TOKENS).unwrap();
     let mut seen = 0;
-    rebuild.follow(1.0, &mut |progress| seen = progress.records).unwrap();
+    let note = &mut |progress: Progress| {
+        seen = progress.records;
+        ControlFlow::Continue(())
+    };
+    rebuild.follow(1.0, note).unwrap();
     assert!(seen < 70, "{seen} records were copied the second time");
     rebuild.switch().unwrap();
     settle(&engine);
@@ -186,7 +192,7 @@ fn an_erased_workspace_is_erased_in_the_generation_that_is_being_built() {
     let mut source = Source::new("acme", "eu");
     engine.submit(&pages(&mut source, 5), Wait::Searchable).unwrap();
     let mut rebuild = engine.rebuild(Some(Embedder::fake(OTHER_DIMENSIONS)), OTHER_TOKENS).unwrap();
-    rebuild.follow(1.0, &mut |_| {}).unwrap();
+    rebuild.follow(1.0, &mut |_| ControlFlow::Continue(())).unwrap();
     let erased = source.write(schemas::event::Change::WorkspaceErased);
     engine.submit(&[erased], Wait::Searchable).unwrap();
     rebuild.switch().unwrap();

@@ -78,6 +78,20 @@ impl Default for Config {
 }
 
 impl Config {
+    /// This configuration for the model of another: what decides on the vectors is taken from there, how it is run from here.
+    #[must_use]
+    pub fn for_model_of(&self, other: &Self) -> Self {
+        Self {
+            model_dir: other.model_dir.clone(),
+            pooling: other.pooling,
+            max_length_tokens: other.max_length_tokens,
+            dimensions: other.dimensions,
+            query_prefix: other.query_prefix.clone(),
+            passage_prefix: other.passage_prefix.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Refuses values out of their range, naming the key and what it must be.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl Engine {
         };
         let deadline = deadline.keeping(self.config().present_share);
         let Self(parts) = self;
-        retrieve(&parts.pools, parts.embedder.as_ref(), &view.searcher, &view.mask, &wanted, deadline).await
+        retrieve(&parts.pools, view.embedder.as_ref(), &view.searcher, &view.mask, &wanted, deadline).await
     }
 
     /// Fuses, rescores and groups what was retrieved.
@@ -137,7 +137,6 @@ impl Engine {
             shown.push((ranked, Held::new(ranked.page, shown_of_it)));
         }
         let counts = self.counted(view, plan, &ranking);
-        let Self(parts) = self;
         let gate = self.gate(view);
         let mut results = Vec::with_capacity(shown.len());
         for (ranked, held) in shown {
@@ -159,7 +158,7 @@ impl Engine {
             next_cursor: has_more.then(|| Cursor { offset, consistency }.encode(&plan.hash)),
             has_more,
             degraded: ranking.degraded,
-            semantic_pending: parts.embedder.is_some() && gate.semantic_pending(),
+            semantic_pending: view.embedder.is_some() && gate.semantic_pending(),
             consistency,
             facets: counts.finish(&gate, self.config().facet_values_max),
             typos_forgiven: ranking.typos_forgiven,

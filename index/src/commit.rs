@@ -4,6 +4,8 @@
 //! writer. Nothing written is seen before [`Writer::commit`] and [`crate::Index::reload`]. After a failure everything
 //! since the last commit is dropped and has to be written again.
 
+mod purge;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +15,12 @@ use schemas::ids::{BlockId, GroupId, PageId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tantivy::merge_policy::LogMergePolicy;
 use tantivy::schema::{IndexRecordOption, Value};
 use tantivy::{DocAddress, DocSet, IndexWriter, TERMINATED, TantivyDocument, Term};
 
 use crate::analysis::Tokens;
 use crate::catalog::Catalog;
+use crate::compaction;
 use crate::documents::properties_text;
 use crate::error::{Doing, IndexError};
 use crate::fields::{
@@ -31,10 +33,7 @@ use crate::records::{Head, PageHead};
 use crate::rests;
 use crate::vectors::{ModelTag, StoredVector};
 
-/// Share of deleted documents from which a segment is rewritten.
-const DELETED_RATIO_MAX: f32 = 0.25;
-/// Segments of about one size from which they are merged.
-const MERGE_SEGMENTS_MIN: usize = 6;
+pub use purge::{PurgeExtent, Purged};
 
 /// What a commit says of itself: how far the source was read, under which number, with which model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -448,10 +447,7 @@ impl State {
     /// Opens the engine's writer over what was committed last.
     fn open_engine(&mut self, generation: &Generation, memory_bytes: usize) -> Result<(), IndexError> {
         let engine = generation.engine_writer(memory_bytes)?;
-        let mut policy = LogMergePolicy::default();
-        policy.set_min_num_segments(MERGE_SEGMENTS_MIN);
-        policy.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
-        engine.set_merge_policy(Box::new(policy));
+        engine.set_merge_policy(Box::new(compaction::policy()));
         self.engine = Some(engine);
         self.failed = false;
         self.counted.clear();

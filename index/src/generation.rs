@@ -12,15 +12,17 @@
 //! that is whole; vectors of two models are never in one generation.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::LockError;
+use tantivy::indexer::IndexWriterOptions;
 use tantivy::tokenizer::{RawTokenizer, TextAnalyzer};
 use tantivy::{IndexReader, IndexWriter, ReloadPolicy, TantivyError};
 
 use crate::analysis;
+use crate::compaction::MERGE_THREADS;
 use crate::error::{Doing, IndexError};
 use crate::fields::{ENCODED_TOKENS, FORMAT, Fields, WHOLE};
 use crate::open::Snapshot;
@@ -142,6 +144,8 @@ pub(crate) struct Generation {
     engine: tantivy::Index,
     reader: IndexReader,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Snapshots that were replaced and may still be read. Held while a newer one is taken in.
+    former: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl Generation {
@@ -178,6 +182,7 @@ impl Generation {
             engine,
             reader,
             snapshot: RwLock::new(Arc::new(snapshot)),
+            former: Mutex::default(),
         })
     }
 
@@ -197,11 +202,24 @@ impl Generation {
 
     /// Takes in the newest commit. Cost: opens new segments only.
     pub(crate) fn reload(&self) -> Result<(), IndexError> {
+        // One after the other, so that an older snapshot never takes the place of a newer one.
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         self.reader.reload().doing("open the new segments")?;
-        let former = self.snapshot();
-        let snapshot = Snapshot::take(&self.engine, &self.reader, &self.dir, &former.segments)?;
+        let replaced = self.snapshot();
+        let snapshot = Snapshot::take(&self.engine, &self.reader, &self.dir, &replaced.segments)?;
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        former.retain(|snapshot| snapshot.strong_count() > 0);
+        former.push(Arc::downgrade(&replaced));
         Ok(())
+    }
+
+    /// Whether someone still reads segments that are not in use any more.
+    pub(crate) fn is_former_read(&self) -> bool {
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot();
+        let is_used = |id| snapshot.segments.iter().any(|segment| segment.id == id);
+        let read = former.iter().filter_map(Weak::upgrade);
+        read.flat_map(|former| former.segments.clone()).any(|segment| !is_used(segment.id))
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -210,7 +228,12 @@ impl Generation {
 
     /// The engine's writer; it holds the lock of the folder.
     pub(crate) fn engine_writer(&self, memory_bytes: usize) -> Result<IndexWriter, IndexError> {
-        self.engine.writer_with_num_threads(1, memory_bytes).map_err(|error| match error {
+        let options = IndexWriterOptions::builder()
+            .num_worker_threads(1)
+            .memory_budget_per_thread(memory_bytes)
+            .num_merge_threads(MERGE_THREADS)
+            .build();
+        self.engine.writer_with_options(options).map_err(|error| match error {
             TantivyError::LockFailure(LockError::LockBusy, _) => IndexError::Locked(self.dir.clone()),
             source => IndexError::Engine { doing: "open for writing", source },
         })

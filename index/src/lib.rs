@@ -8,6 +8,7 @@ pub mod analysis;
 pub mod archive;
 pub mod catalog;
 mod commit;
+mod compaction;
 mod documents;
 mod error;
 mod fields;
@@ -21,7 +22,7 @@ mod search;
 mod tokens;
 pub mod vectors;
 
-pub use commit::{CommitPayload, Follows, RecordId, Writer, WrittenRecord};
+pub use commit::{CommitPayload, Follows, PurgeExtent, Purged, RecordId, Writer, WrittenRecord};
 pub use error::IndexError;
 pub use open::{Config, Index, OpenMode};
 pub use passages::Passage;

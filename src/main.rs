@@ -14,6 +14,7 @@ mod search;
 mod serve;
 mod snapshot;
 mod suggest;
+mod verify;
 
 use std::io;
 use std::path::PathBuf;
@@ -56,6 +57,8 @@ enum Command {
     Snapshot(snapshot::Arguments),
     /// Puts a snapshot in the place of the index.
     Restore(restore::Arguments),
+    /// Compares the index with its records, and repairs what differs.
+    Verify(verify::Arguments),
     /// Checks or shows the configuration.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -96,6 +99,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
+        Command::Verify(arguments) => verify::run(&config, &arguments),
         Command::Config(command) => config_command::run(&config, &command),
         Command::Completions { .. } => Ok(()),
     }

@@ -259,6 +259,23 @@ impl Writer {
         self.add_workspace_record(&mut state, workspace, true)
     }
 
+    /// Removes all that is stored under the number of a page, whatever it is: what a repair finds without a record.
+    pub fn remove_page(&self, workspace: WorkspaceNumber, page: PageOrdinal) -> Result<(), IndexError> {
+        let mut state = self.state()?;
+        let term = state.fields.page_term(workspace, page);
+        state.engine()?.delete_term(term);
+        state.stored_pages.remove(page_key(workspace, page.0));
+        Ok(())
+    }
+
+    /// Removes the records of a page, wherever they are, and leaves its passages: for a repair that writes the page next.
+    pub fn remove_page_records(&self, workspace: WorkspaceNumber, page: &PageId) -> Result<(), IndexError> {
+        let mut state = self.state()?;
+        let term = state.fields.key_term(&page_record_key(workspace, page));
+        state.engine()?.delete_term(term);
+        Ok(())
+    }
+
     /// Commits all that was written, with its payload. On an error nothing of it is kept.
     pub fn commit(&self, payload: &CommitPayload) -> Result<(), IndexError> {
         let mut state = self.state()?;

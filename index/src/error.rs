@@ -43,10 +43,10 @@ pub enum IndexError {
         source: std::io::Error,
     },
     /// A file of the index is not there.
-    #[error("{path} is missing: the index is damaged; restore it from a snapshot", path = .0.display())]
+    #[error("{path} is missing: the index is damaged; {RESTORE}", path = .0.display())]
     FileMissing(PathBuf),
     /// A file of the index does not hold what it should.
-    #[error("{path} is damaged; restore the index from a snapshot", path = .path.display())]
+    #[error("{path} is damaged; {RESTORE}", path = .path.display())]
     FileDamaged {
         /// The file.
         path: PathBuf,
@@ -87,6 +87,16 @@ pub enum IndexError {
         #[source]
         source: tantivy::TantivyError,
     },
+}
+
+/// What to do about a damaged file.
+const RESTORE: &str = "restore the index from a snapshot (`tessera restore`), or move its folder away and import again";
+
+impl IndexError {
+    /// True when a damaged file may be behind it that it does not name.
+    pub(crate) fn may_be_damage(&self) -> bool {
+        matches!(self, Self::Engine { .. } | Self::VectorFile(_) | Self::Damaged { .. })
+    }
 }
 
 /// What to do about an index of another format.

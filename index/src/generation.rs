@@ -11,6 +11,7 @@
 //! in its place by one rename of `CURRENT`. Nothing here fills or compares them. Invariants: `CURRENT` names a generation
 //! that is whole; vectors of two models are never in one generation.
 
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -23,12 +24,15 @@ use tantivy::{IndexReader, IndexWriter, ReloadPolicy, TantivyError};
 
 use crate::analysis;
 use crate::compaction::MERGE_THREADS;
+use crate::directory::{META, SealedDirectory};
 use crate::error::{Doing, IndexError};
 use crate::fields::{ENCODED_TOKENS, FORMAT, Fields, WHOLE};
 use crate::open::Snapshot;
 use crate::rests;
+use crate::seal::{seal, unseal};
 use crate::tokens::Unpacker;
 use crate::vectors::VectorPlugin;
+use crate::verify::first_damaged;
 
 /// Bytes of one block of stored documents, unpacked.
 const STORE_BLOCK_BYTES: usize = 16 << 10;
@@ -156,8 +160,19 @@ impl Generation {
         description.write(shard)
     }
 
-    /// Opens a generation. One that was described and never written is empty.
+    /// Opens a generation. One that was described and never written is empty. What decides who sees what is compared with its
+    /// checksum: `CURRENT`, the descriptions, the columns with pages and heads, the deletes. The rest is for a verification.
     pub(crate) fn open(shard: &Path, number: u32, store_cache_bytes: usize) -> Result<Self, IndexError> {
+        // The engine reads some damaged files with a panic, and says of none of them what to do.
+        let opened = catch_unwind(|| Self::open_files(shard, number, store_cache_bytes));
+        match opened {
+            Ok(Err(error)) if error.may_be_damage() => Err(first_damaged(shard, number).unwrap_or(error)),
+            Ok(opened) => opened,
+            Err(panic) => Err(first_damaged(shard, number).unwrap_or_else(|| resume_unwind(panic))),
+        }
+    }
+
+    fn open_files(shard: &Path, number: u32, store_cache_bytes: usize) -> Result<Self, IndexError> {
         let dir = generation_dir(shard, number);
         let description =
             Description::read(shard, number)?.ok_or_else(|| IndexError::FileMissing(dir.join(DESCRIPTION)))?;
@@ -247,7 +262,7 @@ impl std::fmt::Debug for Generation {
 }
 
 fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexError> {
-    let meta = dir.join("meta.json");
+    let meta = dir.join(META);
     if !meta.is_file() && rests::holds_segments(dir) {
         return Err(IndexError::FileMissing(meta));
     }
@@ -255,7 +270,7 @@ fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexErr
         .map_err(|error| IndexError::Engine { doing: "open its folder", source: TantivyError::from(error) })?;
     let (schema, _) = Fields::schema(dimensions)?;
     let builder = tantivy::Index::builder().schema(schema).register_plugin(Arc::new(VectorPlugin));
-    builder.open_or_create(directory).map_err(|error| match error {
+    builder.open_or_create(SealedDirectory(directory)).map_err(|error| match error {
         TantivyError::SchemaError(_) => IndexError::Shape(dir.to_owned()),
         source => IndexError::Engine { doing: "open", source },
     })
@@ -283,14 +298,16 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, I
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(IndexError::File { path: path.to_owned(), source }),
     };
+    let json =
+        unseal(bytes).map_err(|error| IndexError::FileDamaged { path: path.to_owned(), source: Box::new(error) })?;
     let damaged = |error| IndexError::FileDamaged { path: path.to_owned(), source: Box::new(error) };
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    serde_json::from_slice(&json).map(Some).map_err(damaged)
 }
 
 /// Replaces a small file in one step: whoever reads it finds the former content or the new, after a crash too.
 fn write_json(path: &Path, content: &impl Serialize) -> Result<(), IndexError> {
     let failed = |source| IndexError::File { path: path.to_owned(), source };
-    let bytes = serde_json::to_vec_pretty(content).expect("numbers and text are JSON");
+    let bytes = seal(&serde_json::to_vec_pretty(content).expect("numbers and text are JSON"));
     let aside = path.with_extension("new");
     let mut file = std::fs::File::create(&aside).map_err(failed)?;
     std::io::Write::write_all(&mut file, &bytes).map_err(failed)?;

@@ -15,3 +15,4 @@ pub mod error;
 pub mod import;
 pub mod split;
 pub mod state;
+pub mod verify;

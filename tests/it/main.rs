@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "a test that cannot go on stops there")]
 
-mod snapshots;
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -102,7 +102,7 @@ fn other_formats_and_missing_files_are_refused_by_name() {
     let described = Description::read(&config.dir, 1).unwrap().unwrap();
     let file = generation_dir(&config.dir, 1).join("generation.json");
     for (format, way_out) in [(99, "newer release"), (1, "tessera reindex")] {
-        let text = serde_json::to_string(&Description { format, ..described.clone() }).unwrap();
+        let text = serde_json::to_string_pretty(&Description { format, ..described.clone() }).unwrap();
         std::fs::write(&file, text).unwrap();
         let error = Index::open(&config, OpenMode::ReadWrite).unwrap_err();
         assert!(matches!(error, IndexError::Format { found, .. } if found == format));
@@ -113,7 +113,7 @@ fn other_formats_and_missing_files_are_refused_by_name() {
     assert!(error.to_string().contains("generation.json"), "{error}");
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(Index::open(&config, OpenMode::ReadOnly), Err(IndexError::FileMissing(_))));
-    std::fs::write(&file, serde_json::to_string(&described).unwrap()).unwrap();
+    std::fs::write(&file, serde_json::to_string_pretty(&described).unwrap()).unwrap();
     std::fs::remove_file(generation_dir(&config.dir, 1).join("meta.json")).unwrap();
     let error = Index::open(&config, OpenMode::ReadWrite).unwrap_err();
     assert!(error.to_string().contains("meta.json"), "{error}");

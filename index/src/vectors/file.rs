@@ -267,6 +267,7 @@ impl VectorFile {
         self.layout.rows == self.layout.documents
     }
 
+    #[inline]
     pub(super) fn doc_of(&self, row: u32) -> DocId {
         if self.is_dense() { row } else { u32::from_le_bytes(self.listed_documents()[row as usize]) }
     }

@@ -5,11 +5,12 @@
 //! not follow.
 
 use std::any::Any;
+use std::path::PathBuf;
 
 use serde_json::json;
 use tantivy::directory::{Directory, TerminatingWrite};
 use tantivy::error::DataCorruption;
-use tantivy::index::{Segment, SegmentComponent};
+use tantivy::index::{Segment, SegmentComponent, SegmentId};
 use tantivy::indexer::DocIdMapping;
 use tantivy::indexer::doc_id_mapping::MappingType;
 use tantivy::plugin::{PluginMergeContext, PluginWriter, PluginWriterContext, SegmentPlugin};
@@ -88,10 +89,14 @@ pub(super) fn vector_component() -> SegmentComponent {
     SegmentComponent::Custom(FILE_EXTENSION.to_owned())
 }
 
+/// Name of a segment's vector file inside the index.
+pub(super) fn file_name(segment_id: SegmentId) -> PathBuf {
+    PathBuf::from(segment_id.uuid_string() + "." + FILE_EXTENSION)
+}
+
 /// Opens and checks the vector file of a segment.
 pub(super) fn open_file(reader: &SegmentReader) -> Result<VectorFile, VectorFileError> {
-    let path = reader.segment_id().uuid_string() + "." + FILE_EXTENSION;
-    let path = std::path::PathBuf::from(path);
+    let path = file_name(reader.segment_id());
     let vector_field = VectorField::of_schema(reader.schema()).ok_or(VectorFileError::Schema)?;
     let slice =
         reader.open_read(vector_component()).map_err(|source| VectorFileError::Open { path: path.clone(), source })?;

@@ -4,42 +4,46 @@
 //! back that is deleted, not allowed, or of another model; equal inputs give equal outputs, in every order of
 //! execution.
 //!
-//! A search first marks the rows it may look at, one bit each, and counts them. Up to [`EXACT_ROWS_MAX`] rows are
-//! all scored from their integers. Beyond that the sign codes alone are read, the rows whose signs differ least
-//! from the query's are kept, and only those are scored.
+//! Up to [`EXACT_ROWS_MAX`] rows that a search may look at are marked, one bit each, and all scored from their integers.
+//! Beyond that the sign codes alone are read first, and choose the rows that are scored. Whether a row may be looked at
+//! is then asked only when it is near enough to be chosen, for that costs as much as reading its code.
 //!
-//! Measured by `cargo bench -p index --bench vectors` on one core of a busy AMD EPYC (Zen 5), MiniLM's 384
-//! dimensions, depth 100, milliseconds on the processor (synthetic vectors) by the share of documents allowed:
+//! Measured by `cargo bench -p index --bench vectors` on one core of an AMD EPYC (Zen 5) that about ten other threads wanted
+//! too, MiniLM's 384 dimensions, milliseconds on the processor (synthetic vectors) by the share of documents allowed:
 //!
-//! | rows | 1 % | 10 % | 100 % |
-//! | --- | --- | --- | --- |
-//! | 10,000 | 0.01 | 0.04 | 0.18 |
-//! | 100,000 | 0.11 | 0.37 | 1.7 |
-//! | 1,000,000 | 1.3 | 5.8 | 9.8 |
-//!
-//! Where every row is scored that is near the time it takes to read them; where the signs choose, about five times
-//! that of reading the sign codes, and more under a mask, whose rows lie scattered.
+//! | rows | depth | 1 % | 10 % | 100 % |
+//! | --- | --- | --- | --- | --- |
+//! | 10,000 | 10; 100 | 0.01; 0.01 | 0.03; 0.04 | 0.13; 0.14 |
+//! | 100,000 | 10; 100 | 0.09; 0.10 | 0.40; 0.43 | 0.49; 0.77 |
+//! | 1,000,000 | 10; 100 | 1.4; 1.4 | 4.0; 4.3 | 4.5; 5.4 |
 
 use tantivy::{DocAddress, DocId, SegmentOrdinal};
 use thiserror::Error;
 
 use super::file::scale_of;
+use super::kernel::BLOCK_ROWS;
 use super::query::QueryVector;
 use super::segment::SegmentVectors;
 
+mod filter;
 mod marked;
 mod nearest;
+mod shortlist;
 
-use marked::{BATCH_ROWS, MarkedRows};
-use nearest::{Nearest, Shortlist};
+use filter::Asked;
+use marked::MarkedRows;
+use nearest::Nearest;
 
 /// Up to this many rows are all scored; beyond it the sign codes choose first.
 const EXACT_ROWS_MAX: usize = 16_384;
 
-/// How many of [`EXACT_ROWS_MAX`] rows the sign codes leave for scoring, however few are asked for.
+/// Up to about this many rows that pass are marked, and thereby counted; beyond it they are asked about when near.
+const MARKED_ROWS_MAX: usize = 2 * EXACT_ROWS_MAX;
+
+/// How many of [`EXACT_ROWS_MAX`] rows the number of differing signs leaves, however few are asked for.
 const SHORTLIST_ROWS_MIN: usize = 2_048;
 
-/// How many of [`EXACT_ROWS_MAX`] rows they leave for each one asked for.
+/// How many of [`EXACT_ROWS_MAX`] rows it leaves for each one asked for.
 const SHORTLIST_ROWS_PER_HIT: usize = 40;
 
 /// A document and its cosine with the query.
@@ -69,9 +73,10 @@ pub enum VectorSearchError {
 
 /// Finds the `depth` nearest documents among those that `allowed` accepts, over all segments.
 ///
-/// `allowed` is asked once for each live document that has a vector of the query's model, in ascending order
-/// within a segment. `expired` is asked about every 50 microseconds. Returns the best first, equal cosines by
-/// ascending address; at most `depth`, fewer when there are fewer.
+/// `allowed` gives the same answer whenever it is asked about the same document; it is asked about live documents that
+/// have a vector of the query's model, some of them never and some twice. `expired` is asked about every 50
+/// microseconds. Returns the best first, equal cosines by ascending address; at most `depth`, fewer when there are
+/// fewer.
 ///
 /// Exact over the stored vectors up to 16,384 candidates. Beyond that a true neighbour is missed when more rows
 /// than the shortlist holds have signs nearer to the query's. Against full-precision cosines, over 560 queries and
@@ -85,10 +90,26 @@ pub fn search(
     depth: usize,
     expired: &dyn Fn() -> bool,
 ) -> Result<Vec<Neighbour>, VectorSearchError> {
-    let marked = marked_in_each(segments, query, |segment_ord, segment| {
+    are_comparable(segments, query)?;
+    if depth == 0 {
+        return Ok(Vec::new());
+    }
+    let rows: usize = segments.iter().map(|segment| segment.rows() as usize).sum();
+    if rows > MARKED_ROWS_MAX {
+        let asked = Asked::new(segments, query.model(), &allowed);
+        let sample = asked.sample(query);
+        if sample.passed() > MARKED_ROWS_MAX
+            && let Some(rows) = shortlist_rows(sample.passed(), depth)
+        {
+            let chosen = shortlist::choose(segments, &asked, query, rows, sample.limit_for(rows), expired)?;
+            return rank_chosen(segments, &chosen, query, depth, expired);
+        }
+    }
+    let mark = |(segment_ord, segment): (SegmentOrdinal, &SegmentVectors)| {
         MarkedRows::matching(segment, query.model(), |doc| allowed(segment_ord, doc), expired)
-    })?;
-    rank(segments, &marked, query, depth, expired)
+    };
+    let marked: Vec<MarkedRows> = (0..).zip(segments).map(mark).collect::<Result<_, _>>()?;
+    rank_marked(segments, &marked, query, depth, expired)
 }
 
 /// As [`search`], among listed documents: for when they are few, or come from postings.
@@ -106,28 +127,23 @@ pub fn search_listed<L>(
 where
     L: IntoIterator<Item = DocId>,
 {
-    let marked = marked_in_each(segments, query, |segment_ord, segment| {
+    are_comparable(segments, query)?;
+    let mark = |(segment_ord, segment): (SegmentOrdinal, &SegmentVectors)| {
         MarkedRows::listed(segment, query.model(), listed(segment_ord), expired)
-    })?;
-    rank(segments, &marked, query, depth, expired)
+    };
+    let marked: Vec<MarkedRows> = (0..).zip(segments).map(mark).collect::<Result<_, _>>()?;
+    rank_marked(segments, &marked, query, depth, expired)
 }
 
-fn marked_in_each(
-    segments: &[SegmentVectors],
-    query: &QueryVector,
-    mark: impl Fn(SegmentOrdinal, &SegmentVectors) -> Result<MarkedRows, VectorSearchError>,
-) -> Result<Vec<MarkedRows>, VectorSearchError> {
-    let mark_comparable = |(segment_ord, segment): (SegmentOrdinal, &SegmentVectors)| {
-        if segment.dimensions() != query.dimensions() {
-            return Err(VectorSearchError::Dimensions { query: query.dimensions(), stored: segment.dimensions() });
-        }
-        mark(segment_ord, segment)
-    };
-    (0..).zip(segments).map(mark_comparable).collect()
+fn are_comparable(segments: &[SegmentVectors], query: &QueryVector) -> Result<(), VectorSearchError> {
+    match segments.iter().find(|segment| segment.dimensions() != query.dimensions()) {
+        None => Ok(()),
+        Some(other) => Err(VectorSearchError::Dimensions { query: query.dimensions(), stored: other.dimensions() }),
+    }
 }
 
 /// Ranks the marked rows, by way of the sign codes when that is cheaper.
-fn rank(
+fn rank_marked(
     segments: &[SegmentVectors],
     marked: &[MarkedRows],
     query: &QueryVector,
@@ -139,28 +155,42 @@ fn rank(
     if depth == 0 {
         return Ok(Vec::new());
     }
+    if let Some(rows) = shortlist_rows(candidates, depth) {
+        let chosen = shortlist::choose(segments, marked, query, rows, u16::MAX, expired)?;
+        return rank_chosen(segments, &chosen, query, depth, expired);
+    }
     let mut nearest = Nearest::new(depth);
-    let Some(shortlist_rows) = shortlist_rows(candidates, depth) else {
-        for (segment_ord, (segment, rows)) in (0..).zip(segments.iter().zip(marked)) {
-            rows.for_each_batch(expired, |batch| score(segment_ord, segment, batch, query, &mut nearest))?;
-        }
-        return Ok(nearest.into_sorted());
-    };
-    let shortlisted = shortlist(segments, marked, query, shortlist_rows, expired)?;
-    for of_segment in shortlisted.chunk_by(|one, next| one.0 == next.0) {
+    for (segment_ord, (segment, rows)) in (0..).zip(segments.iter().zip(marked)) {
+        rows.for_each_batch(expired, |batch| score(segment_ord, segment, batch, query, &mut nearest))?;
+    }
+    Ok(nearest.into_sorted())
+}
+
+/// Ranks rows that the sign codes have chosen, in ascending order.
+fn rank_chosen(
+    segments: &[SegmentVectors],
+    chosen: &[shortlist::Row],
+    query: &QueryVector,
+    depth: usize,
+    expired: &dyn Fn() -> bool,
+) -> Result<Vec<Neighbour>, VectorSearchError> {
+    let mut nearest = Nearest::new(depth);
+    let mut batch = Vec::with_capacity(BLOCK_ROWS);
+    for of_segment in chosen.chunk_by(|one, next| one.0 == next.0) {
         let segment_ord = of_segment[0].0;
-        for rows in of_segment.chunks(BATCH_ROWS) {
+        for rows in of_segment.chunks(BLOCK_ROWS) {
             if expired() {
                 return Err(VectorSearchError::DeadlineExceeded);
             }
-            let batch: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
+            batch.clear();
+            batch.extend(rows.iter().map(|(_, row)| *row));
             score(segment_ord, &segments[segment_ord as usize], &batch, query, &mut nearest);
         }
     }
     Ok(nearest.into_sorted())
 }
 
-/// How many of so many candidates the sign codes choose; `None` when scoring all of them is as good.
+/// How many of so many candidates the number of differing signs leaves; `None` when scoring all of them is as good.
 ///
 /// The shortlist grows with the root of the candidates. Measured on MiniLM embeddings of 15,000, 30,000 and 60,000
 /// passages of documentation, the shortlist that holds 99 % of the true nearest 100 grows by a third with each
@@ -189,27 +219,4 @@ fn score(
         let cosine = query.cosine(components.row(row), scale_of(scales.row(row)));
         nearest.offer(cosine, || DocAddress::new(segment_ord, file.doc_of(row)));
     }
-}
-
-/// Narrows the marked rows to the `rows` whose signs differ least from the query's, in ascending order.
-fn shortlist(
-    segments: &[SegmentVectors],
-    marked: &[MarkedRows],
-    query: &QueryVector,
-    rows: usize,
-    expired: &dyn Fn() -> bool,
-) -> Result<Vec<(SegmentOrdinal, u32)>, VectorSearchError> {
-    let mut shortlist = Shortlist::new(rows);
-    let mut distances = Vec::with_capacity(BATCH_ROWS);
-    for (segment_ord, (segment, marked_rows)) in (0..).zip(segments.iter().zip(marked)) {
-        let sign_codes = segment.file().sign_codes();
-        marked_rows.for_each_batch(expired, |batch| {
-            sign_codes.fetch(batch);
-            query.sign_distances(batch.iter().map(|row| sign_codes.row(*row)), &mut distances);
-            for (&row, &distance) in batch.iter().zip(&distances) {
-                shortlist.offer(distance, segment_ord, row);
-            }
-        })?;
-    }
-    Ok(shortlist.into_sorted())
 }

@@ -2,12 +2,13 @@
 //!
 //! It reads single rows; searching is elsewhere. Invariant: a deleted document has no vector.
 
+use tantivy::directory::OwnedBytes;
 use tantivy::fastfield::AliveBitSet;
 use tantivy::index::SegmentId;
 use tantivy::{DocId, SegmentReader};
 
 use super::file::{VectorFile, VectorFileError, scale_of};
-use super::plugin::open_file;
+use super::plugin::{file_name, open_file};
 use super::query::QueryVector;
 use super::row::StoredVector;
 
@@ -26,6 +27,16 @@ impl SegmentVectors {
     /// does not fit its segment; never panics on its content.
     pub fn open(reader: &SegmentReader) -> Result<Self, VectorFileError> {
         Ok(Self { segment_id: reader.segment_id(), file: open_file(reader)?, alive: reader.alive_bitset().cloned() })
+    }
+
+    /// Opens the bytes of a vector file outside of any index, with all its documents alive and under a segment id of
+    /// its own: for looking into a file that may be damaged.
+    ///
+    /// Fails as [`Self::open`] does, but for what only an index can tell: whether the file fits its segment.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, VectorFileError> {
+        let segment_id = SegmentId::generate_random();
+        let path = file_name(segment_id);
+        Ok(Self { segment_id, file: VectorFile::open(path, OwnedBytes::new(bytes))?, alive: None })
     }
 
     /// Compares every byte of the file with the hash at its end: reads the whole file, about a second a gigabyte.
@@ -64,10 +75,12 @@ impl SegmentVectors {
         is_comparable.then(|| query.cosine(self.file.components().row(row), scale))
     }
 
+    #[inline]
     pub(super) fn file(&self) -> &VectorFile {
         &self.file
     }
 
+    #[inline]
     pub(super) fn is_alive(&self, doc: DocId) -> bool {
         self.alive.as_ref().is_none_or(|alive| alive.is_alive(doc))
     }

@@ -24,6 +24,20 @@ impl<'a> Column<'a> {
         &self.bytes[row as usize * self.row_bytes..][..self.row_bytes]
     }
 
+    /// So many rows that lie one after the other, from `first` on.
+    #[inline]
+    pub(in crate::vectors) fn rows(&self, first: u32, count: usize) -> &'a [u8] {
+        &self.bytes[first as usize * self.row_bytes..][..count * self.row_bytes]
+    }
+
+    /// Brings so many rows that lie one after the other into the cache, from `first` on, all at once.
+    ///
+    /// Work on them that is not done in an instant keeps the processor from reading far enough ahead: comparing sign
+    /// codes took twice as long without this.
+    pub(in crate::vectors) fn fetch_range(&self, first: u32, count: usize) {
+        black_box(touch(self.rows(first, count)));
+    }
+
     /// Brings ascending rows that lie apart into the cache, all at once.
     ///
     /// Rows that are used one after the other are waited for one after the other; these reads do not depend on
@@ -31,18 +45,17 @@ impl<'a> Column<'a> {
     pub(in crate::vectors) fn fetch(&self, rows: &[u32]) {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
         let lie_together = ((last - first) as usize) < 2 * rows.len();
-        if lie_together {
-            return;
+        if !lie_together {
+            black_box(rows.iter().fold(0, |read, row| read ^ touch(self.row(*row))));
         }
-        let mut read = 0;
-        for &row in rows {
-            let (lines, rest) = self.row(row).as_chunks::<LINE_BYTES>();
-            for line in lines {
-                read ^= line[0];
-            }
-            // A row that does not start a line ends in one more.
-            read ^= rest.last().or(lines.as_flattened().last()).copied().unwrap_or_default();
-        }
-        black_box(read);
     }
+}
+
+/// Reads something of every line.
+#[inline]
+fn touch(bytes: &[u8]) -> u8 {
+    let (lines, rest) = bytes.as_chunks::<LINE_BYTES>();
+    let read = lines.iter().fold(0, |read, line| read ^ line[0]);
+    // What does not start a line ends in one more.
+    read ^ rest.last().or(lines.as_flattened().last()).copied().unwrap_or_default()
 }

@@ -2,18 +2,17 @@
 //!
 //! Invariant: only rows of live documents of the query's model are ever marked.
 
-use tantivy::DocId;
+use tantivy::{DocId, SegmentOrdinal};
 
 use super::VectorSearchError;
+use super::filter::{Filter, ModelOfRows};
 use crate::vectors::file::VectorFile;
+use crate::vectors::kernel::BLOCK_ROWS;
 use crate::vectors::row::ModelTag;
 use crate::vectors::segment::SegmentVectors;
 
 /// Words of marks between two looks at the deadline: 4,096 rows.
 const WORDS_PER_BLOCK: usize = 64;
-
-/// Rows that are visited together: their sign codes or components fit the innermost cache.
-pub(super) const BATCH_ROWS: usize = 64;
 
 pub(super) struct MarkedRows {
     rows: u32,
@@ -98,7 +97,7 @@ impl MarkedRows {
         self.len
     }
 
-    /// Visits the marked rows in ascending order, up to [`BATCH_ROWS`] at a time.
+    /// Visits the marked rows in ascending order, up to [`BLOCK_ROWS`] at a time.
     pub(super) fn for_each_batch(
         &self,
         expired: &dyn Fn() -> bool,
@@ -107,7 +106,7 @@ impl MarkedRows {
         if self.len == 0 {
             return Ok(());
         }
-        let mut batch = Vec::with_capacity(BATCH_ROWS);
+        let mut batch = Vec::with_capacity(BLOCK_ROWS);
         for (block, words) in self.words.chunks(WORDS_PER_BLOCK).enumerate() {
             if expired() {
                 return Err(VectorSearchError::DeadlineExceeded);
@@ -115,14 +114,14 @@ impl MarkedRows {
             for (position, &word) in words.iter().enumerate() {
                 let first = ((block * WORDS_PER_BLOCK + position) * 64) as u32;
                 if word == u64::MAX && batch.is_empty() {
-                    visit(&std::array::from_fn::<u32, BATCH_ROWS, _>(|row| first + row as u32));
+                    visit(&std::array::from_fn::<u32, BLOCK_ROWS, _>(|row| first + row as u32));
                     continue;
                 }
                 let mut left = word;
                 while left != 0 {
                     batch.push(first + left.trailing_zeros());
                     left &= left - 1;
-                    if batch.len() == BATCH_ROWS {
+                    if batch.len() == BLOCK_ROWS {
                         visit(&batch);
                         batch.clear();
                     }
@@ -134,10 +133,21 @@ impl MarkedRows {
     }
 }
 
+impl Filter for [MarkedRows] {
+    fn is_blank(&self, segment_ord: SegmentOrdinal, first: u32) -> bool {
+        self.pass(segment_ord, first, u64::MAX) == 0
+    }
+
+    fn pass(&self, segment_ord: SegmentOrdinal, first: u32, rows: u64) -> u64 {
+        self[segment_ord as usize].words[first as usize / 64] & rows
+    }
+}
+
 /// Tells whether a row is of the model; `None` when no row of the file is.
 fn model_check(file: &VectorFile, model: ModelTag) -> Option<impl Fn(u32) -> bool> {
-    let is_only_model = file.models() == [model];
-    file.models().contains(&model).then_some(move |row| is_only_model || file.model_of(row) == model)
+    let model_of_rows = ModelOfRows::of(file, model);
+    let is_of_model = move |row| model_of_rows == ModelOfRows::This || file.model_of(row) == model;
+    (model_of_rows != ModelOfRows::Others).then_some(is_of_model)
 }
 
 /// Finds the rows of ascending documents by steps that double, from where the last one was.

@@ -1,4 +1,4 @@
-//! The best of a stream: the nearest documents by cosine, and the shortlist of rows by their signs.
+//! The best of a stream: the nearest documents by cosine.
 //!
 //! Memory is that of what is kept, not of what is offered. Invariant: what is kept does not depend on chance;
 //! equal offers are told apart by their address.
@@ -6,7 +6,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use tantivy::{DocAddress, SegmentOrdinal};
+use tantivy::DocAddress;
 
 use super::Neighbour;
 
@@ -71,48 +71,3 @@ impl PartialEq for ByCosine {
 }
 
 impl Eq for ByCosine {}
-
-/// Keeps the rows with the smallest sign distance.
-pub(super) struct Shortlist {
-    rows: usize,
-    /// No row at or beyond this distance is kept any more.
-    distance_limit: u32,
-    /// At most twice `rows`.
-    kept: Vec<(u32, SegmentOrdinal, u32)>,
-}
-
-impl Shortlist {
-    /// `rows` is at least one.
-    pub(super) fn new(rows: usize) -> Self {
-        debug_assert!(rows > 0);
-        Self { rows, distance_limit: u32::MAX, kept: Vec::with_capacity(2 * rows) }
-    }
-
-    /// Offers a row. Rows are offered by ascending segment and row, so that of rows at the same distance the
-    /// first ones stay.
-    #[inline]
-    pub(super) fn offer(&mut self, distance: u32, segment_ord: SegmentOrdinal, row: u32) {
-        if distance < self.distance_limit {
-            self.kept.push((distance, segment_ord, row));
-            if self.kept.len() == 2 * self.rows {
-                self.drop_worse_half();
-            }
-        }
-    }
-
-    fn drop_worse_half(&mut self) {
-        let (_, last, _) = self.kept.select_nth_unstable(self.rows - 1);
-        self.distance_limit = last.0;
-        self.kept.truncate(self.rows);
-    }
-
-    /// The rows that were kept, in ascending order.
-    pub(super) fn into_sorted(mut self) -> Vec<(SegmentOrdinal, u32)> {
-        if self.kept.len() > self.rows {
-            self.drop_worse_half();
-        }
-        let mut rows: Vec<_> = self.kept.into_iter().map(|(_, segment_ord, row)| (segment_ord, row)).collect();
-        rows.sort_unstable();
-        rows
-    }
-}

@@ -121,12 +121,19 @@ fn large_fixture(random: &mut SmallRng, values: &[f32], documents: u64, planted:
     fixture
 }
 
+/// With 25,000 rows all are marked before the sign codes choose, with 40,000 only the near ones are asked about.
 #[test]
 fn search_over_many_rows_finds_the_planted_neighbours_and_respects_the_mask() {
+    for documents in [25_000, 40_000] {
+        check_planted(documents);
+    }
+}
+
+fn check_planted(documents: u64) {
     let mut random = SmallRng::seed_from_u64(5);
     let values = random_values(&mut random, 128);
     let planted: Vec<u64> = (0..10).map(|position| 2_501 * position + 7).collect();
-    let fixture = large_fixture(&mut random, &values, 25_000, &planted);
+    let mut fixture = large_fixture(&mut random, &values, documents, &planted);
     let opened = fixture.open();
     let query = QueryVector::new(&values, model(0)).unwrap();
     let ids_of = |neighbours: Vec<Neighbour>| {
@@ -142,6 +149,34 @@ fn search_over_many_rows_finds_the_planted_neighbours_and_respects_the_mask() {
     let found = search(&segments_of(&opened), &query, is_odd, 5, NEVER).unwrap();
     let odd: Vec<u64> = planted.iter().copied().filter(|id| id % 2 == 1).collect();
     assert_eq!(ids_of(found), odd);
+
+    fixture.delete(planted[0]);
+    fixture.commit();
+    let found = search(&segments_of(&fixture.open()), &query, |_, _| true, 9, NEVER).unwrap();
+    assert_eq!(ids_of(found), planted[1..]);
+}
+
+/// Rows are sampled at even distances, to tell how near those must be that are kept. Here none but the sampled ones are
+/// near, so that far fewer lie below that distance than are to be kept.
+#[test]
+fn misleading_sample_changes_no_result() {
+    const ROWS: u32 = 40_960;
+    const SAMPLED_EVERY: u64 = 20;
+    let mut random = SmallRng::seed_from_u64(8);
+    let values = random_values(&mut random, 64);
+    let mut fixture = Fixture::new(64);
+    for id in 0..u64::from(ROWS) {
+        let nearness = if id % SAMPLED_EVERY == 0 { 0.5 } else { 0.0 };
+        let noise = random_values(&mut random, 64);
+        let mixed: Vec<f32> = values.iter().zip(&noise).map(|(value, noise)| value * nearness + noise).collect();
+        fixture.add(id, Some(&StoredVector::encode(&mixed, model(0)).unwrap()));
+    }
+    fixture.commit();
+    fixture.merge();
+    let segments = segments_of(&fixture.open());
+    let query = QueryVector::new(&values, model(0)).unwrap();
+    let found = search(&segments, &query, |_, _| true, 100, NEVER).unwrap();
+    assert_eq!(found, search_listed(&segments, &query, |_| 0..ROWS, 100, NEVER).unwrap());
 }
 
 #[test]

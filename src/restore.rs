@@ -10,7 +10,7 @@ use indicatif::HumanBytes;
 
 use crate::config::{Config, Log};
 use crate::parts;
-use crate::snapshot::{Transfers, s3_options, with_bar};
+use crate::snapshot::{TransferArguments, s3_options, with_bar};
 
 /// Which snapshot.
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    transfers: Transfers,
+    transfers: TransferArguments,
 }
 
 /// Restores.

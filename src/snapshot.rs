@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     #[command(flatten)]
-    transfers: Transfers,
+    transfers: TransferArguments,
 }
 
 #[derive(Subcommand)]
@@ -52,13 +52,13 @@ enum Command {
         /// The snapshot, or `latest` [default: all].
         id: Option<String>,
         #[command(flatten)]
-        transfers: Transfers,
+        transfers: TransferArguments,
     },
 }
 
 /// What transfers may use, and how they are told of.
 #[derive(clap::Args)]
-pub(crate) struct Transfers {
+pub(crate) struct TransferArguments {
     /// Files transferred side by side.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     transfers: u32,
@@ -70,7 +70,7 @@ pub(crate) struct Transfers {
     pub(crate) json: bool,
 }
 
-impl Transfers {
+impl TransferArguments {
     pub(crate) fn limits(&self) -> Limits {
         Limits { transfers: self.transfers as usize, part_bytes: (self.part_mib as usize) << 20 }
     }
@@ -87,7 +87,7 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     }
 }
 
-fn take(config: &Config, destination: &str, keep: Option<u32>, transfers: &Transfers) -> anyhow::Result<()> {
+fn take(config: &Config, destination: &str, keep: Option<u32>, transfers: &TransferArguments) -> anyhow::Result<()> {
     let archive = Archive::create(destination, &s3_options(), transfers.limits())?;
     let (now, release) = (Timestamp::now(), env!("CARGO_PKG_VERSION"));
     let saved = with_bar(|progress| archive.save(&parts::index_dir(config), now, release, progress));
@@ -157,7 +157,7 @@ fn list(destination: &str, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify(destination: &str, id: Option<&str>, transfers: &Transfers) -> anyhow::Result<()> {
+fn verify(destination: &str, id: Option<&str>, transfers: &TransferArguments) -> anyhow::Result<()> {
     let archive = Archive::open(destination, &s3_options(), transfers.limits())?;
     let ids = match id {
         Some(id) => vec![archive.find(id)?.0],

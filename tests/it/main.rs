@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "a test that cannot go on stops there")]
 
+mod snapshots;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -14,15 +14,14 @@ pub enum ArchiveError {
     #[error("cannot start the transfers")]
     Runtime(#[source] std::io::Error),
     /// The destination turned an operation down.
-    #[error("cannot {doing} {object}")]
+    #[error("cannot {doing} {object}: {cause}")]
     Store {
         /// What was to be done.
         doing: &'static str,
         /// With which object or destination.
         object: String,
-        /// The cause.
-        #[source]
-        source: object_store::Error,
+        /// The cause. Its message tells its own causes: in the chain of causes they would be told again and again.
+        cause: object_store::Error,
     },
     /// A local file or folder cannot be used.
     #[error("cannot {doing} {path}", path = .path.display())]
@@ -100,8 +99,8 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    pub(super) fn store(doing: &'static str, object: &str, source: object_store::Error) -> Self {
-        Self::Store { doing, object: object.to_owned(), source }
+    pub(super) fn store(doing: &'static str, object: &str, cause: object_store::Error) -> Self {
+        Self::Store { doing, object: object.to_owned(), cause }
     }
 
     pub(super) fn file(doing: &'static str, path: &Path, source: std::io::Error) -> Self {

@@ -81,7 +81,7 @@ async fn retire(archive: &Archive, id: &str) -> Result<(), ArchiveError> {
 fn unless_gone(read: Result<Manifest, ArchiveError>) -> Result<Option<Manifest>, ArchiveError> {
     match read {
         Ok(manifest) => Ok(Some(manifest)),
-        Err(ArchiveError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+        Err(ArchiveError::Store { cause: object_store::Error::NotFound { .. }, .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

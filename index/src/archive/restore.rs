@@ -19,6 +19,7 @@ use crate::IndexError;
 use crate::error::Doing;
 use crate::fields::FORMAT;
 use crate::generation::{Current, Description, generation_dir, generations};
+use crate::seal::{seal, unseal};
 
 /// Where the engine lists the files it may remove.
 const MANAGED: &str = ".managed.json";
@@ -52,7 +53,7 @@ pub(super) async fn restore(
         return Err(ArchiveError::Occupied(shard.to_owned()));
     }
     let _writing = keep_writers_out(shard)?;
-    let incoming = lock.incoming(shard)?;
+    let incoming = lock.incoming()?;
 
     let meter = Meter::new(manifest.bytes(), progress);
     let files = stream::iter(&manifest.files).map(|file| fetch(archive, file, &incoming, &meter));
@@ -111,9 +112,10 @@ async fn fetch(archive: &Archive, file: &ArchivedFile, folder: &Path, meter: &Me
 /// Writes what a generation needs besides the files of a snapshot: its number, and the list of files that may be removed.
 fn complete(folder: &Path, manifest: &Manifest, number: u32) -> Result<(), ArchiveError> {
     let path = folder.join(DESCRIPTION);
-    let bytes = std::fs::read(&path).map_err(|source| ArchiveError::file("read", &path, source))?;
-    let damaged = |source| IndexError::FileDamaged { path: path.clone(), source: Box::new(source) };
-    let description: Description = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let sealed = std::fs::read(&path).map_err(|source| ArchiveError::file("read", &path, source))?;
+    let damaged = |source| IndexError::FileDamaged { path: path.clone(), source };
+    let json = unseal(sealed).map_err(|broken| damaged(Box::new(broken)))?;
+    let description: Description = serde_json::from_slice(&json).map_err(|error| damaged(Box::new(error)))?;
     if description.format > FORMAT {
         return Err(IndexError::Format { path, found: description.format, expected: FORMAT }.into());
     }
@@ -121,22 +123,24 @@ fn complete(folder: &Path, manifest: &Manifest, number: u32) -> Result<(), Archi
     let managed: Vec<&str> =
         manifest.files.iter().map(|file| file.name.as_str()).filter(|name| *name != DESCRIPTION).collect();
     let json = |bytes: serde_json::Result<Vec<u8>>| bytes.expect("numbers and text are JSON");
-    write(&path, &json(serde_json::to_vec_pretty(&description)))?;
+    write(&path, &seal(&json(serde_json::to_vec_pretty(&description))))?;
     write(&folder.join(MANAGED), &json(serde_json::to_vec(&managed)))?;
     write(&folder.join(RESTORING), &[])?;
     sync_folder(folder)
 }
 
-/// Holds the lock of the one writer, if there is a generation that could have one.
-fn keep_writers_out(shard: &Path) -> Result<Option<DirectoryLock>, ArchiveError> {
-    let current = Current::read(shard)?.map(|current| generation_dir(shard, current.generation));
-    let Some(generation) = current.filter(|generation| generation.is_dir()) else { return Ok(None) };
-    let folder = MmapDirectory::open(&generation).map_err(TantivyError::from).doing("open its folder")?;
-    match folder.acquire_lock(&INDEX_WRITER_LOCK) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::LockBusy) => Err(ArchiveError::InUse(shard.to_owned())),
-        Err(error) => Err(error).map_err(TantivyError::from).doing("lock for writing").map_err(ArchiveError::from),
+/// Holds the lock of the writer of every generation, whatever `CURRENT` says: it may be what was damaged.
+fn keep_writers_out(shard: &Path) -> Result<Vec<DirectoryLock>, ArchiveError> {
+    let mut locks = Vec::new();
+    for number in generations(shard)? {
+        let folder = MmapDirectory::open(generation_dir(shard, number)).map_err(TantivyError::from);
+        let lock = match folder.doing("open its folder")?.acquire_lock(&INDEX_WRITER_LOCK) {
+            Err(LockError::LockBusy) => return Err(ArchiveError::InUse(shard.to_owned())),
+            lock => lock.doing("lock for writing")?,
+        };
+        locks.push(lock);
     }
+    Ok(locks)
 }
 
 fn entries(folder: &Path) -> Result<Vec<String>, ArchiveError> {

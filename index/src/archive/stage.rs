@@ -14,13 +14,13 @@ use tantivy::directory::{META_LOCK, MmapDirectory};
 use super::ArchiveError;
 use crate::CommitPayload;
 use crate::IndexError;
+use crate::directory::{META, SealedDirectory};
 use crate::error::Doing;
-use crate::generation::{Current, generation_dir, generations};
+use crate::generation::{Current, Description, generation_dir, generations};
+use crate::seal::unseal;
 
 /// What says of a generation which model and rules it was built with.
 pub(super) const DESCRIPTION: &str = "generation.json";
-/// What names the segments of a commit.
-pub(super) const META: &str = "meta.json";
 /// Lies in a restored generation until it is in use.
 pub(super) const RESTORING: &str = ".restoring";
 
@@ -30,6 +30,7 @@ const INCOMING: &str = ".archive-incoming";
 
 /// The right of one process to take or restore snapshots of a shard. Ends with the process.
 pub(super) struct ShardLock {
+    shard: PathBuf,
     _file: File,
 }
 
@@ -46,7 +47,10 @@ impl ShardLock {
         }
         remove_folder(&shard.join(OUTGOING))?;
         remove_folder(&shard.join(INCOMING))?;
-        let current = Current::read(shard)?.map(|current| current.generation);
+        // What cannot be read, a restore is to replace; nothing is known of the marks then.
+        let taken = Self { shard: shard.to_owned(), _file: file };
+        let Ok(current) = Current::read(shard) else { return Ok(taken) };
+        let current = current.map(|current| current.generation);
         for number in generations(shard)? {
             let generation = generation_dir(shard, number);
             let mark = generation.join(RESTORING);
@@ -59,12 +63,17 @@ impl ShardLock {
                 remove_folder(&generation)?;
             }
         }
-        Ok(Self { _file: file })
+        Ok(taken)
     }
 
     /// An empty folder for what is being fetched.
-    pub(super) fn incoming(&self, shard: &Path) -> Result<PathBuf, ArchiveError> {
-        make_folder(shard.join(INCOMING))
+    pub(super) fn incoming(&self) -> Result<PathBuf, ArchiveError> {
+        make_folder(self.shard.join(INCOMING))
+    }
+
+    /// An empty folder for what is being sent.
+    fn outgoing(&self) -> Result<PathBuf, ArchiveError> {
+        make_folder(self.shard.join(OUTGOING))
     }
 }
 
@@ -124,28 +133,31 @@ impl Held {
         let lock = ShardLock::take(shard)?;
         let generation = current()?.generation;
         let mut held = Self {
-            dir: make_folder(shard.join(OUTGOING))?,
+            dir: lock.outgoing()?,
             origin: generation_dir(shard, generation),
             generation,
             payload: CommitPayload::default(),
             files: Vec::new(),
             _lock: lock,
         };
-        held.link_commit()?;
+        held.link_commit(shard)?;
         Ok(held)
     }
 
     /// Links the files of the last commit while the lock on `meta.json` keeps them from being removed: garbage collection
     /// takes that lock to find out which files are in use, whichever process it runs in.
-    fn link_commit(&mut self) -> Result<(), ArchiveError> {
+    fn link_commit(&mut self, shard: &Path) -> Result<(), ArchiveError> {
         let origin = self.origin.clone();
         let folder = MmapDirectory::open(&origin).map_err(TantivyError::from).doing("open its folder")?;
         let meta_lock = folder.acquire_lock(&META_LOCK).map_err(TantivyError::from).doing("lock its description")?;
         // The file is replaced at every commit: which segments there are is read from our copy.
+        let meta = origin.join(META);
         copy(&origin, &self.dir, META)?;
-        let metas = tantivy::Index::open_in_dir(&self.dir)
-            .and_then(|index| index.load_metas())
-            .doing("read its description")?;
+        let sealed = std::fs::read(self.dir.join(META)).map_err(|source| ArchiveError::file("read", &meta, source))?;
+        unseal(sealed).map_err(|_| ArchiveError::FileDamaged(meta))?;
+        let copied = MmapDirectory::open(&self.dir).map_err(TantivyError::from).doing("open its folder")?;
+        let metas = tantivy::Index::open(SealedDirectory(copied)).and_then(|index| index.load_metas());
+        let metas = metas.doing("read its description")?;
         let unmarked: Vec<PathBuf> = metas
             .segments
             .iter()
@@ -161,6 +173,7 @@ impl Held {
             self.add(name, true)?;
         }
         drop(meta_lock);
+        Description::read(shard, self.generation)?;
         link(&origin, &self.dir, DESCRIPTION)?;
         self.add(DESCRIPTION.to_owned(), false)?;
         self.add(META.to_owned(), false)?;

@@ -188,7 +188,7 @@ fn a_flipped_byte_a_cut_and_a_loss_of_any_object_are_named_by_verify_and_refused
     let site = Site::filled();
     let id = site.save().id;
     let manifest = site.manifest(&id);
-    let verify = || site.archive.verify(&[id.clone()], &|_| {}).unwrap();
+    let verify = || site.archive.verify(std::slice::from_ref(&id), &|_| {}).unwrap();
     assert_eq!(verify().damages, []);
     for (at, object) in site.objects().into_iter().enumerate() {
         let good = std::fs::read(&object).unwrap();
@@ -202,7 +202,7 @@ fn a_flipped_byte_a_cut_and_a_loss_of_any_object_are_named_by_verify_and_refused
             spoil(how);
             let damages = verify().damages;
             assert!(damages.len() == 1 && damages[0].what.contains(name), "{how} of {name}: {damages:?}");
-            assert_eq!(damages[0].snapshots, [id.clone()]);
+            assert_eq!(damages[0].snapshots, std::slice::from_ref(&id));
             let target = site.dir.path().join("target");
             let error = site.archive.restore(&id, &manifest, &target, false, &|_| {}).unwrap_err();
             let is_told = match how {
@@ -230,11 +230,19 @@ fn a_damaged_file_of_the_index_is_refused_and_named() {
     });
     let mut tried = 0;
     for path in segments {
-        flip(&path, tried * 7919);
+        // Near the start, which is content: behind it, the engine notes its own release, which no checksum covers.
+        flip(&path, tried % 3);
         let error = site.archive.save(site.shard(), Timestamp::now(), "test", &|_| {}).unwrap_err();
         assert!(matches!(&error, ArchiveError::FileDamaged(found) if *found == path), "{error}");
-        flip(&path, tried * 7919);
+        flip(&path, tried % 3);
         tried += 1;
+    }
+    for name in ["meta.json", "generation.json"] {
+        flip(&generation.join(name), 40);
+        let error = site.archive.save(site.shard(), Timestamp::now(), "test", &|_| {}).unwrap_err();
+        let chain = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(chain.contains(name), "{chain}");
+        flip(&generation.join(name), 40);
     }
     assert!(tried > 10, "{tried}");
     assert!(site.archive.list().unwrap().is_empty());
@@ -316,6 +324,14 @@ fn an_index_is_replaced_only_when_told_to_and_when_nobody_writes() {
     assert_eq!(told(&index), before);
     assert_eq!(index.description().number, 2);
     index.writer().unwrap();
+    drop(index);
+    // What is damaged does not stand in the way of what replaces it.
+    flip(&shard.join("CURRENT"), 20);
+    assert!(Index::open(&config, OpenMode::ReadOnly).is_err());
+    assert_eq!(archive.restore(&saved.id, &manifest, &shard, true, &|_| {}).unwrap().generation, 3);
+    std::fs::remove_file(shard.join("CURRENT")).unwrap();
+    archive.restore(&saved.id, &manifest, &shard, true, &|_| {}).unwrap();
+    assert_eq!(told(&Index::open(&config, OpenMode::ReadWrite).unwrap()), before);
 }
 
 #[test]
@@ -364,7 +380,7 @@ fn a_snapshot_stays_whole_when_the_one_it_counts_on_is_pruned_meanwhile() {
                 });
                 prune.join().unwrap()
             });
-            assert_eq!(pruned.retired, [base.clone()]);
+            assert_eq!(pruned.retired, std::slice::from_ref(&base));
         }
     };
     let saved = site.archive.save(site.shard(), now + Duration::from_hours(1), "test", &prune_once).unwrap();

@@ -82,7 +82,8 @@ impl QueryVector {
     pub(super) fn cosine(&self, row: &[u8], row_scale: f32) -> f32 {
         // The sum of all products fits by the limit on the components, and so do its two parts.
         let product = kernel::dot(self.level, &self.components, row) - self.bias_sum;
-        product as f32 * (self.scale * row_scale)
+        // Adding zero makes one zero of two, which a damaged scale could tell apart.
+        product as f32 * (self.scale * row_scale) + 0.0
     }
 
     /// Counts for each of up to [`BLOCK_ROWS`] codes, one after the other, the components whose sign differs, and

@@ -140,3 +140,19 @@ fn search_survives_damaged_rows() {
         stored.for_each(|vector| drop(QueryVector::from_stored(&vector)));
     }
 }
+
+/// A scale of minus zero made a cosine of minus zero, which came after an equal one of a later document.
+#[test]
+fn cosines_of_zero_come_back_by_address_whatever_their_sign() {
+    let mut bytes = small_file();
+    // The last column before the seal: six rows, padded.
+    let scales = bytes.len() - 32 - 64;
+    for (row, scale) in bytes[scales..].chunks_exact_mut(4).take(6).enumerate() {
+        scale.copy_from_slice(&(if row % 2 == 0 { -0.0_f32 } else { 0.0 }).to_le_bytes());
+    }
+    let segments = [SegmentVectors::from_bytes(bytes).unwrap()];
+    let query = QueryVector::new(&[1.0; DIMENSIONS], model(0)).unwrap();
+    let found = search(&segments, &query, |_, _| true, 9, NEVER).unwrap();
+    let documents: Vec<DocId> = found.iter().map(|neighbour| neighbour.address.doc_id).collect();
+    assert!(found.iter().all(|neighbour| neighbour.cosine == 0.0) && documents.is_sorted(), "{found:?}");
+}

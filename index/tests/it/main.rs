@@ -8,6 +8,7 @@ mod content;
 mod generations;
 mod languages;
 mod masks;
+mod purge;
 mod records;
 mod words;
 mod workspaces;

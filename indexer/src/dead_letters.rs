@@ -1,21 +1,26 @@
 //! Dead letters: events that were turned down, kept in a file with the reason, so that nothing is lost silently.
 //!
-//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8. It reads
-//! nothing back and logs no content. Invariants: [`DeadLetters::append`] returns when its lines are on disk, and the file
-//! and the one set aside together are at most twice the configured size and one batch more.
+//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8. It logs no
+//! content, and reads back only to take out what an erased workspace left. Invariants: [`DeadLetters::append`] and
+//! [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set aside together are at most twice the
+//! configured size and one batch more.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use schemas::event::{InvalidCode, InvalidEvent};
-use serde::Serialize;
+use schemas::ids::WorkspaceId;
+use serde::{Deserialize, Serialize};
 
 /// Name of the file.
 const FILE: &str = "dead-letters.ndjson";
 /// Name of the former file, once it was full.
 const FORMER_FILE: &str = "dead-letters.1.ndjson";
+/// Name of a file that is being rewritten.
+const NEW_FILE: &str = "dead-letters.new";
 
 /// An event that was turned down, and why.
 #[derive(Clone, Copy, Debug)]
@@ -92,12 +97,71 @@ impl DeadLetters {
         Ok(())
     }
 
+    /// Takes out the letters of erased workspaces and waits until the rest is on disk; returns how many went.
+    ///
+    /// A letter whose workspace cannot be read goes too, for it may be of one of them. Cost: reads both files, and writes
+    /// those again that lose something; new letters wait meanwhile.
+    pub fn scrub(&self, erased: &BTreeSet<WorkspaceId>) -> io::Result<usize> {
+        if erased.is_empty() {
+            return Ok(0);
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scrubbed = 0;
+        for name in [FILE, FORMER_FILE] {
+            let path = self.dir.join(name);
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let aside = self.dir.join(NEW_FILE);
+            let mut kept = BufWriter::new(File::create(&aside)?);
+            let mut gone = 0;
+            for line in BufReader::new(file).split(b'\n') {
+                let line = line?;
+                if workspace_of(&line).is_some_and(|workspace| !erased.contains(&workspace)) {
+                    kept.write_all(&line)?;
+                    kept.write_all(b"\n")?;
+                } else {
+                    gone += 1;
+                }
+            }
+            let kept = kept.into_inner().map_err(io::IntoInnerError::into_error)?;
+            if gone == 0 {
+                std::fs::remove_file(&aside)?;
+                continue;
+            }
+            kept.sync_all()?;
+            std::fs::rename(&aside, &path)?;
+            File::open(&self.dir)?.sync_all()?;
+            // The next letter goes into the new file.
+            *open = None;
+            scrubbed += gone;
+        }
+        Ok(scrubbed)
+    }
+
     fn open(&self) -> io::Result<(File, u64)> {
         std::fs::create_dir_all(&self.dir)?;
         let file = OpenOptions::new().create(true).append(true).open(self.path())?;
         let bytes = file.metadata()?.len();
         Ok((file, bytes))
     }
+}
+
+/// The workspace that the event of a line says it is of.
+fn workspace_of(line: &[u8]) -> Option<WorkspaceId> {
+    #[derive(Deserialize)]
+    struct Kept {
+        event: String,
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        workspaceid: WorkspaceId,
+    }
+    let Kept { event } = serde_json::from_slice(line).ok()?;
+    let Event { workspaceid } = serde_json::from_str(&event).ok()?;
+    Some(workspaceid)
 }
 
 /// RFC 4648, with padding.
@@ -155,6 +219,31 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!((read(FORMER_FILE).lines().count(), read(FILE).lines().count()), (2, 2));
         assert!(read(FILE).contains("hhh"));
+    }
+
+    #[test]
+    fn letters_of_an_erased_workspace_go_with_those_that_may_be_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = error();
+        let letters = DeadLetters::new(dir.path(), 250);
+        assert_eq!(letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap(), 0);
+        let append = |event: &[u8]| {
+            letters.append(&[DeadLetter { event, error: &error }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+        };
+        append(br#"{"workspaceid":"kept","data":"of gone"}"#);
+        append(br#"{"workspaceid":"gone","data":"MARKER"}"#);
+        append(br#"{"workspaceid":"gone","data":"MARKER","#);
+        append(b"MARKER \xff");
+        append(br#"{"workspaceid":"kept","data":2}"#);
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!((read(FORMER_FILE) + &read(FILE)).contains("MARKER"));
+        let scrubbed = letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap();
+        append(br#"{"workspaceid":"kept","data":3}"#);
+        let (former, now) = (read(FORMER_FILE), read(FILE));
+        assert!(!former.contains("MARKER") && !now.contains("MARKER"), "{former}{now}");
+        assert!(now.contains("data\\\":3"), "{now}");
+        assert!(scrubbed >= 1, "{scrubbed}");
+        assert!(!dir.path().join(NEW_FILE).exists());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod backlog;
 mod commit;
 pub(crate) mod cutting;
 mod embed;
+mod purge;
 mod reads;
 pub mod reindex;
 mod shared;
@@ -113,6 +114,7 @@ impl Engine {
         let engine = Self(Arc::new(Handle { core: Arc::clone(&core), threads: Mutex::default() }));
         engine.start("commit", commit::run)?;
         engine.start("embed", embed::run)?;
+        engine.start("purge", purge::run)?;
         Ok(engine)
     }
 

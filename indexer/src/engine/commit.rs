@@ -36,6 +36,8 @@ pub(super) fn run(core: &Core) {
         match write_and_publish(core, &work) {
             Ok(status) => {
                 failures = 0;
+                let erased = work.tenants.iter().filter(|tenant| tenant.erase);
+                core.purges.add(erased.map(|tenant| tenant.workspace.id.clone()));
                 core.searchable(&work, status);
             }
             Err(error) => {

@@ -12,6 +12,7 @@ use models::embed::Embedder;
 
 use super::backlog::{Backlog, Load, Progress, Stop, Work};
 use super::cutting::Cutting;
+use super::purge::Purges;
 use super::status::{CommitStatus, Counters};
 use crate::config::Config;
 use crate::dead_letters::DeadLetters;
@@ -29,6 +30,8 @@ pub(super) struct Core {
     commits: Mutex<()>,
     /// Whether a generation is being built.
     pub(super) is_rebuilding: AtomicBool,
+    /// What erased workspaces left in the files.
+    pub(super) purges: Purges,
     backlog: Mutex<Backlog>,
     /// There may be something to commit.
     commit_due: Condvar,
@@ -52,6 +55,8 @@ impl Core {
         if cutting.embedding.is_some() {
             backlog.embedding.queue_missing(&index);
         }
+        let purges = Purges::default();
+        purges.look_again(&index);
         Ok(Self {
             dead_letters: DeadLetters::new(&config.data_dir, config.dead_letters_bytes_max),
             config,
@@ -61,6 +66,7 @@ impl Core {
             cutting: RwLock::new(Arc::new(cutting)),
             commits: Mutex::new(()),
             is_rebuilding: AtomicBool::new(false),
+            purges,
             backlog: Mutex::new(backlog),
             commit_due: Condvar::new(),
             embed_due: Condvar::new(),
@@ -85,6 +91,7 @@ impl Core {
         }
         drop(backlog);
         self.wake_embed();
+        self.purges.look_again(&self.index);
     }
 
     /// Holds commits back while it is held.
@@ -119,6 +126,7 @@ impl Core {
         self.commit_due.notify_all();
         self.embed_due.notify_all();
         self.progress.notify_all();
+        self.purges.stop();
     }
 
     /// Waits until a commit is due and takes what it writes; `None` when the thread is to end.

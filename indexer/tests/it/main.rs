@@ -7,6 +7,7 @@ mod batches;
 mod convergence;
 mod durability;
 mod embedding;
+mod erasure;
 mod faults;
 mod history;
 mod imports;

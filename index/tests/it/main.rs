@@ -5,6 +5,7 @@
 mod archive;
 mod commits;
 mod content;
+mod damage;
 mod generations;
 mod languages;
 mod masks;

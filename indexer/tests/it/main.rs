@@ -15,3 +15,4 @@ mod reindex;
 mod searching;
 mod site;
 mod source;
+mod verify;

@@ -64,16 +64,11 @@ pub(crate) fn with_absolute_paths(mut model: models::embed::Config) -> models::e
 
 /// Opens the index.
 pub(crate) fn open_index(config: &Config, mode: OpenMode) -> anyhow::Result<Index> {
-    let index = index::Config {
-        dir: index_dir(config),
-        writer_memory_bytes: config.index.writer_memory_bytes,
-        store_cache_bytes: config.index.store_cache_bytes,
-        dimensions: config.models.embed.dimensions,
-    };
     if mode == OpenMode::ReadWrite {
-        index::archive::clear_leftovers(&index.dir).context("cannot remove what an interrupted snapshot left")?;
+        index::archive::clear_leftovers(&index_dir(config))
+            .context("cannot remove what an interrupted snapshot left")?;
     }
-    Index::open(&index, mode).context("cannot open the index")
+    Index::open(&index_config(config), mode).context("cannot open the index")
 }
 
 /// Opens the write side over an index.
@@ -98,6 +93,16 @@ pub(crate) fn open_query(
 /// A runtime for a command that asks once.
 pub(crate) fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+}
+
+/// The configuration of the index.
+pub(crate) fn index_config(config: &Config) -> index::Config {
+    index::Config {
+        dir: index_dir(config),
+        writer_memory_bytes: config.index.writer_memory_bytes,
+        store_cache_bytes: config.index.store_cache_bytes,
+        dimensions: config.models.embed.dimensions,
+    }
 }
 
 /// The folder of the index.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use eval::generations::{Comparison, compare};
+use index::older::Older;
 use index::{Index, OpenMode};
 use indexer::engine::Engine;
 use indexer::engine::reindex::{Progress, Rebuild, ReindexError, wanted};
@@ -123,6 +124,10 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     if let Some(server) = control::connect(&config.data_dir)? {
         return server.reindex(&request, &mut |update| screen.show(update));
     }
+    if let Some(records) = rebuild_older(config)? {
+        writeln!(std::io::stderr(), "the index was of an older format: it is built anew from its {records} records")?;
+        return Ok(());
+    }
     let index = parts::open_index(config, OpenMode::ReadWrite)?;
     let embedder = parts::start_embedder(config, &index);
     let embedders = Embedders::from(embedder.clone());
@@ -131,6 +136,23 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     let done = perform(&site, &request, &mut |update| screen.show(&update));
     anyhow::ensure!(site.indexer.close(), "what was pending could not be committed");
     done
+}
+
+/// Replaces an index of an older format; `None` when it is of this one.
+fn rebuild_older(config: &Config) -> anyhow::Result<Option<u64>> {
+    let shard = parts::index_config(config);
+    if !Older::is_in(&shard.dir)? {
+        return Ok(None);
+    }
+    let embedder =
+        config.models.enabled.then(|| Embedder::start(parts::with_absolute_paths(config.models.embed.clone())));
+    let embedder = embedder.transpose().context("cannot load the model that passages are to be cut for")?;
+    let bar = ProgressBar::new_spinner();
+    let mut show = |records| bar.set_message(format!("{records} records"));
+    let rebuilt =
+        indexer::rebuild_older::rebuild_older(&shard, embedder.as_ref(), config.indexer.passage_tokens, &mut show);
+    bar.finish_and_clear();
+    rebuilt.context("cannot build the index anew; the older one is as it was")
 }
 
 /// Builds, compares and switches. `tell` fails when nobody listens any more: then the work ends, and the next call goes on.

@@ -76,6 +76,12 @@ impl CommitPayload {
         serde_json::to_string(&stored).expect("numbers and text are JSON")
     }
 
+    /// The format and the payload of the last commit; `None` before the first.
+    pub(crate) fn of(engine: &tantivy::Index) -> Result<Option<(u32, Self)>, IndexError> {
+        let payload = engine.load_metas().doing("read its description")?.payload;
+        payload.as_deref().map(Self::decode).transpose()
+    }
+
     /// Reads a payload and the format it says.
     pub(crate) fn decode(json: &str) -> Result<(u32, Self), IndexError> {
         let stored: StoredPayload = serde_json::from_str(json)
@@ -524,7 +530,8 @@ pub(crate) fn stored_record<T: DeserializeOwned>(
     stored(snapshot, fields.record, address, what)
 }
 
-fn stored<T: DeserializeOwned>(
+/// What a field of a stored document holds; `None` when it is of another kind.
+pub(crate) fn stored<T: DeserializeOwned>(
     snapshot: &Snapshot,
     field: tantivy::schema::Field,
     address: DocAddress,

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::LockError;
 use tantivy::indexer::IndexWriterOptions;
+use tantivy::schema::Schema;
 use tantivy::tokenizer::{RawTokenizer, TextAnalyzer};
 use tantivy::{IndexReader, IndexWriter, ReloadPolicy, TantivyError};
 
@@ -40,7 +41,7 @@ const STORE_BLOCK_BYTES: usize = 16 << 10;
 /// this.
 const SEGMENTS_MAX: usize = 64;
 
-const CURRENT: &str = "CURRENT";
+pub(crate) const CURRENT: &str = "CURRENT";
 const DESCRIPTION: &str = "generation.json";
 
 /// What the passages of a generation are cut and embedded with.
@@ -266,9 +267,14 @@ fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexErr
     if !meta.is_file() && rests::holds_segments(dir) {
         return Err(IndexError::FileMissing(meta));
     }
+    let (schema, _) = Fields::schema(dimensions)?;
+    engine_with(dir, schema)
+}
+
+/// The engine over a folder whose files have this schema.
+pub(crate) fn engine_with(dir: &Path, schema: Schema) -> Result<tantivy::Index, IndexError> {
     let directory = MmapDirectory::open(dir)
         .map_err(|error| IndexError::Engine { doing: "open its folder", source: TantivyError::from(error) })?;
-    let (schema, _) = Fields::schema(dimensions)?;
     let builder = tantivy::Index::builder().schema(schema).register_plugin(Arc::new(VectorPlugin));
     builder.open_or_create(SealedDirectory(directory)).map_err(|error| match error {
         TantivyError::SchemaError(_) => IndexError::Shape(dir.to_owned()),

@@ -14,6 +14,7 @@ mod documents;
 mod error;
 mod fields;
 pub mod generation;
+pub mod older;
 mod open;
 mod pages;
 pub mod passages;

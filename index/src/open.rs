@@ -295,12 +295,24 @@ impl Snapshot {
         dir: &Path,
         former: &[Segment],
     ) -> Result<Self, IndexError> {
-        let payload = engine.load_metas().doing("read its description")?.payload;
-        let stored = payload.as_deref().map(CommitPayload::decode).transpose()?;
-        let (found, payload) = stored.unwrap_or((FORMAT, CommitPayload::default()));
+        let (found, payload) = CommitPayload::of(engine)?.unwrap_or((FORMAT, CommitPayload::default()));
         if found != FORMAT {
             return Err(IndexError::Format { path: dir.to_owned(), found, expected: FORMAT });
         }
+        Self::read(reader, dir, payload, former)
+    }
+
+    /// A snapshot to read records of.
+    pub(crate) fn take_of_any_format(
+        engine: &tantivy::Index,
+        reader: &IndexReader,
+        dir: &Path,
+    ) -> Result<Self, IndexError> {
+        let (_, payload) = CommitPayload::of(engine)?.unwrap_or_default();
+        Self::read(reader, dir, payload, &[])
+    }
+
+    fn read(reader: &IndexReader, dir: &Path, payload: CommitPayload, former: &[Segment]) -> Result<Self, IndexError> {
         let searcher = reader.searcher();
         let mut segments = Vec::with_capacity(searcher.segment_readers().len());
         let mut vectors = Vec::with_capacity(searcher.segment_readers().len());

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use access::{AccessGraph, PageOrdinal, WorkspaceNumber};
 use schemas::grant::{Principal, Role};
 use schemas::ids::{GroupId, PageId, UserId, WorkspaceId};
+use schemas::page::Parent;
 
 use crate::analysis::Language;
 use crate::records::{Head, PageHead, group_change, member_change};
@@ -36,7 +37,8 @@ pub struct WorkspaceState {
     pub access: AccessGraph,
     /// True once everything of it was erased; nothing is taken in any more.
     pub erased: bool,
-    heads: Vec<Option<PageHead>>,
+    /// Boxed, so that a growing list moves and spares pointers and not heads.
+    heads: Vec<Option<Box<PageHead>>>,
     members: HashMap<UserId, bool>,
     stats: WorkspaceStats,
     languages: u32,
@@ -56,7 +58,7 @@ impl WorkspaceState {
 
     /// The head of a page by its number.
     pub fn head(&self, ordinal: PageOrdinal) -> Option<&PageHead> {
-        self.heads.get(ordinal.0 as usize)?.as_ref()
+        self.heads.get(ordinal.0 as usize)?.as_deref()
     }
 
     /// The head of a page by its id.
@@ -66,7 +68,7 @@ impl WorkspaceState {
 
     /// All heads, tombstones included, by number.
     pub fn heads(&self) -> impl Iterator<Item = &PageHead> {
-        self.heads.iter().flatten()
+        self.heads.iter().filter_map(Option::as_deref)
     }
 
     /// The number of a page; the next free one when it has none yet.
@@ -82,17 +84,36 @@ impl WorkspaceState {
         if let Some(former) = self.head(head.ordinal) {
             head.keep_counts(former);
         }
-        self.set_head(head);
+        self.set_head(Box::new(head));
     }
 
     /// Takes over the counts of a page's passages as they were just stored.
     pub(crate) fn count(&mut self, stored: &PageHead) {
         let Some(mut head) = self.head(stored.ordinal).cloned() else { return };
         head.keep_counts(stored);
-        self.set_head(head);
+        self.set_head(Box::new(head));
     }
 
-    fn set_head(&mut self, head: PageHead) {
+    /// Names pages and people by the ids that are in memory anyway: each head that was read brought copies of them.
+    fn share_ids(&self, head: &mut PageHead) {
+        let known_page = |id: &mut PageId| {
+            if let Some(known) = self.access.ordinal_of(id).and_then(|at| self.access.page_of(at)) {
+                id.clone_from(known);
+            }
+        };
+        known_page(&mut head.page);
+        if let Some(Parent::Page { id }) = &mut head.parent {
+            known_page(id);
+        }
+        for user in [&mut head.created_by, &mut head.edited_by].into_iter().flatten() {
+            if let Some((known, _)) = self.members.get_key_value(user) {
+                user.clone_from(known);
+            }
+        }
+    }
+
+    fn set_head(&mut self, mut head: Box<PageHead>) {
+        self.share_ids(&mut head);
         let at = head.ordinal.0 as usize;
         if self.heads.len() <= at {
             self.heads.resize_with(at + 1, || None);
@@ -271,17 +292,22 @@ impl Catalog {
                 continue;
             };
             let mut state = workspace.write();
+            let mut pages = Vec::with_capacity(heads.len());
             for head in heads {
                 match head {
                     Head::Page(head) => {
                         state.access.apply(head.access_change());
-                        state.set_head(*head);
+                        pages.push(head);
                     }
                     Head::Group { group, members } => state.put_group(&group, members.as_ref()),
                     Head::Member { user, role, erased } => state.put_member(&user, role, erased),
                     Head::Workspace { .. } => {}
                 }
             }
+            let len = pages.iter().map(|head| head.ordinal.0 as usize + 1).max().unwrap_or(0);
+            state.heads.reserve_exact(len);
+            // Now that all are known, they can be named by the ids in memory.
+            pages.into_iter().for_each(|head| state.set_head(head));
             state.access.publish();
         }
     }

@@ -31,8 +31,8 @@ const SEARCH_BYTES: u64 = 2 << 20;
 const POOLS: u64 = 2;
 
 /// What is kept in memory of each workspace, page and passage; measured by `cargo bench -p eval --bench scale`.
-const WORKSPACE_BYTES: u64 = 2_500;
-const PAGE_BYTES: u64 = 1_100;
+const WORKSPACE_BYTES: u64 = 1_600;
+const PAGE_BYTES: u64 = 650;
 const PASSAGE_BYTES: u64 = 10;
 
 /// A part of the process with a bound of its own.

@@ -23,7 +23,7 @@ use schemas::version::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Shape, workspace_of};
-use crate::process::{Memory, link_tree, load};
+use crate::process::{Memory, link_tree, load, processor_seconds};
 use crate::search::{ask_one, caller_of, open_indexer, queries};
 use crate::{DIMENSIONS, Plan, SEED, ask, percentiles};
 
@@ -50,6 +50,8 @@ pub(crate) struct Edits {
     search: [f64; 3],
     checked: usize,
     memory: Memory,
+    /// Cores that all of it kept busy, the searches beside it included.
+    cores: f64,
 }
 
 pub(crate) fn print(plan: &Plan) -> Result<()> {
@@ -68,7 +70,12 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
     row("until found", found.freshness, format!("most {:.1} (goal p99 < 1000)", found.freshness_max));
     row("a commit", found.commit, String::new());
     row("a hybrid search", found.search, "beside it, one caller".to_owned());
-    println!("{} edits were searched for and found; peak memory {} MiB", found.checked, found.memory.peak >> 20);
+    println!(
+        "{} edits were searched for and found; peak memory {} MiB; {:.2} cores busy",
+        found.checked,
+        found.memory.peak >> 20,
+        found.cores
+    );
     Ok(())
 }
 
@@ -84,6 +91,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
     let workspace = workspace_of(Shape::One, 0)?;
     let edits = draw(&engine, &workspace, (EDITS_PER_SECOND * SECONDS) as usize)?;
 
+    let (started, processor) = (Instant::now(), processor_seconds()?);
     let stop = AtomicBool::new(false);
     let (sent, seen, searched) = std::thread::scope(|scope| -> Result<_> {
         let seen = scope.spawn(|| watch(&index, &engine, &stop));
@@ -95,6 +103,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
         let ended = "a thread that measures does not panic";
         Ok((sent?, seen.join().expect(ended), searched.join().expect(ended)?))
     })?;
+    let cores = (processor_seconds()? - processor) / started.elapsed().as_secs_f64();
     let mut fresh = Vec::with_capacity(sent.len());
     for edit in &sent {
         let (_, found) = seen.visible.range(edit.index_seq..).next().context("a commit was not seen")?;
@@ -114,6 +123,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
         search: percentiles(searched),
         checked,
         memory,
+        cores,
     })
 }
 

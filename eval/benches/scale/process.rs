@@ -34,6 +34,19 @@ impl Memory {
     }
 }
 
+/// Processor time of this process so far, in seconds, all threads together. Unlike time it does not grow when others want
+/// the cores, too.
+pub(crate) fn processor_seconds() -> Result<f64> {
+    /// Linux counts in hundredths of a second, on every machine.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").context("/proc is not there")?;
+    // The name of the program stands in parentheses and may hold anything; of what follows, user and system time are the
+    // twelfth and the thirteenth.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after_name.split_ascii_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
+}
+
 /// Processes that wanted a core, over the last minute: what else the machine was doing.
 pub(crate) fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -71,6 +84,10 @@ pub(crate) fn link_tree(from: &Path, to: &Path) -> Result<()> {
         fs::remove_dir_all(to)?;
     }
     for_each_file(from, &mut |path| {
+        // A lock is of a file, whatever its name: linked, it would be held in both folders.
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            return Ok(());
+        }
         let target = to.join(path.strip_prefix(from)?);
         fs::create_dir_all(target.parent().context("a file is in a folder")?)?;
         fs::hard_link(path, &target).with_context(|| format!("cannot link {}", target.display()))

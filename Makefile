@@ -3,10 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench leak schemathesis clean
+.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
+# How long `make fuzz` runs each target.
+SECONDS ?= 60
 # Where embedding models lie.
 MODELS_DIR ?= .cache/models
 # Where `make bench` keeps the embeddings on which it measures recall.
@@ -63,6 +65,13 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 	cargo bench -p models --bench embed
 	cargo bench -p indexer --bench ingest
 	cargo bench -p eval --bench hybrid
+
+# Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
+instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)
+	scripts/instructions.sh
+
+fuzz: setup ## fuzz what takes bytes from outside, SECONDS for each target (needs rustup)
+	scripts/fuzz.sh $(SECONDS)
 
 leak: ## play CASES random workspaces against the access oracle
 	LEAK_CASES=$(CASES) cargo test --release -p eval --test it leak -- --nocapture

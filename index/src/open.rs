@@ -257,7 +257,12 @@ impl Index {
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        held(&self.0.current).snapshot()
+        self.generation().snapshot()
+    }
+
+    /// The generation in use.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        held(&self.0.current)
     }
 }
 

@@ -251,10 +251,10 @@ impl fmt::Debug for Auditor {
 
 impl Auditor {
     /// Looks at the commit that the index took in last; later ones are not seen, whoever makes them.
-    pub fn new(index: &Index) -> Result<Self, IndexError> {
-        let description = index.description();
-        let (_, fields) = Fields::schema(description.dimensions)?;
-        Ok(Self { description, fields, snapshot: index.snapshot(), shard: index.dir().to_owned() })
+    pub fn new(index: &Index) -> Self {
+        let generation = index.generation();
+        let (description, fields) = (generation.description(), generation.fields);
+        Self { description, fields, snapshot: generation.snapshot(), shard: index.dir().to_owned() }
     }
 
     /// What the generation says of itself.

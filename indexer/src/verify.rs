@@ -104,7 +104,7 @@ pub fn verify(
     options: Options,
     on_step: &mut dyn FnMut(Step<'_>),
 ) -> Result<Summary, VerifyError> {
-    let auditor = Auditor::new(index)?;
+    let auditor = Auditor::new(index);
     let standard = Standard::of(&auditor, embedder)?;
     let mut summary = Summary::default();
     if !options.skip_files {

@@ -4,6 +4,7 @@
 
 mod reindex;
 mod snapshots;
+mod verify;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -58,7 +58,7 @@ fn named(config: &Config) -> Option<(PathBuf, bool)> {
         Err(error) => panic!("{error:?}"),
         Ok(index) => {
             let mut found = Vec::new();
-            Auditor::new(&index).unwrap().files(&mut |difference| found.push(difference)).unwrap();
+            Auditor::new(&index).files(&mut |difference| found.push(difference)).unwrap();
             assert!(found.len() < 2, "{found:?}");
             let difference = found.pop()?;
             assert!(matches!(difference.kind, Kind::FileDamaged | Kind::FileMissing));

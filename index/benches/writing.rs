@@ -7,7 +7,12 @@
 //! after the other, with one writing thread each, and committed at the same points. Embeddings are left to later, as the
 //! write side does. Of each contestant the best of the rounds counts, since other load only ever adds time.
 //!
-//! `cargo bench -p index --bench writing -- --pages 12000 --corpus FOLDER`; both are optional.
+//! Then the same pages are written again at random, a few a commit, while the index merges as it sees fit: how long commits
+//! take beside merges and without, how many segments and deleted documents there are, how many bytes on disk for each of the
+//! fresh index; and what it takes to purge all that is deleted.
+//!
+//! `cargo bench -p index --bench writing -- --pages 12000 --edits 20000 --corpus FOLDER`; all are optional. Merges and memory
+//! are told by `/proc`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its findings")]
 
@@ -20,11 +25,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use index::analysis::{Language, detect_language};
+use index::generation::generation_dir;
 use index::passages::{BlockRange, PassageWrite};
 use index::records::PageHead;
-use index::{CommitPayload, Config, Index, OpenMode, Passage, Writer};
+use index::{CommitPayload, Config, Index, OpenMode, Passage, PurgeExtent, Writer};
 use rand::rngs::SmallRng;
-use rand::seq::index::sample;
+use rand::seq::{IndexedRandom, index::sample};
 use rand::{Rng, SeedableRng};
 use rust_stemmers::{Algorithm, Stemmer};
 use schemas::block::{BlockContent, BlockType};
@@ -52,15 +58,20 @@ const ROUNDS: usize = 3;
 const COMMITS: usize = 4;
 /// Enough for a quarter of the corpus, so that each commit leaves one segment with all contestants.
 const WRITER_BYTES: usize = 1 << 30;
+const EDITS: usize = 20_000;
+/// Pages of one commit, of the import and of the edits.
+const IMPORT_PAGES: usize = 500;
+const EDITED_PAGES: usize = 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
 fn main() -> Result<()> {
-    let mut pages_len = PAGES;
+    let (mut pages_len, mut edits) = (PAGES, EDITS);
     let mut folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/docs-win32");
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--pages" => pages_len = arguments.next().ok_or("--pages takes a number")?.parse()?,
+            "--edits" => edits = arguments.next().ok_or("--edits takes a number")?.parse()?,
             "--corpus" => folder = PathBuf::from(arguments.next().ok_or("--corpus takes a folder")?),
             _ => {}
         }
@@ -74,7 +85,9 @@ fn main() -> Result<()> {
         println!("SKIPPED: {} is not there; words drawn with seed {SEED} stand for it", folder.display());
         (0..pages_len).map(|_| draw(&mut rng)).collect()
     };
-    first_writing(&pages)
+    let records: Vec<Written> = pages.iter().enumerate().map(|(at, page)| written(at, page)).collect::<Result<_>>()?;
+    first_writing(&pages, &records)?;
+    updates(&records, edits, &mut rng)
 }
 
 struct Page {
@@ -143,12 +156,11 @@ struct Taken {
     bytes: u64,
 }
 
-fn first_writing(pages: &[Page]) -> Result<()> {
-    let records: Vec<Written> = pages.iter().enumerate().map(|(at, page)| written(at, page)).collect::<Result<_>>()?;
+fn first_writing(pages: &[Page], records: &[Written]) -> Result<()> {
     let taken = |name| Taken { name, best: Duration::MAX, bytes: 0 };
     let mut all = [taken("index"), taken("bare tantivy"), taken("and its text")];
     for _ in 0..ROUNDS {
-        let ours = Ours::new()?;
+        let ours = Ours::new(WRITER_BYTES)?;
         let writer = ours.index.writer()?;
         let mut bare = [Bare::new(false)?, Bare::new(true)?];
         let mut times = [Duration::ZERO; 3];
@@ -190,6 +202,113 @@ fn first_writing(pages: &[Page]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Imports the pages, then writes them again at random.
+fn updates(records: &[Written], edits: usize, rng: &mut SmallRng) -> Result<()> {
+    let ours = Ours::new(Config::default().writer_memory_bytes)?;
+    let writer = ours.index.writer()?;
+    let mut seq = 0;
+    let mut commit = || -> Result<Duration> {
+        seq += 1;
+        let started = Instant::now();
+        writer.commit(&CommitPayload { index_seq: seq, ..CommitPayload::default() })?;
+        ours.index.reload()?;
+        Ok(started.elapsed())
+    };
+    for part in records.chunks(IMPORT_PAGES) {
+        part.iter().try_for_each(|page| ours.put(&writer, page))?;
+        commit()?;
+    }
+    writer.purge(PurgeExtent::Deleted, &|| true)?;
+    let fresh = bytes_in(ours.dir.path())?;
+    let (mut alone, mut beside_merges) = (Vec::new(), Vec::new());
+    let (mut most, mut deleted, mut bytes) = (0, 0.0_f64, 0);
+    for _ in 0..edits / EDITED_PAGES {
+        for page in records.choose_multiple(rng, EDITED_PAGES) {
+            ours.put(&writer, page)?;
+        }
+        let before = merging();
+        let took = commit()?;
+        if merging() > before {
+            beside_merges.push(took);
+        } else {
+            alone.push(took);
+        }
+        let (segments, share) = ours.segments()?;
+        (most, deleted) = (most.max(segments), deleted.max(share));
+        bytes = bytes.max(bytes_in(ours.dir.path())?);
+    }
+    println!("\n{edits} pages written again, {EDITED_PAGES} a commit; milliseconds from commit to searchable");
+    println!("{:>16} {:>9} {:>9} {:>9} {:>9}", "", "commits", "p50", "p99", "longest");
+    for (name, times) in [("no merge", &mut alone), ("beside a merge", &mut beside_merges)] {
+        times.sort_unstable();
+        let percentile = |percent: usize| {
+            times.get((times.len().max(1) - 1) * percent / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+        };
+        println!(
+            "{name:>16} {:>9} {:>9.1} {:>9.1} {:>9.1}",
+            times.len(),
+            percentile(50),
+            percentile(99),
+            percentile(100)
+        );
+    }
+    let now = bytes_in(ours.dir.path())?;
+    println!("segments {most} at most, deleted {:.0} % at most", deleted * 1e2);
+    println!(
+        "bytes for each of the fresh index: {:.2} at the end, {:.2} at most, files being merged included",
+        now as f64 / fresh as f64,
+        bytes as f64 / fresh as f64
+    );
+    let (purged, peak) = with_peak_memory(|| {
+        let started = Instant::now();
+        Ok((writer.purge(PurgeExtent::Deleted, &|| true)?, started.elapsed()))
+    })?;
+    println!(
+        "purge: {} segments written again in {:.1} s, {:.0} MiB of memory more at most; then {:.2} bytes",
+        purged.0.rewritten,
+        purged.1.as_secs_f64(),
+        peak as f64 / f64::from(1 << 20),
+        bytes_in(ours.dir.path())? as f64 / fresh as f64
+    );
+    Ok(())
+}
+
+/// Clock ticks that merges have run for.
+fn merging() -> u64 {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return 0 };
+    let ticks = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
+        let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace().skip(11).map(|field| field.parse::<u64>().unwrap_or(0));
+        name.starts_with("merge_thread").then(|| fields.next().unwrap_or(0) + fields.next().unwrap_or(0))
+    };
+    tasks.filter_map(ticks).sum()
+}
+
+/// Runs something, and tells by how many bytes it needed more memory than before at the worst, mapped files apart.
+fn with_peak_memory<T>(run: impl FnOnce() -> Result<T>) -> Result<(T, u64)> {
+    let before = memory();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let watcher = std::thread::spawn(move || {
+        let mut peak = memory();
+        while is_done.recv_timeout(Duration::from_millis(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            peak = peak.max(memory());
+        }
+        peak
+    });
+    let result = run();
+    drop(done);
+    let peak = watcher.join().map_err(|_| "watching memory failed")?;
+    Ok((result?, peak.saturating_sub(before)))
+}
+
+/// Bytes of memory that are not of files.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
 /// The pages in as many parts as there are commits.
@@ -242,9 +361,9 @@ struct Ours {
 }
 
 impl Ours {
-    fn new() -> Result<Self> {
+    fn new(writer_memory_bytes: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let config = Config { dir: dir.path().to_owned(), writer_memory_bytes: WRITER_BYTES, ..Config::default() };
+        let config = Config { dir: dir.path().to_owned(), writer_memory_bytes, ..Config::default() };
         let index = Index::open(&config, OpenMode::ReadWrite)?;
         Ok(Self { dir, index, workspace: WorkspaceId::new("bench")? })
     }
@@ -256,6 +375,18 @@ impl Ours {
         state.put_head(head.clone());
         drop(state);
         Ok(writer.put_page(workspace.number, &head, &page.record, &page.passages)?)
+    }
+}
+
+impl Ours {
+    /// The segments of the last commit, and the share of deleted documents.
+    fn segments(&self) -> Result<(usize, f64)> {
+        let meta = fs::read_to_string(generation_dir(self.dir.path(), 1).join("meta.json"))?;
+        let meta: serde_json::Value = serde_json::from_str(&meta)?;
+        let segments = meta["segments"].as_array().ok_or("no segments")?;
+        let documents: u64 = segments.iter().filter_map(|segment| segment["max_doc"].as_u64()).sum();
+        let deleted: u64 = segments.iter().filter_map(|segment| segment["deletes"]["num_deleted_docs"].as_u64()).sum();
+        Ok((segments.len(), deleted as f64 / documents as f64))
     }
 }
 
@@ -348,7 +479,8 @@ fn bytes_in(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
+        // A merge may take files away meanwhile.
+        let Ok(metadata) = entry.metadata() else { continue };
         bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)

@@ -146,7 +146,32 @@ impl Tokens {
         Self::default()
     }
 
-    /// Words as written that were handed over before are new again; see [`Analyzer::analyze`].
+    /// Hands over, in one pass, what [`Analyzer::tokens`] and [`Analyzer::surface_words`] say of `text`: piece after piece, by
+    /// position.
+    ///
+    /// A word as written is handed over when it is first met after [`Self::next_document`], and later perhaps again. No
+    /// tokens are kept.
+    pub(crate) fn analyze(&mut self, text: &str, language: Language, sink: &mut impl FnMut(Analyzed<'_>)) {
+        self.store.clear();
+        let Self { store: Store { terms: folded, .. }, segmenter, stemmer } = self;
+        segmenter.segment(text, &mut |piece: Piece<'_>| {
+            let position = piece.position;
+            folded.clear();
+            if piece.stemmed {
+                let (stems, is_new) = stemmer.terms_and_news(language, piece.script, piece.text, piece.apostrophe);
+                if is_new {
+                    fold_term(piece.text, folded);
+                }
+                sink(Analyzed { position, term: &stems.primary, variant: &stems.variant, word: folded });
+            } else {
+                fold_term(piece.text, folded);
+                let word = if piece.kind.is_surface_word() { folded.as_str() } else { "" };
+                sink(Analyzed { position, term: folded, variant: "", word });
+            }
+        });
+    }
+
+    /// Words as written that were handed over before are new again; see [`Self::analyze`].
     pub(crate) fn next_document(&mut self) {
         self.stemmer.next_document();
     }
@@ -238,35 +263,6 @@ impl Analyzer {
             store.push(&piece, &terms.primary);
             if !terms.variant.is_empty() {
                 store.push(&piece, &terms.variant);
-            }
-        });
-    }
-
-    /// Hands over, in one pass, what [`Self::tokens`] and [`Self::surface_words`] say of `text`: piece after piece, by
-    /// position.
-    ///
-    /// A word as written is handed over when it is first met after [`Tokens::next_document`], and later perhaps again.
-    pub(crate) fn analyze(
-        &self,
-        text: &str,
-        language: Language,
-        memory: &mut Tokens,
-        sink: &mut impl FnMut(Analyzed<'_>),
-    ) {
-        let Tokens { store: Store { terms: folded, .. }, segmenter, stemmer } = memory;
-        segmenter.segment(text, &mut |piece: Piece<'_>| {
-            let position = piece.position;
-            folded.clear();
-            if piece.stemmed {
-                let (stems, is_new) = stemmer.terms_and_news(language, piece.script, piece.text, piece.apostrophe);
-                if is_new {
-                    fold_term(piece.text, folded);
-                }
-                sink(Analyzed { position, term: &stems.primary, variant: &stems.variant, word: folded });
-            } else {
-                fold_term(piece.text, folded);
-                let word = if piece.kind.is_surface_word() { folded.as_str() } else { "" };
-                sink(Analyzed { position, term: folded, variant: "", word });
             }
         });
     }

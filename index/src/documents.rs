@@ -58,7 +58,7 @@ impl Fields {
         tokens.next_document();
         for text in texts {
             let gap = all.gap();
-            analyzer.analyze(text, passage.language, tokens, &mut |found| {
+            tokens.analyze(text, passage.language, &mut |found| {
                 all.push(found.term, gap + found.position);
                 all.push(found.variant, gap + found.position);
                 words.push(found.word, 0);

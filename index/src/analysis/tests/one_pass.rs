@@ -10,7 +10,7 @@ use super::properties::{any_language, any_text};
 /// The tokens of `text` as one pass hands them over, and its words as written, in order.
 fn analyzed(text: &str, language: Language, memory: &mut Tokens) -> (Vec<(String, u32)>, Vec<String>) {
     let (mut tokens, mut words) = (Vec::new(), Vec::new());
-    Analyzer::new().analyze(text, language, memory, &mut |found| {
+    memory.analyze(text, language, &mut |found| {
         tokens.push((found.term.to_owned(), found.position));
         if !found.variant.is_empty() {
             tokens.push((found.variant.to_owned(), found.position));

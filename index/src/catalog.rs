@@ -307,7 +307,9 @@ impl Catalog {
             let len = pages.iter().map(|head| head.ordinal.0 as usize + 1).max().unwrap_or(0);
             state.heads.reserve_exact(len);
             // Now that all are known, they can be named by the ids in memory.
-            pages.into_iter().for_each(|head| state.set_head(head));
+            for head in pages {
+                state.set_head(head);
+            }
             state.access.publish();
         }
     }

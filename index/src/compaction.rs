@@ -132,7 +132,9 @@ fn choose(sizes: &[Size], long_runs: bool) -> Vec<Merge> {
             return;
         }
         long_allowed &= !is_long;
-        segments.iter().for_each(|at| is_taken[*at] = true);
+        for at in &segments {
+            is_taken[*at] = true;
+        }
         merges.push(Merge { segments, is_long });
     };
     let mut order: Vec<usize> = (0..sizes.len()).collect();

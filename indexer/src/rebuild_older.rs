@@ -42,14 +42,14 @@ pub fn rebuild_older(
     older.for_each(|workspace, record| -> Result<(), IndexError> {
         filling.put(workspace, record)?;
         if filling.uncommitted >= COMMIT_PASSAGES {
-            filling.commit(CommitPayload::default())?;
+            filling.commit(&CommitPayload::default())?;
         }
         if filling.records.is_multiple_of(256) {
             on_progress(filling.records);
         }
         Ok(())
     })?;
-    filling.commit(CommitPayload { model_id: None, ..older.payload() })?;
+    filling.commit(&CommitPayload { model_id: None, ..older.payload() })?;
     successor.reload()?;
     let records = filling.records;
     older.give_way(&successor)?;
@@ -89,8 +89,8 @@ impl Filling {
         Ok(())
     }
 
-    fn commit(&mut self, payload: CommitPayload) -> Result<(), IndexError> {
+    fn commit(&mut self, payload: &CommitPayload) -> Result<(), IndexError> {
         self.uncommitted = 0;
-        self.writer.commit(&payload)
+        self.writer.commit(payload)
     }
 }

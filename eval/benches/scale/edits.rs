@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// What was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Edits {
-    edits: usize,
+    count: usize,
     turned_away: u64,
     commits: usize,
     /// From the time an edit was due until searches find it; p50, p95, p99 in ms.
@@ -58,7 +58,7 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
     let found: Edits = ask(plan, "edits")?;
     println!(
         "\n{EDITS_PER_SECOND} edits a second for {SECONDS} s: {} edits in {} commits, {} turned away for a while; load {}",
-        found.edits,
+        found.count,
         found.commits,
         found.turned_away,
         load()
@@ -114,7 +114,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
     let memory = Memory::now()?;
     ensure!(engine.close(), "the last commit failed");
     Ok(Edits {
-        edits: sent.len(),
+        count: sent.len(),
         turned_away: seen.turned_away,
         commits: seen.visible.len(),
         freshness: percentiles(fresh),

@@ -10,6 +10,7 @@
 //! [--only PART]`, the parts being `build`, `start`, `search`, `edits` and `access`; `--pages` cuts the corpus for a quick run.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its findings")]
+#![expect(clippy::disallowed_methods, reason = "edits, searches and looks are paced by the clock")]
 #![expect(clippy::print_stderr, reason = "building takes minutes and says how far it is")]
 
 mod access;

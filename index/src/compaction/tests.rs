@@ -52,7 +52,9 @@ impl Model {
     fn push(&mut self, pages: Vec<u32>) {
         let at = self.segments.len();
         let living = pages.len() as u64 * self.documents_per_page;
-        pages.iter().for_each(|page| self.home[*page as usize] = at);
+        for &page in &pages {
+            self.home[page as usize] = at;
+        }
         self.largest = self.largest.max(living);
         self.segments.push(Some(Segment { pages, living, merge: None }));
     }

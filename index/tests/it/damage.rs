@@ -37,7 +37,7 @@ fn files(config: &Config) -> BTreeMap<PathBuf, String> {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.ends_with(".lock") {
+            } else if path.extension().is_none_or(|extension| extension != "lock") {
                 let kind =
                     name.rsplit_once('.').filter(|(stem, _)| stem.len() >= 32).map_or(name.as_str(), |(_, kind)| kind);
                 files.insert(path.clone(), kind.to_owned());

@@ -134,26 +134,28 @@ fn check_planted(documents: u64) {
     let values = random_values(&mut random, 128);
     let planted: Vec<u64> = (0..10).map(|position| 2_501 * position + 7).collect();
     let mut fixture = large_fixture(&mut random, &values, documents, &planted);
-    let opened = fixture.open();
     let query = QueryVector::new(&values, model(0)).unwrap();
-    let ids_of = |neighbours: Vec<Neighbour>| {
+    // The segments of two commits need not come in the same order.
+    let ids_of = |opened: &[(SegmentVectors, Vec<u64>)], neighbours: Vec<Neighbour>| {
         let id_of = |address: DocAddress| opened[address.segment_ord as usize].1[address.doc_id as usize];
         let mut ids: Vec<u64> = neighbours.iter().map(|neighbour| id_of(neighbour.address)).collect();
         ids.sort_unstable();
         ids
     };
+    let opened = fixture.open();
     let found = search(&segments_of(&opened), &query, |_, _| true, 10, NEVER).unwrap();
-    assert_eq!(ids_of(found), planted);
+    assert_eq!(ids_of(&opened, found), planted);
 
     let is_odd = |segment_ord: SegmentOrdinal, doc: DocId| opened[segment_ord as usize].1[doc as usize] % 2 == 1;
     let found = search(&segments_of(&opened), &query, is_odd, 5, NEVER).unwrap();
     let odd: Vec<u64> = planted.iter().copied().filter(|id| id % 2 == 1).collect();
-    assert_eq!(ids_of(found), odd);
+    assert_eq!(ids_of(&opened, found), odd);
 
     fixture.delete(planted[0]);
     fixture.commit();
-    let found = search(&segments_of(&fixture.open()), &query, |_, _| true, 9, NEVER).unwrap();
-    assert_eq!(ids_of(found), planted[1..]);
+    let opened = fixture.open();
+    let found = search(&segments_of(&opened), &query, |_, _| true, 9, NEVER).unwrap();
+    assert_eq!(ids_of(&opened, found), planted[1..]);
 }
 
 /// Rows are sampled at even distances, to tell how near those must be that are kept. Here none but the sampled ones are

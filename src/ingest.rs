@@ -17,10 +17,15 @@ impl Ingest for IndexerIngest {
             Wait::Searchable => indexer::engine::Wait::Searchable,
         };
         // The task goes on when the request does not: writes are not cancelled.
-        let task = tokio::task::spawn_blocking(move || engine.submit(&events, wait));
+        let task = tokio::task::spawn_blocking({
+            let engine = engine.clone();
+            move || engine.submit(&events, wait)
+        });
         Box::pin(async move {
             let Ok(joined) = tokio::time::timeout_at(deadline.instant().into(), task).await else {
-                return Err(IngestError::Late);
+                return Err(engine
+                    .failure()
+                    .map_or(IngestError::Late, |failure| IngestError::Failing(Box::new(failure))));
             };
             let submitted = joined.map_err(|error| IngestError::Failed(Box::new(error)))?.map_err(translate)?;
             let rejected = submitted.rejected.into_iter().collect();
@@ -61,6 +66,7 @@ fn translate(error: indexer::error::IngestError) -> IngestError {
         Theirs::Overloaded { .. } => IngestError::Busy,
         Theirs::NotYetCommitted { .. } => IngestError::Late,
         Theirs::Stopped => IngestError::Closed,
+        Theirs::Failing { .. } | Theirs::DeadLetters { .. } => IngestError::Failing(Box::new(error)),
         other => IngestError::Failed(Box::new(other)),
     }
 }

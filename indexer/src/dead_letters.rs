@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -81,7 +81,7 @@ impl DeadLetters {
             serde_json::to_writer(&mut lines, &line)?;
             lines.push(b'\n');
         }
-        // After a panic half way through, the worst is a line cut short.
+        // What fails is opened anew the next time, and a line cut short is cut off then.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut file, mut bytes) = match open.take() {
             Some(opened) => opened,
@@ -143,8 +143,14 @@ impl DeadLetters {
 
     fn open(&self) -> io::Result<(File, u64)> {
         std::fs::create_dir_all(&self.dir)?;
-        let file = OpenOptions::new().create(true).append(true).open(self.path())?;
-        let bytes = file.metadata()?.len();
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(self.path())?;
+        let mut bytes = file.metadata()?.len();
+        let whole = end_of_last_line(&mut file, bytes)?;
+        if whole < bytes {
+            // Of a crash or a full disk: whoever sent it was not told that it is kept.
+            file.set_len(whole)?;
+            bytes = whole;
+        }
         Ok((file, bytes))
     }
 }
@@ -162,6 +168,23 @@ fn workspace_of(line: &[u8]) -> Option<WorkspaceId> {
     let Kept { event } = serde_json::from_slice(line).ok()?;
     let Event { workspaceid } = serde_json::from_str(&event).ok()?;
     Some(workspaceid)
+}
+
+/// Where the last whole line of a file ends, read from its end backwards.
+fn end_of_last_line(file: &mut File, len: u64) -> io::Result<u64> {
+    let mut block = [0; 8 << 10];
+    let mut end = len;
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// RFC 4648, with padding.
@@ -244,6 +267,23 @@ mod tests {
         assert!(now.contains("data\\\":3"), "{now}");
         assert!(scrubbed >= 1, "{scrubbed}");
         assert!(!dir.path().join(NEW_FILE).exists());
+    }
+
+    #[test]
+    fn a_line_cut_short_by_a_crash_or_a_full_disk_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = error();
+        let letter = DeadLetter { event: b"{}", error: &error };
+        let append = || DeadLetters::new(dir.path(), 1 << 20).append(&[letter], jiff::Timestamp::UNIX_EPOCH).unwrap();
+        append();
+        let path = dir.path().join(FILE);
+        for cut in [1, 40_000] {
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(&vec![b'x'; cut]).unwrap();
+            append();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!((text.lines().count(), text.contains('x')), (3, false));
     }
 
     #[test]

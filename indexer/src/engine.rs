@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use index::Index;
+use index::{Index, IndexError};
 use models::embed::Embedder;
 use schemas::api::events::RejectedEvent;
 use schemas::event::{Event, InvalidEvent};
@@ -227,6 +227,11 @@ impl Engine {
     /// Up to where each partition was read, by the last commit: where a source goes on after a restart.
     pub fn committed_offsets(&self) -> BTreeMap<String, i64> {
         self.0.core.lock().committed_offsets.clone()
+    }
+
+    /// Why the last commit failed; `None` once one succeeded. What it was to hold is kept and tried again.
+    pub fn failure(&self) -> Option<Arc<IndexError>> {
+        self.0.core.lock().failure.clone()
     }
 
     /// How the write side stands.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use index::IndexError;
@@ -30,6 +31,15 @@ pub enum IngestError {
     NotYetCommitted {
         /// How long was waited.
         waited: Duration,
+    },
+    /// The events are taken in, and commits fail: a full disk, for one. They are tried again until one succeeds; only if the
+    /// process ends before are the events lost. Sending them again does no harm.
+    #[error("the events are taken in, but could not be committed within {} ms", waited.as_millis())]
+    Failing {
+        /// How long was waited.
+        waited: Duration,
+        /// Why the last commit failed.
+        source: Arc<IndexError>,
     },
     /// A stored record could not be read. Part of the batch may be taken in; sending it again does no harm.
     #[error("the events cannot be merged with what is stored")]
@@ -99,9 +109,11 @@ impl IngestError {
         match self {
             Self::Overloaded { .. } => ErrorKind::Exhausted,
             Self::TooLarge(_) => ErrorKind::Invalid,
-            Self::Stopped | Self::NotYetCommitted { .. } | Self::Unreadable(_) | Self::DeadLetters { .. } => {
-                ErrorKind::Retryable
-            }
+            Self::Stopped
+            | Self::NotYetCommitted { .. }
+            | Self::Failing { .. }
+            | Self::Unreadable(_)
+            | Self::DeadLetters { .. } => ErrorKind::Retryable,
         }
     }
 }

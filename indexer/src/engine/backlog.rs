@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access::{FencePoint, WorkspaceNumber};
-use index::CommitPayload;
 use index::catalog::Workspace;
+use index::{CommitPayload, IndexError};
 use schemas::ids::PageId;
 
 use super::embed::{EmbedQueue, Vectors};
@@ -101,6 +101,8 @@ pub(super) struct Backlog {
     pub(super) last_commit: Option<CommitStatus>,
     pub(super) stop: Stop,
     pub(super) commit_thread_ended: bool,
+    /// Why the last commit failed; none once one succeeded.
+    pub(super) failure: Option<Arc<IndexError>>,
 }
 
 impl Backlog {
@@ -207,6 +209,7 @@ impl Backlog {
         self.durable = self.durable.max(work.merged);
         self.durable_number = work.number;
         self.committed_offsets.clone_from(&work.offsets);
+        self.failure = None;
     }
 
     /// Notes that a commit is seen by searches: lets go of what it holds.
@@ -227,7 +230,8 @@ impl Backlog {
     }
 
     /// Notes that a commit failed: what it was to hold is dirty as before.
-    pub(super) fn not_committed(&mut self, work: Work) {
+    pub(super) fn not_committed(&mut self, work: Work, failure: Arc<IndexError>) {
+        self.failure = Some(failure);
         self.dirty.add(work.load);
         self.dirty_since = self.taken_since.take().or(self.dirty_since);
         for failed in work.tenants {

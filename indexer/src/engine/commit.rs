@@ -41,12 +41,13 @@ pub(super) fn run(core: &Core) {
                 core.searchable(&work, status);
             }
             Err(error) => {
-                core.lock().not_committed(work);
+                let error = Arc::new(error);
+                core.lock().not_committed(work, Arc::clone(&error));
                 core.counters.commit_failed();
                 failures += 1;
                 let pause = (RETRY_PAUSE * 2_u32.pow(failures.min(10) - 1)).min(RETRY_PAUSE_MAX);
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = &*error as &dyn std::error::Error,
                     failures,
                     pause_ms = pause.as_millis() as u64,
                     "the commit failed; searches go on, and it is tried again"

@@ -201,10 +201,14 @@ impl Core {
         let deadline = Instant::now() + waited;
         let reached = |backlog: &Backlog| backlog.reached(progress, ticket);
         let came = self.wait_for(deadline, |backlog| reached(backlog).is_some() || backlog.commit_thread_ended);
-        match (reached(&self.lock()), came) {
+        let backlog = self.lock();
+        match (reached(&backlog), came) {
             (Some(number), _) => Ok(number),
             (None, true) => Err(IngestError::Stopped),
-            (None, false) => Err(IngestError::NotYetCommitted { waited }),
+            (None, false) => Err(match backlog.failure.clone() {
+                Some(source) => IngestError::Failing { waited, source },
+                None => IngestError::NotYetCommitted { waited },
+            }),
         }
     }
 

@@ -29,7 +29,7 @@ fn a_commit_that_fails_is_tried_again_and_loses_nothing() {
     std::fs::create_dir(&list).unwrap();
     let during = [source.page("b", "B", None), source.block("b", "b1", "during"), source.block("a", "a1", "changed")];
     let error = engine.submit(&during, Wait::Durable).unwrap_err();
-    assert!(matches!(error, IngestError::NotYetCommitted { .. }), "{error}");
+    assert!(matches!(error, IngestError::Failing { .. }) && engine.failure().is_some(), "{error}");
     let status = engine.status();
     assert!(status.accepting && status.commit_failures_total > 0 && status.pending_events == 3, "{status:?}");
     let pending = engine.page_record(&source.workspace, &page("b")).unwrap().unwrap();
@@ -38,7 +38,7 @@ fn a_commit_that_fails_is_tried_again_and_loses_nothing() {
 
     std::fs::remove_dir(&list).unwrap();
     std::fs::rename(&aside, &list).unwrap();
-    assert!(engine.wait_idle(PATIENCE));
+    assert!(engine.wait_idle(PATIENCE) && engine.failure().is_none());
     settle(&engine);
     let digest = engine.content_digest(&source.workspace).unwrap();
     drop(engine);

@@ -230,6 +230,11 @@ impl From<IngestError> for ApiError {
                 ProblemCode::DeadlineExceeded,
                 "the batch was not committed in time and may still be; sending it again does no harm",
             ),
+            IngestError::Failing(_) => Self::new(
+                ProblemCode::Unavailable,
+                "the server cannot write to its disk at the moment and goes on trying; send the batch again later",
+            )
+            .caused_by(error),
             IngestError::Closed => Self::new(ProblemCode::Unavailable, "events are not taken at the moment"),
             IngestError::Failed(_) => Self::internal().caused_by(error),
         }

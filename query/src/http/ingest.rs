@@ -59,6 +59,9 @@ pub enum IngestError {
     /// The deadline came first; the batch may still be taken.
     #[error("the batch was not committed by the deadline")]
     Late,
+    /// Commits fail at the moment, on a full disk for one; what was taken is kept and tried again.
+    #[error("the batch could not be committed")]
+    Failing(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Events are not taken now: the server is starting or stopping, or reads only.
     #[error("events are not taken at the moment")]
     Closed,

@@ -189,6 +189,7 @@ async fn the_wait_and_the_state_of_the_write_side_decide_the_status() {
     for (error, status, code) in [
         (IngestError::Busy, 429, "too_many_requests"),
         (IngestError::Late, 503, "deadline_exceeded"),
+        (IngestError::Failing("disk on fire".into()), 503, "unavailable"),
         (IngestError::Closed, 503, "unavailable"),
         (IngestError::Failed("disk on fire".into()), 500, "internal"),
     ] {

@@ -68,6 +68,9 @@ pub fn check(order: &mut Order) -> anyhow::Result<usize> {
         }
     }
     let clean = Site::open(&order.clean)?;
+    if clean.recipe() != crashed.recipe() {
+        clean.reindex(crashed.recipe()).context("in a clean run")?;
+    }
     for batch in &order.batches {
         let events = decode(&batch.events)?;
         if !batch.is_acknowledged {

@@ -4,13 +4,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use index::generation::{Current, Description};
 use index::{Index, OpenMode};
 use indexer::engine::Engine;
+use indexer::engine::reindex::ReindexError;
 use models::embed::Embedder;
+use serde::{Deserialize, Serialize};
 
 /// Far more than any step takes, so that only a hang comes to its end.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 const DIMENSIONS: usize = 16;
+
+/// What a generation is built with, as far as it varies here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Length of its vectors, which names its model.
+    pub dimensions: usize,
+    /// Length of its passages.
+    pub passage_tokens: usize,
+}
 
 /// An open installation.
 #[derive(Debug)]
@@ -39,9 +51,39 @@ impl Site {
             wait_ms_max: 2_000,
             ..indexer::config::Config::default()
         };
-        let embedder = Embedder::fake(DIMENSIONS);
+        // Whichever generation was in use when a worker died: its model is known by the length of its vectors.
+        let embedder = Embedder::fake(index.description().dimensions);
         let engine = Engine::open(index.clone(), Some(embedder), config).context("cannot open the write side")?;
         Ok(Self { index, engine })
+    }
+
+    /// Builds a generation by another passage size and model and puts it in use; with `None` goes back to the former.
+    pub fn reindex(&self, recipe: Option<Recipe>) -> anyhow::Result<()> {
+        let rebuild = match recipe {
+            Some(Recipe { dimensions, passage_tokens }) => {
+                self.engine.rebuild(Some(Embedder::fake(dimensions)), passage_tokens)
+            }
+            None => {
+                let Some(Current { previous: Some(previous), .. }) = Current::read(self.index.dir())? else {
+                    return Ok(());
+                };
+                let dimensions = Description::read(self.index.dir(), previous)?.map(|former| former.dimensions);
+                self.engine.return_to_previous(dimensions.map(Embedder::fake))
+            }
+        };
+        let mut rebuild = match rebuild {
+            Err(ReindexError::AlreadyRunning) => return Ok(()),
+            begun => begun?,
+        };
+        rebuild.follow(1.0, &mut |_| {})?;
+        rebuild.switch()?;
+        Ok(())
+    }
+
+    /// What the generation in use is built with.
+    pub fn recipe(&self) -> Option<Recipe> {
+        let Description { dimensions, recipe, .. } = self.index.description();
+        Some(Recipe { dimensions, passage_tokens: recipe?.passage_tokens })
     }
 
     /// Waits until all is searchable by words and by meaning.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::scope;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use schemas::event::Event;
 use schemas::ids::{UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-use super::site::Site;
+use super::site::{Recipe, Site};
 
 /// Begins a line with an answer: the process may write other lines too.
 pub const ANSWER: &str = "crash: ";
@@ -48,6 +48,11 @@ pub enum Task {
         offset: i64,
         /// The events.
         events: Vec<String>,
+    },
+    /// Build another generation and put it in use; without a recipe, go back to the former.
+    Reindex {
+        /// What it is built with.
+        recipe: Option<Recipe>,
     },
     /// Search for a word as someone.
     Search {
@@ -83,6 +88,13 @@ pub enum Answer {
         /// Where it is read on.
         offset: i64,
     },
+    /// Another generation is in use, or one is being built already.
+    Reindexed,
+    /// No other generation could be put in use.
+    ReindexFailed {
+        /// Why, with the causes.
+        error: String,
+    },
     /// Passages were found.
     Found {
         /// How many.
@@ -107,6 +119,7 @@ pub fn work(dir: &Path, tasks: impl BufRead, answers: impl Write + Send) -> anyh
     answers.say(&Answer::Opened)?;
     let (batches, to_send) = sync_channel(SENDERS);
     let (stream, to_read) = sync_channel(1);
+    let (to_reindex, recipes) = channel();
     let to_send = Mutex::new(to_send);
     scope(|scope| -> anyhow::Result<()> {
         for _ in 0..SENDERS {
@@ -116,8 +129,18 @@ pub fn work(dir: &Path, tasks: impl BufRead, answers: impl Write + Send) -> anyh
             let (engine, answers) = (&site.engine, &answers);
             move || read(engine, &to_read, answers)
         });
-        let given = give_out(&site, tasks, &answers, &batches, &stream);
-        drop((batches, stream));
+        let (of_site, say) = (&site, &answers);
+        scope.spawn(move || {
+            for recipe in recipes {
+                // Nobody reads an answer when the parent is gone.
+                let _ = say.say(&match of_site.reindex(recipe) {
+                    Ok(()) => Answer::Reindexed,
+                    Err(error) => Answer::ReindexFailed { error: format!("{error:#}") },
+                });
+            }
+        });
+        let given = give_out(&site, tasks, &answers, &batches, &stream, &to_reindex);
+        drop((batches, stream, to_reindex));
         given
     })?;
     answers.say(&Answer::Closed { is_committed: site.engine.close() })
@@ -132,11 +155,13 @@ fn give_out(
     answers: &Answers<impl Write>,
     batches: &SyncSender<Batch>,
     stream: &SyncSender<Portion>,
+    to_reindex: &Sender<Option<Recipe>>,
 ) -> anyhow::Result<()> {
     for line in tasks.lines() {
         match serde_json::from_str(&line?).context("cannot read a task")? {
             Task::Send { batch, events } => batches.send((batch, decode(&events)?))?,
             Task::Read { offset, events } => stream.send((offset, decode(&events)?))?,
+            Task::Reindex { recipe } => to_reindex.send(recipe)?,
             Task::Search { workspace, user, word } => answers.say(&match search(site, &workspace, user, word) {
                 Ok(passages) => Answer::Found { passages },
                 Err(error) => Answer::SearchFailed { error: format!("{error:#}") },

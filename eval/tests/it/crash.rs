@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use eval::crash::check::{Batch, Order, acknowledge_stream, check, strays};
 use eval::crash::child::Child;
 use eval::crash::faults::{Faults, KillPoint};
-use eval::crash::site::PATIENCE;
+use eval::crash::site::{PATIENCE, Recipe};
 use eval::crash::traffic::Traffic;
 use eval::crash::worker::{Answer, Task, work};
 use rand::rngs::SmallRng;
@@ -35,7 +35,8 @@ fn worker() {
     work(Path::new(&dir), std::io::stdin().lock(), std::io::stdout()).unwrap();
 }
 
-fn worker_in(dir: &Path) -> Command {
+/// The program that works in a folder.
+pub(crate) fn worker_in(dir: &Path) -> Command {
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--exact", "crash::worker", "--nocapture"]).env(WORKER_DIR, dir);
     program
@@ -115,6 +116,7 @@ struct Report {
     kills_by_operation: BTreeMap<String, u64>,
     kills_while_opening: u64,
     checks: u64,
+    reindexes: u64,
     events: usize,
     acknowledged: usize,
     took: Duration,
@@ -132,8 +134,11 @@ impl std::fmt::Display for Report {
         for (operation, count) in &self.kills_by_operation {
             write!(f, ", {count} at {operation}")?;
         }
-        let Self { kills_while_opening, checks, events, acknowledged, took, .. } = self;
-        write!(f, "; {kills_while_opening} of them before the worker was ready; {checks} checks; {events} events, ")?;
+        let Self { kills_while_opening, checks, reindexes, events, acknowledged, took, .. } = self;
+        write!(
+            f,
+            "; {kills_while_opening} of them before the worker was ready; {checks} checks; {reindexes} generations switched; {events} events, "
+        )?;
         write!(f, "{acknowledged} acknowledged before a kill; {:.0} s", took.as_secs_f64())
     }
 }
@@ -227,6 +232,12 @@ impl Play {
             let user = Traffic::users().next().expect("there are some");
             return Task::Search { workspace, user, word: self.traffic.word() };
         }
+        if self.rng.random_bool(0.04) {
+            let recipes = [(16, 200), (16, 120), (24, 160)];
+            let (dimensions, passage_tokens) = *recipes.choose(&mut self.rng).expect("it is not empty");
+            let recipe = self.rng.random_bool(0.7).then_some(Recipe { dimensions, passage_tokens });
+            return Task::Reindex { recipe };
+        }
         let len = if self.rng.random_bool(0.03) { 400 } else { self.rng.random_range(1..40) };
         let events: Vec<_> = self.traffic.batch(len).iter().map(Event::encode).collect();
         self.report.events += events.len();
@@ -251,8 +262,12 @@ impl Play {
                 self.committed = self.committed.max(*offset);
                 acknowledge_stream(&mut self.batches, *offset);
             }
+            Answer::Reindexed => self.report.reindexes += 1,
             Answer::Opened | Answer::Found { .. } => {}
-            Answer::Refused { .. } | Answer::SearchFailed { .. } | Answer::Closed { .. } => {
+            Answer::Refused { .. }
+            | Answer::ReindexFailed { .. }
+            | Answer::SearchFailed { .. }
+            | Answer::Closed { .. } => {
                 anyhow::bail!("the worker says {answer:?}")
             }
         }
@@ -306,7 +321,7 @@ const KNOWN: &str = "crash: known: ";
 const WRONG: &str = "crash: wrong: ";
 
 /// Checks, and says how many events were known to be on disk.
-fn check_in_a_process(order: &Path) -> anyhow::Result<usize> {
+pub(crate) fn check_in_a_process(order: &Path) -> anyhow::Result<usize> {
     let mut program = Command::new(std::env::current_exe()?);
     program.args(["--exact", "crash::checker", "--nocapture"]).env(ORDER, order);
     let output = program.output()?;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
 mod crash;
+mod faults;
 mod leak;
 #[path = "../../../access/tests/oracle/oracle.rs"]
 mod oracle;

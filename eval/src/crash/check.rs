@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use access::{Caller, Mask, Purpose, Subject};
 use anyhow::{Context, ensure};
 use index::catalog::WorkspaceState;
+use index::generation::{Current, generation_dir};
 use indexer::engine::Wait;
 use schemas::ids::{PageId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-use super::site::Site;
+use super::site::{PATIENCE, Site, verify, verify_snapshots};
 use super::traffic::Traffic;
 use super::worker::{PARTITION, containing, decode};
 
@@ -55,6 +56,8 @@ pub struct Batch {
 ///
 /// Gives the number of events that were known to be on disk.
 pub fn check(order: &mut Order) -> anyhow::Result<usize> {
+    verify(&order.crashed).context("as it was killed")?;
+    verify_snapshots(&order.crashed)?;
     let crashed = Site::open(&order.crashed).context("it does not open after a kill")?;
     let committed = crashed.engine.committed_offsets().get(PARTITION).copied().unwrap_or(0);
     ensure!(committed >= order.committed, "the stream went back from {} to {committed}", order.committed);
@@ -83,6 +86,8 @@ pub fn check(order: &mut Order) -> anyhow::Result<usize> {
     crashed.settle().context("after kills")?;
     clean.settle().context("in a clean run")?;
     same(&crashed, &clean, &order.workspaces, &order.words)?;
+    ensure!(crashed.engine.wait_purged(PATIENCE), "what was erased is not purged");
+    verify(&order.crashed).context("once all is sent again")?;
     ensure!(crashed.engine.close() && clean.engine.close(), "they do not close");
     Ok(acknowledged)
 }
@@ -173,23 +178,20 @@ fn found(site: &Site, workspace: &WorkspaceId, user: &UserId, word: &str) -> any
     Ok(found)
 }
 
-/// Files below a folder that no index in it names: rests of what was interrupted. They may stay until the next commit.
+/// Files of the generation in use that belong to nothing: rests of what was interrupted. They may stay until the next commit.
+/// Those of other generations go with them.
 pub fn strays(dir: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut strays = BTreeSet::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
+    let shard = dir.join("index");
+    if let Some(current) = Current::read(&shard)? {
+        let dir = generation_dir(&shard, current.generation);
         let described = std::fs::read_to_string(dir.join("meta.json")).unwrap_or_default();
         for entry in std::fs::read_dir(&dir)? {
             let path = entry?.path();
-            if path.is_dir() {
-                dirs.push(path);
-                continue;
-            }
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_known =
-                matches!(name, "CURRENT" | "generation.json" | "meta.json" | ".managed.json" | "dead-letters.ndjson")
-                    || Path::new(name).extension().is_some_and(|extension| extension == "lock" || extension == "new")
-                    || name.split_once('.').is_some_and(|(segment, _)| is_named(&described, segment));
+            let is_known = matches!(name, "generation.json" | "meta.json" | ".managed.json")
+                || Path::new(name).extension().is_some_and(|extension| extension == "lock" || extension == "new")
+                || name.split_once('.').is_some_and(|(segment, _)| is_named(&described, segment));
             if !is_known {
                 strays.insert(path);
             }

@@ -54,6 +54,11 @@ pub enum Task {
         /// What it is built with.
         recipe: Option<Recipe>,
     },
+    /// Take a snapshot, by a clock that shows so many hours.
+    Snapshot {
+        /// The hours.
+        hours: u64,
+    },
     /// Search for a word as someone.
     Search {
         /// Where.
@@ -90,8 +95,10 @@ pub enum Answer {
     },
     /// Another generation is in use, or one is being built already.
     Reindexed,
-    /// No other generation could be put in use.
-    ReindexFailed {
+    /// A snapshot is taken.
+    SnapshotTaken,
+    /// No other generation could be put in use, or no snapshot be taken.
+    OperationFailed {
         /// Why, with the causes.
         error: String,
     },
@@ -120,6 +127,7 @@ pub fn work(dir: &Path, tasks: impl BufRead, answers: impl Write + Send) -> anyh
     let (batches, to_send) = sync_channel(SENDERS);
     let (stream, to_read) = sync_channel(1);
     let (to_reindex, recipes) = channel();
+    let (to_save, clock) = channel();
     let to_send = Mutex::new(to_send);
     scope(|scope| -> anyhow::Result<()> {
         for _ in 0..SENDERS {
@@ -135,12 +143,21 @@ pub fn work(dir: &Path, tasks: impl BufRead, answers: impl Write + Send) -> anyh
                 // Nobody reads an answer when the parent is gone.
                 let _ = say.say(&match of_site.reindex(recipe) {
                     Ok(()) => Answer::Reindexed,
-                    Err(error) => Answer::ReindexFailed { error: format!("{error:#}") },
+                    Err(error) => Answer::OperationFailed { error: format!("{error:#}") },
                 });
             }
         });
-        let given = give_out(&site, tasks, &answers, &batches, &stream, &to_reindex);
-        drop((batches, stream, to_reindex));
+        scope.spawn(move || {
+            for hours in clock {
+                let _ = say.say(&match of_site.snapshot(hours) {
+                    Ok(()) => Answer::SnapshotTaken,
+                    Err(error) => Answer::OperationFailed { error: format!("{error:#}") },
+                });
+            }
+        });
+        let lanes = Lanes { batches, stream, recipes: to_reindex, clock: to_save };
+        let given = give_out(&site, tasks, &answers, &lanes);
+        drop(lanes);
         given
     })?;
     answers.say(&Answer::Closed { is_committed: site.engine.close() })
@@ -149,19 +166,21 @@ pub fn work(dir: &Path, tasks: impl BufRead, answers: impl Write + Send) -> anyh
 type Batch = (usize, Vec<Event>);
 type Portion = (i64, Vec<Event>);
 
-fn give_out(
-    site: &Site,
-    tasks: impl BufRead,
-    answers: &Answers<impl Write>,
-    batches: &SyncSender<Batch>,
-    stream: &SyncSender<Portion>,
-    to_reindex: &Sender<Option<Recipe>>,
-) -> anyhow::Result<()> {
+/// Where the threads get their work.
+struct Lanes {
+    batches: SyncSender<Batch>,
+    stream: SyncSender<Portion>,
+    recipes: Sender<Option<Recipe>>,
+    clock: Sender<u64>,
+}
+
+fn give_out(site: &Site, tasks: impl BufRead, answers: &Answers<impl Write>, lanes: &Lanes) -> anyhow::Result<()> {
     for line in tasks.lines() {
         match serde_json::from_str(&line?).context("cannot read a task")? {
-            Task::Send { batch, events } => batches.send((batch, decode(&events)?))?,
-            Task::Read { offset, events } => stream.send((offset, decode(&events)?))?,
-            Task::Reindex { recipe } => to_reindex.send(recipe)?,
+            Task::Send { batch, events } => lanes.batches.send((batch, decode(&events)?))?,
+            Task::Read { offset, events } => lanes.stream.send((offset, decode(&events)?))?,
+            Task::Reindex { recipe } => lanes.recipes.send(recipe)?,
+            Task::Snapshot { hours } => lanes.clock.send(hours)?,
             Task::Search { workspace, user, word } => answers.say(&match search(site, &workspace, user, word) {
                 Ok(passages) => Answer::Found { passages },
                 Err(error) => Answer::SearchFailed { error: format!("{error:#}") },

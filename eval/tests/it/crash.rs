@@ -107,6 +107,8 @@ struct Play {
     /// Up to where workers said that the stream is committed.
     committed: i64,
     strays: BTreeSet<PathBuf>,
+    /// The clock by which snapshots are taken.
+    clock_hours: u64,
     report: Report,
 }
 
@@ -117,6 +119,7 @@ struct Report {
     kills_while_opening: u64,
     checks: u64,
     reindexes: u64,
+    snapshots: u64,
     events: usize,
     acknowledged: usize,
     took: Duration,
@@ -134,10 +137,10 @@ impl std::fmt::Display for Report {
         for (operation, count) in &self.kills_by_operation {
             write!(f, ", {count} at {operation}")?;
         }
-        let Self { kills_while_opening, checks, reindexes, events, acknowledged, took, .. } = self;
+        let Self { kills_while_opening, checks, reindexes, snapshots, events, acknowledged, took, .. } = self;
         write!(
             f,
-            "; {kills_while_opening} of them before the worker was ready; {checks} checks; {reindexes} generations switched; {events} events, "
+            "; {kills_while_opening} of them before the worker was ready; {checks} checks; {reindexes} generations switched, {snapshots} snapshots; {events} events, "
         )?;
         write!(f, "{acknowledged} acknowledged before a kill; {:.0} s", took.as_secs_f64())
     }
@@ -159,6 +162,7 @@ impl Play {
             worker: 0,
             committed: 0,
             strays: BTreeSet::new(),
+            clock_hours: 0,
             report: Report::default(),
         })
     }
@@ -218,8 +222,14 @@ impl Play {
     }
 
     fn kill_point(&mut self) -> KillPoint {
-        let points =
-            [("", 3_000.0), ("", 3_000.0), ("segment_updater", 300.0), ("merge_thread", 300.0), ("thrd-", 1_000.0)];
+        let points = [
+            ("", 3_000.0),
+            ("", 3_000.0),
+            ("segment_updater", 300.0),
+            ("merge_thread", 300.0),
+            ("thrd-", 1_000.0),
+            ("tokio", 60.0),
+        ];
         let (thread, operations_max): (_, f64) = *points.choose(&mut self.rng).expect("it is not empty");
         // Early operations are as likely as late ones by their order of magnitude.
         let operation = operations_max.powf(self.rng.random_range(0.0..1.0)) as u64;
@@ -237,6 +247,11 @@ impl Play {
             let (dimensions, passage_tokens) = *recipes.choose(&mut self.rng).expect("it is not empty");
             let recipe = self.rng.random_bool(0.7).then_some(Recipe { dimensions, passage_tokens });
             return Task::Reindex { recipe };
+        }
+        if self.rng.random_bool(0.06) {
+            // Past all that an archive keeps for a while, so that pruning has something to remove.
+            self.clock_hours += 25;
+            return Task::Snapshot { hours: self.clock_hours };
         }
         let len = if self.rng.random_bool(0.03) { 400 } else { self.rng.random_range(1..40) };
         let events: Vec<_> = self.traffic.batch(len).iter().map(Event::encode).collect();
@@ -263,9 +278,10 @@ impl Play {
                 acknowledge_stream(&mut self.batches, *offset);
             }
             Answer::Reindexed => self.report.reindexes += 1,
+            Answer::SnapshotTaken => self.report.snapshots += 1,
             Answer::Opened | Answer::Found { .. } => {}
             Answer::Refused { .. }
-            | Answer::ReindexFailed { .. }
+            | Answer::OperationFailed { .. }
             | Answer::SearchFailed { .. }
             | Answer::Closed { .. } => {
                 anyhow::bail!("the worker says {answer:?}")

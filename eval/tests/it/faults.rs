@@ -3,6 +3,8 @@
 //! The full disk is a small one in memory, which only root can mount; the failing operations come from an interposed
 //! library. What the worker holds in the end is compared with a clean installation, as after a kill.
 
+#![expect(clippy::print_stdout, reason = "a test prints its seed and what it found")]
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -21,6 +21,7 @@ use tantivy::{DocAddress, DocSet, IndexWriter, TERMINATED, TantivyDocument, Term
 use crate::analysis::Tokens;
 use crate::catalog::Catalog;
 use crate::compaction;
+use crate::directory::Merges;
 use crate::documents::properties_text;
 use crate::error::{Doing, IndexError};
 use crate::fields::{
@@ -142,7 +143,7 @@ struct Parts {
 
 struct State {
     /// None while it could not be opened again after a failure.
-    engine: Option<IndexWriter>,
+    engine: Option<Engine>,
     fields: Fields,
     /// Number of the first commit that may hold what is written now.
     written: u64,
@@ -154,6 +155,25 @@ struct State {
     counted: Vec<(WorkspaceNumber, PageHead)>,
     failed: bool,
     tokens: Tokens,
+}
+
+/// The engine's writer, whose merges end with it.
+struct Engine {
+    /// There until it is dropped.
+    writer: Option<IndexWriter>,
+    merges: Merges,
+}
+
+impl Drop for Engine {
+    /// Stops the merges and waits for them: they would write on in a folder that is not locked any more.
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        self.merges.stop();
+        if let Err(error) = writer.wait_merging_threads() {
+            tracing::debug!(error = &error as &dyn std::error::Error, "what was not committed is given up");
+        }
+        self.merges.resume();
+    }
 }
 
 impl std::fmt::Debug for Writer {
@@ -471,7 +491,7 @@ impl State {
     fn open_engine(&mut self, generation: &Generation, memory_bytes: usize) -> Result<(), IndexError> {
         let engine = generation.engine_writer(memory_bytes)?;
         engine.set_merge_policy(Box::new(compaction::policy()));
-        self.engine = Some(engine);
+        self.engine = Some(Engine { writer: Some(engine), merges: generation.merges() });
         self.failed = false;
         self.counted.clear();
         self.stored_workspaces.clear();
@@ -490,7 +510,7 @@ impl State {
     }
 
     fn engine(&mut self) -> Result<&mut IndexWriter, IndexError> {
-        self.engine.as_mut().ok_or(IndexError::WriterLost)
+        self.engine.as_mut().and_then(|engine| engine.writer.as_mut()).ok_or(IndexError::WriterLost)
     }
 }
 

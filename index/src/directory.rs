@@ -1,42 +1,115 @@
 //! The folder of a generation as the engine sees it: mapped files, and a sealed `meta.json`.
 //!
-//! The engine ends every file of a segment with a checksum, and has none in `meta.json`, which says what the commit is.
+//! The engine ends every file of a segment with a checksum, and has none in `meta.json`, which says what the commit is. It
+//! also lets merges run on when its writer is closed, where they would meet the next writer: here they can be stopped.
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tantivy::Directory;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
-use tantivy::directory::{DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr};
+use tantivy::directory::{
+    AntiCallToken, DirectoryLock, FileHandle, Lock, MmapDirectory, TerminatingWrite, WatchCallback, WatchHandle,
+    WritePtr,
+};
 
 use crate::seal::{seal, unseal};
 
 pub(crate) const META: &str = "meta.json";
 
+/// Begins the names of the engine's threads that merge.
+const MERGE_THREAD: &str = "merge_thread";
+
 /// Maps files, and seals `meta.json`.
 #[derive(Clone, Debug)]
-pub(crate) struct SealedDirectory(pub(crate) MmapDirectory);
+pub(crate) struct SealedDirectory {
+    mapped: MmapDirectory,
+    merges: Merges,
+}
+
+/// The merges of a folder. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Merges {
+    are_stopped: Arc<AtomicBool>,
+}
+
+impl Merges {
+    /// Lets those that run, and any that begin, fail when they next write.
+    pub(crate) fn stop(&self) {
+        self.are_stopped.store(true, Ordering::Release);
+    }
+
+    /// Lets them write again. Call it when none of the stopped ones is left.
+    pub(crate) fn resume(&self) {
+        self.are_stopped.store(false, Ordering::Release);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let is_merge = || std::thread::current().name().is_some_and(|name| name.starts_with(MERGE_THREAD));
+        if self.are_stopped.load(Ordering::Acquire) && is_merge() {
+            return Err(io::Error::other("the index is being closed"));
+        }
+        Ok(())
+    }
+}
+
+/// A file that a merge may be writing.
+struct MergedFile {
+    file: WritePtr,
+    merges: Merges,
+}
+
+impl Write for MergedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.merges.check()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl TerminatingWrite for MergedFile {
+    fn terminate_ref(&mut self, token: AntiCallToken) -> io::Result<()> {
+        self.merges.check()?;
+        self.file.terminate_ref(token)
+    }
+}
+
+impl SealedDirectory {
+    pub(crate) fn new(mapped: MmapDirectory) -> Self {
+        Self { mapped, merges: Merges::default() }
+    }
+
+    pub(crate) fn merges(&self) -> Merges {
+        self.merges.clone()
+    }
+}
 
 impl Directory for SealedDirectory {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        self.0.get_file_handle(path)
+        self.mapped.get_file_handle(path)
     }
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {
-        self.0.delete(path)
+        self.mapped.delete(path)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
-        self.0.exists(path)
+        self.mapped.exists(path)
     }
 
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        self.0.open_write(path)
+        self.merges.check().map_err(|error| OpenWriteError::wrap_io_error(error, path.to_owned()))?;
+        let file = self.mapped.open_write(path)?;
+        Ok(BufWriter::new(Box::new(MergedFile { file, merges: self.merges.clone() })))
     }
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
-        let bytes = self.0.atomic_read(path)?;
+        let bytes = self.mapped.atomic_read(path)?;
         if path != Path::new(META) {
             return Ok(bytes);
         }
@@ -45,18 +118,22 @@ impl Directory for SealedDirectory {
     }
 
     fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
-        if path == Path::new(META) { self.0.atomic_write(path, &seal(data)) } else { self.0.atomic_write(path, data) }
+        if path == Path::new(META) {
+            self.mapped.atomic_write(path, &seal(data))
+        } else {
+            self.mapped.atomic_write(path, data)
+        }
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
+        self.mapped.sync_directory()
     }
 
     fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {
-        self.0.acquire_lock(lock)
+        self.mapped.acquire_lock(lock)
     }
 
     fn watch(&self, watch_callback: WatchCallback) -> tantivy::Result<WatchHandle> {
-        self.0.watch(watch_callback)
+        self.mapped.watch(watch_callback)
     }
 }

@@ -25,7 +25,7 @@ use tantivy::{IndexReader, IndexWriter, ReloadPolicy, TantivyError};
 
 use crate::analysis;
 use crate::compaction::MERGE_THREADS;
-use crate::directory::{META, SealedDirectory};
+use crate::directory::{META, Merges, SealedDirectory};
 use crate::error::{Doing, IndexError};
 use crate::fields::{ENCODED_TOKENS, FORMAT, Fields, WHOLE};
 use crate::open::Snapshot;
@@ -147,6 +147,7 @@ pub(crate) struct Generation {
     pub(crate) fields: Fields,
     description: RwLock<Description>,
     engine: tantivy::Index,
+    merges: Merges,
     reader: IndexReader,
     snapshot: RwLock<Arc<Snapshot>>,
     /// Snapshots that were replaced and may still be read. Held while a newer one is taken in.
@@ -180,7 +181,7 @@ impl Generation {
         if description.format != FORMAT {
             return Err(IndexError::Format { path: dir, found: description.format, expected: FORMAT });
         }
-        let engine = open_engine(&dir, description.dimensions)?;
+        let (engine, merges) = open_engine(&dir, description.dimensions)?;
         engine.tokenizers().register(ENCODED_TOKENS, TextAnalyzer::from(Unpacker::default()));
         engine.tokenizers().register(WHOLE, TextAnalyzer::from(RawTokenizer::default()));
         let (_, fields) = Fields::schema(description.dimensions)?;
@@ -196,6 +197,7 @@ impl Generation {
             fields,
             description: RwLock::new(description),
             engine,
+            merges,
             reader,
             snapshot: RwLock::new(Arc::new(snapshot)),
             former: Mutex::default(),
@@ -254,6 +256,11 @@ impl Generation {
             source => IndexError::Engine { doing: "open for writing", source },
         })
     }
+
+    /// The merges of its folder.
+    pub(crate) fn merges(&self) -> Merges {
+        self.merges.clone()
+    }
 }
 
 impl std::fmt::Debug for Generation {
@@ -262,7 +269,7 @@ impl std::fmt::Debug for Generation {
     }
 }
 
-fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexError> {
+fn open_engine(dir: &Path, dimensions: usize) -> Result<(tantivy::Index, Merges), IndexError> {
     let meta = dir.join(META);
     if !meta.is_file() && rests::holds_segments(dir) {
         return Err(IndexError::FileMissing(meta));
@@ -272,14 +279,17 @@ fn open_engine(dir: &Path, dimensions: usize) -> Result<tantivy::Index, IndexErr
 }
 
 /// The engine over a folder whose files have this schema.
-pub(crate) fn engine_with(dir: &Path, schema: Schema) -> Result<tantivy::Index, IndexError> {
-    let directory = MmapDirectory::open(dir)
+pub(crate) fn engine_with(dir: &Path, schema: Schema) -> Result<(tantivy::Index, Merges), IndexError> {
+    let mapped = MmapDirectory::open(dir)
         .map_err(|error| IndexError::Engine { doing: "open its folder", source: TantivyError::from(error) })?;
+    let directory = SealedDirectory::new(mapped);
+    let merges = directory.merges();
     let builder = tantivy::Index::builder().schema(schema).register_plugin(Arc::new(VectorPlugin));
-    builder.open_or_create(SealedDirectory(directory)).map_err(|error| match error {
+    let engine = builder.open_or_create(directory).map_err(|error| match error {
         TantivyError::SchemaError(_) => IndexError::Shape(dir.to_owned()),
         source => IndexError::Engine { doing: "open", source },
-    })
+    })?;
+    Ok((engine, merges))
 }
 
 impl Recipe {

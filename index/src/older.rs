@@ -87,7 +87,7 @@ impl Older {
             .map_err(|error| IndexError::FileDamaged { path: meta, source: Box::new(error) })?;
         let field = |name: &str| schema.get_field(name).map_err(|_| IndexError::Shape(dir.clone()));
         let (key, record) = (field("key")?, field("record")?);
-        let engine = engine_with(&dir, schema)?;
+        let (engine, _) = engine_with(&dir, schema)?;
         let reader = engine.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
         let snapshot = Snapshot::take_of_any_format(&engine, &reader.doing("open its segments")?, &dir)?;
         Ok(Some(Self { config: config.clone(), dir, number, snapshot, key, record }))

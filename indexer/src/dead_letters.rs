@@ -248,7 +248,7 @@ mod tests {
     fn letters_of_an_erased_workspace_go_with_those_that_may_be_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let error = error();
-        let letters = DeadLetters::new(dir.path(), 250);
+        let letters = DeadLetters::new(dir.path(), 600);
         assert_eq!(letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap(), 0);
         let append = |event: &[u8]| {
             letters.append(&[DeadLetter { event, error: &error }], jiff::Timestamp::UNIX_EPOCH).unwrap();

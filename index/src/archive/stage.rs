@@ -156,7 +156,7 @@ impl Held {
         let sealed = std::fs::read(self.dir.join(META)).map_err(|source| ArchiveError::file("read", &meta, source))?;
         unseal(sealed).map_err(|_| ArchiveError::FileDamaged(meta))?;
         let copied = MmapDirectory::open(&self.dir).map_err(TantivyError::from).doing("open its folder")?;
-        let metas = tantivy::Index::open(SealedDirectory(copied)).and_then(|index| index.load_metas());
+        let metas = tantivy::Index::open(SealedDirectory::new(copied)).and_then(|index| index.load_metas());
         let metas = metas.doing("read its description")?;
         let unmarked: Vec<PathBuf> = metas
             .segments

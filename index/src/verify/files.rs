@@ -61,7 +61,7 @@ pub(super) fn check(
 pub(crate) fn first_damaged(shard: &Path, number: u32) -> Option<IndexError> {
     let dir = generation_dir(shard, number);
     let mut found = Vec::new();
-    let folder = SealedDirectory(MmapDirectory::open(&dir).ok()?);
+    let folder = SealedDirectory::new(MmapDirectory::open(&dir).ok()?);
     match folder.atomic_read(Path::new(META)).ok().and_then(|json| serde_json::from_slice::<Meta>(&json).ok()) {
         None => found.push(file(Kind::FileDamaged, dir.join(META))),
         Some(meta) => {

@@ -337,7 +337,11 @@ impl Snapshot {
 
     /// The heads of all records, with the number of their workspace.
     pub(crate) fn heads(&self) -> Result<Vec<(WorkspaceNumber, Head)>, IndexError> {
-        self.heads_written_since(0)
+        let mut heads = Vec::new();
+        for (segment, reader) in self.segments.iter().zip(self.engine.segment_readers()) {
+            heads.append(&mut read_heads(reader, &segment.pages, |_| true)?);
+        }
+        Ok(heads)
     }
 
     /// The heads of the records that may be newer than a commit.
@@ -345,7 +349,7 @@ impl Snapshot {
         let mut heads = Vec::new();
         for (segment, reader) in self.segments.iter().zip(self.engine.segment_readers()) {
             let written = reader.fast_fields().u64("written").doing("read the commits of a segment")?;
-            let is_newer = |doc: DocId| index_seq == 0 || written.first(doc).is_some_and(|first| first > index_seq);
+            let is_newer = |doc: DocId| written.first(doc).is_some_and(|first| first > index_seq);
             heads.append(&mut read_heads(reader, &segment.pages, is_newer)?);
         }
         Ok(heads)

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_micros(500);
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 /// Edits whose words are searched for at the end.
 const CHECKED: usize = 50;
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
     let (sent, seen, searched) = std::thread::scope(|scope| -> Result<_> {
         let seen = scope.spawn(|| watch(&index, &engine, &stop));
         let searched = scope.spawn(|| search_beside(plan, &runtime, &reader, &stop));
-        let sent = send(&engine, &edits);
+        let sent = send(&engine, &edits, EDITS_PER_SECOND, &stop);
         let is_through = engine.wait_idle(PATIENCE);
         stop.store(true, Ordering::Relaxed);
         ensure!(is_through, "the last edits were not committed");
@@ -109,7 +109,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
         let (_, found) = seen.visible.range(edit.index_seq..).next().context("a commit was not seen")?;
         fresh.push(found.saturating_duration_since(edit.due));
     }
-    let checked = check(plan, &runtime, &reader)?;
+    let checked = check(plan, &runtime, &reader, sent.len())?;
     let freshness_max = fresh.iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3;
     let memory = Memory::now()?;
     ensure!(engine.close(), "the last commit failed");
@@ -128,7 +128,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Edits> {
 }
 
 /// Edits of random blocks of random pages, each adding a word of its own.
-fn draw(engine: &Engine, workspace: &WorkspaceId, edits: usize) -> Result<Vec<Event>> {
+pub(crate) fn draw(engine: &Engine, workspace: &WorkspaceId, edits: usize) -> Result<Vec<Event>> {
     let mut rng = SmallRng::seed_from_u64(SEED);
     let pages = engine.pages(workspace);
     let region = RegionId::new("editor")?;
@@ -170,18 +170,21 @@ fn word_of(edit: usize) -> String {
 }
 
 /// An edit that was sent.
-struct Sent {
+pub(crate) struct Sent {
     due: Instant,
     /// The commit that it is in, or an earlier one that it may be in.
     index_seq: u64,
 }
 
-/// Sends the edits, each when it is due.
-fn send(engine: &Engine, edits: &[Event]) -> Result<Vec<Sent>> {
+/// Sends the edits, each when it is due, until they are all sent or it is over.
+pub(crate) fn send(engine: &Engine, edits: &[Event], per_second: u32, over: &AtomicBool) -> Result<Vec<Sent>> {
     let started = Instant::now();
     let mut sent = Vec::with_capacity(edits.len());
     for (at, edit) in (0_u32..).zip(edits) {
-        let due = started + Duration::from_secs(1) / EDITS_PER_SECOND * at;
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let due = started + Duration::from_secs(1) / per_second * at;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let index_seq = loop {
             match engine.submit(std::slice::from_ref(edit), Wait::Applied) {
@@ -235,7 +238,7 @@ fn watch(index: &Index, engine: &Engine, stop: &AtomicBool) -> Seen {
 }
 
 /// One caller who searches now and then.
-fn search_beside(
+pub(crate) fn search_beside(
     plan: &Plan,
     runtime: &tokio::runtime::Runtime,
     reader: &query::engine::Engine,
@@ -255,11 +258,15 @@ fn search_beside(
     Ok(times)
 }
 
-/// Searches for the words of some edits.
-fn check(plan: &Plan, runtime: &tokio::runtime::Runtime, reader: &query::engine::Engine) -> Result<usize> {
+/// Searches for the words of some of the first `edits`.
+pub(crate) fn check(
+    plan: &Plan,
+    runtime: &tokio::runtime::Runtime,
+    reader: &query::engine::Engine,
+    edits: usize,
+) -> Result<usize> {
     let caller = caller_of(plan, Shape::One, 0)?;
-    let edits = (EDITS_PER_SECOND * SECONDS) as usize;
-    for edit in sample(&mut SmallRng::seed_from_u64(SEED), edits, CHECKED) {
+    for edit in sample(&mut SmallRng::seed_from_u64(SEED), edits, CHECKED.min(edits)) {
         let found = runtime.block_on(ask_one(reader, &caller, Mode::Lexical, &word_of(edit)))?;
         ensure!(found > 0, "edit {edit} is not found");
     }

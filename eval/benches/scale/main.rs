@@ -7,7 +7,7 @@
 //! memory is that of the part; files are mapped, and what of them is in memory is told apart from what was allocated.
 //!
 //! `cargo bench -p eval --bench scale -- [--copies 4] [--pages N] [--workspaces 10000] [--dir FOLDER] [--corpus FOLDER]
-//! [--only PART]`, the parts being `build`, `start`, `search`, `edits` and `access`; `--pages` cuts the corpus for a quick run.
+//! [--only PART]`, the parts being `build`, `start`, `search`, `edits`, `access` and `reindex`; `--pages` cuts the corpus for a quick run.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its findings")]
 #![expect(clippy::disallowed_methods, reason = "edits, searches and looks are paced by the clock")]
@@ -18,6 +18,7 @@ mod build;
 mod corpus;
 mod edits;
 mod process;
+mod reindex;
 mod search;
 
 use std::path::{Path, PathBuf};
@@ -134,6 +135,9 @@ fn main() -> Result<()> {
     if plan.wants("access") {
         access::print(&plan)?;
     }
+    if plan.wants("reindex") {
+        reindex::print(&plan)?;
+    }
     println!("load at the end {}", process::load());
     Ok(())
 }
@@ -146,6 +150,7 @@ fn run_part(plan: &Plan, part: &str) -> Result<()> {
         "search-one" => serde_json::to_string(&search::run(plan, Shape::One)?)?,
         "search-many" => serde_json::to_string(&search::run(plan, Shape::Many)?)?,
         "edits" => serde_json::to_string(&edits::run(plan)?)?,
+        "reindex" => serde_json::to_string(&reindex::run(plan)?)?,
         "access" => serde_json::to_string(&access::run(plan)?)?,
         _ => anyhow::bail!("there is no part {part}"),
     };

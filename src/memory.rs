@@ -41,7 +41,7 @@ struct Part {
     holds: &'static str,
     /// The key that bounds it, as `section.key`.
     key: &'static str,
-    /// Its share, in 64ths of the budget.
+    /// Its share, in sixty-fourths of the budget.
     share: u64,
     /// Bytes that one of what the key counts takes.
     unit_bytes: fn(&Table) -> u64,

@@ -5,3 +5,7 @@
 pub mod crash;
 pub mod generations;
 pub mod leak;
+mod lines;
+pub mod metrics;
+pub mod qrels;
+pub mod runs;

@@ -9,3 +9,4 @@ mod leak;
 mod oracle;
 mod race;
 mod site;
+mod trec_eval;

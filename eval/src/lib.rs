@@ -1,9 +1,16 @@
-//! Offline relevance and leak evaluation.
+//! Offline evaluation: relevance, leaks, crashes.
 //!
 //! It drives the write side and the read side together, as a product and its people would. Nothing here serves anybody.
+//!
+//! Relevance is measured in this order; the steps below know no index:
+//!
+//! ```text
+//! dataset: documents, queries, qrels -> (queries -> typos) -> a system -> runs -> metrics -> compare (statistics) -> gate
+//! ```
 
 pub mod compare;
 pub mod crash;
+pub mod dataset;
 pub mod gate;
 pub mod generations;
 pub mod leak;

@@ -142,15 +142,20 @@ impl Run {
     }
 }
 
-/// An id as TREC's formats can hold it: white space, which separates their columns, becomes `%20`. Reading does not undo
-/// it, so judgments and runs that meet in another tool have both to be written here.
+/// An id as TREC's formats can hold it: white space, which separates their columns, becomes `%20`, and in an id that would
+/// begin a comment `#` becomes `%23`. Reading does not undo it, so judgments and runs that meet in another tool have both
+/// to be written here.
 pub fn trec_id(id: &str) -> Cow<'_, str> {
-    if id.contains(char::is_whitespace) { id.replace(char::is_whitespace, "%20").into() } else { id.into() }
+    if id.starts_with('#') || id.contains(char::is_whitespace) {
+        return id.replace('#', "%23").replace(char::is_whitespace, "%20").into();
+    }
+    id.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Run, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -183,14 +188,15 @@ mod tests {
         let scored = |document: &str, score| Ranked { document: document.to_owned(), score };
         run.insert("q 1", vec![scored("a page.md", 0.1 + 0.2), scored("b", f64::MIN_POSITIVE)]).unwrap();
         run.insert_in_order("q2", vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]).unwrap();
-        run.insert("q3", Vec::new()).unwrap();
+        run.insert_in_order("#3", vec!["x#1".to_owned()]).unwrap();
+        run.insert("q4", Vec::new()).unwrap();
         let mut bytes = Vec::new();
         run.write(&mut bytes).unwrap();
         let back = read(std::str::from_utf8(&bytes).unwrap()).unwrap();
         assert_eq!(back.name(), "our%20system");
         assert_eq!(back.of("q%201").unwrap()[0], scored("a%20page.md", 0.1 + 0.2));
         assert_eq!(documents(&back, "q2"), ["x", "y", "z"]);
-        assert_eq!(back.of("q3"), None);
+        assert_eq!((documents(&back, "%233"), back.of("q4")), (vec!["x#1"], None));
     }
 
     #[test]
@@ -212,5 +218,34 @@ mod tests {
         assert_eq!((documents(&run, "q"), run.of("p")), (vec!["a", "c"], None));
         run.truncate(1);
         assert_eq!(documents(&run, "q"), ["a"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_run_reads_back_in_the_order_it_was_written(
+            rankings in prop::collection::btree_map(
+                "[^\\s#]{1,8}",
+                prop::collection::btree_map("[^\\s]{1,8}", -1e3..1e3_f32, 1..8),
+                0..4,
+            ),
+        ) {
+            let mut run = Run::new("run");
+            for (query, ranking) in rankings {
+                let ranked = |(document, score)| Ranked { document, score: f64::from(score) };
+                run.insert(&query, ranking.into_iter().map(ranked).collect()).unwrap();
+            }
+            let mut bytes = Vec::new();
+            run.write(&mut bytes).unwrap();
+            let back = read(std::str::from_utf8(&bytes).unwrap()).unwrap();
+            prop_assert_eq!(back.rankings, run.rankings);
+        }
+
+        #[test]
+        fn no_text_is_too_broken_to_be_refused(text in "([a-z0-9.# \\t-]{0,20}\n?){0,6}") {
+            if let Ok(run) = read(&text) {
+                let sorted = |ranking: &[Ranked]| ranking.windows(2).all(|pair| pair[0].score >= pair[1].score);
+                prop_assert!(run.rankings().all(|(_, ranking)| sorted(ranking)));
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Ranking<'a> {
             Measure::Recall => ratio(relevant_found(), relevant_count as f64),
             Measure::Precision => relevant_found() / cutoff as f64,
             Measure::Success => f64::from(u8::from(first.iter().any(is_relevant))),
-            Measure::Judged => first.iter().flatten().count() as f64 / cutoff as f64,
+            Measure::Judged => first.iter().flatten().filter(|grade| **grade >= 0).count() as f64 / cutoff as f64,
             Measure::ReciprocalRank => first.iter().position(is_relevant).map_or(0.0, |at| 1.0 / (at + 1) as f64),
             Measure::RPrecision => {
                 let first = self.grades.iter().take(relevant_count);

@@ -29,7 +29,7 @@ pub enum Measure {
     BinaryPreference,
     /// 1 where there is a relevant document, else 0.
     Success,
-    /// Share of the ranks that hold a judged document.
+    /// Share of the ranks that hold a judged document: of grade 0 or more.
     Judged,
     /// Expected reciprocal rank under the cascade model: Chapelle et al., CIKM 2009. A grade g satisfies with probability
     /// (2^g - 1) / 2^m, where m is the highest grade of all the judgments.

@@ -58,6 +58,21 @@ fn binary_preference_passes_over_what_nobody_judged() {
 }
 
 #[test]
+fn what_a_judge_passed_over_is_not_judged() {
+    let mut qrels = Qrels::default();
+    for (document, grade) in [("a", -1), ("b", 0), ("c", 1)] {
+        qrels.judge("q", document, grade).unwrap();
+    }
+    let mut run = Run::new("test");
+    run.insert_in_order("q", ["a", "b", "c", "d"].map(str::to_owned).to_vec()).unwrap();
+    for (name, expected) in [("Judged@4", 2.0 / 4.0), ("Bpref", 0.0), ("nDCG", 0.5), ("ERR", 1.0 / 2.0 / 3.0)] {
+        let metric: Metric = name.parse().unwrap();
+        let value = evaluate(&qrels, &run, &[metric], Missing::Zero)[&metric]["q"];
+        assert!((value - expected).abs() < 1e-12, "{name}: {value}, not {expected}");
+    }
+}
+
+#[test]
 fn a_query_with_nothing_relevant_scores_zero() {
     for metric in ["nDCG@10", "R@10", "P@10", "AP", "RR", "Rprec", "Bpref", "Success@10", "ERR"] {
         check(metric, "0-0", "0", 0.0);

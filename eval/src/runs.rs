@@ -225,7 +225,7 @@ mod tests {
         fn any_run_reads_back_in_the_order_it_was_written(
             rankings in prop::collection::btree_map(
                 "[^\\s#]{1,8}",
-                prop::collection::btree_map("[^\\s]{1,8}", -1e3..1e3_f32, 1..8),
+                prop::collection::btree_map("[^\\s#][^\\s]{0,7}", -1e3..1e3_f32, 1..8),
                 0..4,
             ),
         ) {

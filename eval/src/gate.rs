@@ -124,18 +124,19 @@ pub fn check(baseline: &Measurement, now: &Measurement, rule: &Rule) -> anyhow::
         compared.extend(compare(scores, &[(&name, measured)], &rule.effort)?.into_iter().map(|of| (*metric, of)));
     }
     let adjusted = holm(&compared.iter().map(|(_, comparison)| comparison.p.value).collect::<Vec<_>>());
-    let verdict = |((metric, comparison), p_holm): ((Metric, crate::compare::Comparison), f64)| {
+    let mut verdicts = Vec::new();
+    for ((metric, comparison), p_holm) in compared.into_iter().zip(adjusted) {
         let difference = comparison.difference();
-        let is_change = p_holm <= rule.alpha && difference.abs() >= rule.drop_min;
-        let outcome = match is_change {
-            false => Outcome::Held,
-            true if difference < 0.0 => Outcome::Dropped,
-            true => Outcome::Improved,
+        let is_certain = p_holm <= rule.alpha;
+        let outcome = match difference {
+            loss if is_certain && loss <= -rule.drop_min => Outcome::Dropped,
+            gain if is_certain && gain >= rule.drop_min => Outcome::Improved,
+            _ => Outcome::Held,
         };
         let (baseline, now) = (comparison.baseline_mean, comparison.system_mean);
-        Verdict { metric, baseline, now, interval: comparison.interval, p_holm, outcome }
-    };
-    Ok(compared.into_iter().zip(adjusted).map(verdict).collect())
+        verdicts.push(Verdict { metric, baseline, now, interval: comparison.interval, p_holm, outcome });
+    }
+    Ok(verdicts)
 }
 
 #[cfg(test)]

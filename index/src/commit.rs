@@ -418,10 +418,12 @@ impl Writer {
     }
 
     fn add(state: &mut State, document: TantivyDocument) -> Result<(), IndexError> {
-        let added = state.engine()?.add_document(document);
-        state.failed |= added.is_err();
-        added.doing("add a document")?;
-        Ok(())
+        let engine = state.engine()?;
+        let Err(error) = engine.add_document(document) else { return Ok(()) };
+        // It says no more than that a worker died. What the worker died of, the next commit hands over.
+        let cause = engine.prepare_commit().err().unwrap_or(error);
+        state.failed = true;
+        Err(cause).doing("add a document")
     }
 
     fn add_page_record(

@@ -61,10 +61,10 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 	cargo bench -p access --bench access
 	cargo run --release -p models --example embeddings -- $(EMBEDDINGS_DIR)
 	cargo bench -p index --bench vectors -- $$(test -s $(EMBEDDINGS_DIR)/queries.f32 && echo --embeddings $(abspath $(EMBEDDINGS_DIR)))
-	cargo bench -p index --bench analysis --bench search
+	cargo bench -p index --bench analysis --bench search --bench writing
 	cargo bench -p models --bench embed
 	cargo bench -p indexer --bench ingest
-	cargo bench -p eval --bench hybrid
+	cargo bench -p eval --bench hybrid --bench scale
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
 instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)

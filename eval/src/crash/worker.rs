@@ -16,6 +16,7 @@ use access::{Caller, Purpose, Subject};
 use anyhow::Context;
 use index::{Clause, ClauseKind, Field, LexicalQuery, Occur};
 use indexer::engine::{Engine, Wait};
+use indexer::error::IngestError;
 use schemas::event::Event;
 use schemas::ids::{UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,10 @@ fn send(engine: &Engine, batches: &Mutex<Receiver<Batch>>, answers: &Answers<imp
         let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((batch, events)) = next else { return };
         while let Err(error) = engine.submit(&events, Wait::Durable) {
+            // On a slow machine it is not there yet, and that is no refusal.
+            if matches!(error, IngestError::NotYetCommitted { .. }) {
+                continue;
+            }
             let error = format!("{:#}", anyhow::Error::new(error));
             if answers.say(&Answer::Refused { batch, error }).is_err() {
                 return;

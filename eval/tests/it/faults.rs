@@ -139,7 +139,7 @@ impl Sender {
         }
     }
 
-    /// Waits until the batch is refused for that reason. On a slow machine it may first be refused for taking long.
+    /// Waits until the batch is refused for that reason.
     #[track_caller]
     fn refused(&mut self, batch: usize, reason: &str) {
         self.until(&format!("that a batch is refused with {reason:?}"), |answer| is_refusal(answer, batch, reason));

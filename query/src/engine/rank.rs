@@ -125,7 +125,11 @@ fn ranked_page(group: PageGroup<PassageAddress>, details: &HashMap<PassageAddres
 }
 
 /// Asks each leg for the scores of what only the other one found.
-fn fill_in(view: &View, retrieved: &Retrieved, scored: &mut [Scored<PassageAddress>]) -> Result<(), QueryError> {
+pub(super) fn fill_in(
+    view: &View,
+    retrieved: &Retrieved,
+    scored: &mut [Scored<PassageAddress>],
+) -> Result<(), QueryError> {
     if let Some(leg) = &retrieved.lexical {
         let open: Vec<usize> = (0..scored.len()).filter(|&at| scored[at].bm25_score.is_none()).collect();
         let addresses: Vec<PassageAddress> = open.iter().map(|&at| scored[at].address).collect();

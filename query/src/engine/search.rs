@@ -1,5 +1,7 @@
 //! A search from request to response.
 
+mod passages;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -48,6 +48,21 @@ async fn found(engine: &Engine, user: &str, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn passages_come_one_by_one_to_those_who_may_see_their_page() {
+    let content = acme();
+    let engine = engine(&content);
+    let request = || SearchRequest { mode: Mode::Lexical, ..asking("deploy rollback") };
+    let found = engine.search_passages(&caller("acme", "bob"), request(), soon()).await.unwrap();
+    assert_eq!(pages(&found).iter().filter(|page| **page == "runbook").count(), 2, "one hit for each passage");
+    let mut of_pages = pages(&found);
+    of_pages.sort_unstable();
+    of_pages.dedup();
+    assert_eq!(of_pages, ["handbook", "runbook"], "and none of what only others may see");
+    let nobody = engine.search_passages(&caller("acme", "gus"), request(), soon()).await.unwrap();
+    assert!(nobody.results.is_empty());
+}
+
+#[tokio::test]
 async fn each_person_finds_what_they_may_and_nothing_else() {
     let content = acme();
     let engine = engine(&content);

@@ -1,10 +1,12 @@
 //! Collections as they lie in a folder: documents, queries, judgments by split.
 //!
-//! Two layouts are known, and nothing is downloaded or written:
+//! Four layouts are known, and nothing is downloaded or written:
 //!
 //! ```text
 //! corpus.jsonl  queries.jsonl  qrels/<split>.tsv                      BEIR: one JSON object with `_id` a line
 //! pages.jsonl   anchor-queries/queries.jsonl  anchor-queries/qrels.tsv   pages with Markdown, found by the texts of links
+//! NAME/**/*.md  NAME.queries.jsonl  NAME.qrels.tsv                    a folder of Markdown, its queries beside it
+//! queries.jsonl  qrels/<split>.tsv                                    queries about a workspace that is there already
 //! ```
 //!
 //! The `.jsonl` files may be `.jsonl.gz` or `.jsonl.zst` (window up to 64 MiB). Queries and judgments are held in memory;
@@ -15,7 +17,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use indexer::import::document::{Documents, TEXT_BYTES_MAX};
+use indexer::import::folder::Folder;
 use indexer::import::pages::Pages;
+use indexer::import::tree::Tree;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -28,6 +32,12 @@ const QUERY_BYTES_MAX: usize = 1 << 20;
 const ROWS_MAX: usize = 10_000_000;
 /// The split of queries that are the texts of links.
 pub const ANCHORS: &str = "anchors";
+/// The split of queries beside a folder of Markdown.
+pub const BESIDE: &str = "test";
+/// The tag of a query that equals the title of what it looks for.
+pub const TITLE: &str = "title";
+/// The tag of a query that does not.
+pub const NOT_TITLE: &str = "not title";
 
 /// A collection.
 #[derive(Clone, Debug)]
@@ -49,6 +59,11 @@ pub enum Corpus {
     Texts(PathBuf),
     /// A file of pages with Markdown, which `indexer::import` takes as it is. Documents are named by their paths.
     Pages(PathBuf),
+    /// A folder of Markdown, which `indexer::import` takes as it is. Documents are named by their paths without `.md`, the page
+    /// of a folder by its folder.
+    Markdown(PathBuf),
+    /// A workspace that is there already. Documents are pages, named by their ids.
+    Elsewhere,
 }
 
 /// A document.
@@ -99,6 +114,7 @@ struct QueryRow {
 
 #[derive(Default, Deserialize)]
 struct QueryMetadata {
+    #[serde(alias = "lang")]
     language: Option<String>,
     equals_title: Option<bool>,
     answer: Option<String>,
@@ -127,17 +143,24 @@ impl Dataset {
 
     /// `None` where there is neither a corpus nor a file of pages.
     fn open(folder: &Path, name: &str) -> anyhow::Result<Option<Self>> {
+        let beside = |ending: &str| folder.with_file_name(format!("{}.{ending}", folder_name(folder)));
         let (corpus, queries, splits) = if let Some(corpus) = json_lines(folder, "corpus") {
-            (Corpus::Texts(corpus), folder.to_owned(), qrels_of_splits(&folder.join("qrels"))?)
+            (Corpus::Texts(corpus), json_lines(folder, "queries"), qrels_of_splits(&folder.join("qrels"))?)
         } else if let Some(pages) = json_lines(folder, "pages") {
             let queries = folder.join("anchor-queries");
             let qrels = Qrels::read_beir(&queries.join("qrels.tsv"))?;
-            (Corpus::Pages(pages), queries, BTreeMap::from([(ANCHORS.to_owned(), qrels)]))
+            (Corpus::Pages(pages), json_lines(&queries, "queries"), BTreeMap::from([(ANCHORS.to_owned(), qrels)]))
+        } else if beside("queries.jsonl").is_file() {
+            let qrels = Qrels::read_beir(&beside("qrels.tsv"))?;
+            let splits = BTreeMap::from([(BESIDE.to_owned(), qrels)]);
+            (Corpus::Markdown(folder.to_owned()), Some(beside("queries.jsonl")), splits)
+        } else if let Some(queries) = json_lines(folder, "queries") {
+            (Corpus::Elsewhere, Some(queries), qrels_of_splits(&folder.join("qrels"))?)
         } else {
             return Ok(None);
         };
-        let Some(path) = json_lines(&queries, "queries") else {
-            bail!("there is no queries.jsonl in {}", queries.display());
+        let Some(path) = queries else {
+            bail!("there is no queries.jsonl for {}", folder.display());
         };
         let queries = read_queries(&path, language_of(name).as_deref())?;
         for (split, qrels) in &splits {
@@ -171,6 +194,30 @@ impl Corpus {
                 })
             }
             Self::Pages(path) => each_page(path, take),
+            Self::Markdown(path) => each_markdown(path, take),
+            Self::Elsewhere => bail!("the documents are not in the folder, but in a workspace"),
+        }
+    }
+
+    /// The files that the documents are read from, in order; of a folder all that lie in it.
+    pub fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        match self {
+            Self::Texts(path) | Self::Pages(path) => Ok(vec![path.clone()]),
+            Self::Markdown(path) => {
+                let (mut files, mut folders) = (Vec::new(), vec![path.clone()]);
+                while let Some(folder) = folders.pop() {
+                    let failed = || format!("cannot list {}", folder.display());
+                    for entry in std::fs::read_dir(&folder).with_context(failed)? {
+                        let entry = entry.with_context(failed)?;
+                        let kind = entry.file_type().with_context(failed)?;
+                        if kind.is_dir() { &mut folders } else { &mut files }.push(entry.path());
+                        ensure!(files.len() + folders.len() <= ROWS_MAX, "{} holds too much", path.display());
+                    }
+                }
+                files.sort();
+                Ok(files)
+            }
+            Self::Elsewhere => Ok(Vec::new()),
         }
     }
 }
@@ -187,6 +234,18 @@ fn each_page(path: &Path, take: &mut dyn FnMut(Document) -> anyhow::Result<()>) 
         let id = pages.files()[at].path.clone();
         let page = pages.read(at).map_err(anyhow::Error::msg).with_context(|| format!("cannot read {id} of {file}"))?;
         take(Document { id, title: page.title.unwrap_or_default(), text: page.text })?;
+    }
+    Ok(())
+}
+
+fn each_markdown(root: &Path, take: &mut dyn FnMut(Document) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut folder = Folder::open(root, &mut |_, _| {}).with_context(|| format!("cannot read {}", root.display()))?;
+    let tree = Tree::build(folder.files(), &mut |_, _| {});
+    for node in tree.nodes() {
+        let Some(file) = node.file else { continue };
+        let page =
+            folder.read(file).map_err(anyhow::Error::msg).with_context(|| format!("cannot read {}", node.key))?;
+        take(Document { id: node.key.clone(), title: page.title.unwrap_or_default(), text: page.text })?;
     }
     Ok(())
 }
@@ -209,7 +268,7 @@ fn read_queries(path: &Path, language: Option<&str>) -> anyhow::Result<BTreeMap<
     let mut queries = BTreeMap::new();
     each_row(path, QUERY_BYTES_MAX, &mut |row: QueryRow| {
         let metadata = row.metadata.unwrap_or_default();
-        let tag = metadata.equals_title.map(|equals| if equals { "title" } else { "not title" });
+        let tag = metadata.equals_title.map(|equals| if equals { TITLE } else { NOT_TITLE });
         let query = Query {
             text: row.text,
             language: metadata.language.or_else(|| language.map(str::to_owned)),

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod compare;
+pub mod configuration;
 pub mod crash;
 pub mod dataset;
 pub mod gate;
@@ -16,7 +17,9 @@ pub mod generations;
 pub mod leak;
 mod lines;
 pub mod metrics;
+pub mod progress;
 pub mod qrels;
 pub mod runs;
 pub mod statistics;
 pub mod typos;
+pub mod workspace;

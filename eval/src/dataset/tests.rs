@@ -96,6 +96,35 @@ fn collections_below_a_folder_are_found_by_name() {
 }
 
 #[test]
+fn a_folder_of_markdown_has_its_queries_beside_it() {
+    let queries = "{\"_id\": \"q1\", \"text\": \"leave\", \"metadata\": {\"kind\": \"known\", \"lang\": \"en\"}}\n";
+    let (_parent, folder) = folder(
+        "work",
+        &[
+            ("people/index.md", "# People"),
+            ("people/leave.md", "# Leave\n\nThirty days."),
+            ("../work.queries.jsonl", queries),
+            ("../work.qrels.tsv", "query-id\tcorpus-id\tscore\nq1\tpeople/leave\t2\nq1\tpeople\t1\n"),
+        ],
+    );
+    let dataset = Dataset::find(&folder).unwrap().remove(0);
+    assert_eq!((dataset.name.as_str(), &dataset.corpus), ("work", &Corpus::Markdown(folder.clone())));
+    assert_eq!(dataset.queries["q1"].language.as_deref(), Some("en"));
+    let documents = documents(&dataset.corpus).unwrap();
+    let judged = dataset.split(BESIDE).unwrap().of("q1").unwrap();
+    assert!(judged.keys().all(|id| documents.iter().any(|document| document.id == *id)), "{documents:?}");
+    assert_eq!(dataset.corpus.files().unwrap(), ["people/index.md", "people/leave.md"].map(|path| folder.join(path)));
+}
+
+#[test]
+fn queries_may_be_about_a_workspace_that_is_there_already() {
+    let (_parent, folder) = folder("mine", &[QUERIES, QRELS]);
+    let dataset = Dataset::find(&folder).unwrap().remove(0);
+    assert_eq!(dataset.corpus, Corpus::Elsewhere);
+    assert!(documents(&dataset.corpus).is_err());
+}
+
+#[test]
 fn errors_name_the_file_and_the_line() {
     let twice = ("corpus.jsonl", "{\"_id\": \"d\"}\n{\"_id\": \"d\"}\n");
     check_error(&[QUERIES, QRELS, twice], "set/corpus.jsonl, line 2: the document d stands there twice");
@@ -109,7 +138,7 @@ fn errors_name_the_file_and_the_line() {
         &[("queries.jsonl", &long), QRELS, CORPUS],
         "set/queries.jsonl, line 1: it is longer than 1048576 bytes",
     );
-    check_error(&[QRELS, CORPUS], "there is no queries.jsonl in set");
+    check_error(&[QRELS, CORPUS], "there is no queries.jsonl for set");
     check_error(&[("qrels/test.tsv", "")], "set is no collection, and neither is a folder in it");
     let queries = ("anchor-queries/queries.jsonl", "");
     let qrels = ("anchor-queries/qrels.tsv", "");

@@ -4,13 +4,13 @@
 //! on others.
 
 use anyhow::ensure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Scores, mean};
 use crate::statistics::{Effort, Interval, PValue, bootstrap_interval, holm, randomisation_test};
 
 /// One query on both sides.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
     /// Its id.
     pub query: String,
@@ -28,7 +28,7 @@ impl Delta {
 }
 
 /// A system against the baseline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// What the system is called.
     pub system: String,

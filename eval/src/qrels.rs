@@ -116,6 +116,13 @@ impl Qrels {
         self.queries.values().flat_map(Judgments::values).copied().max().unwrap_or(1).max(1)
     }
 
+    /// The judgments of some queries.
+    #[must_use]
+    pub fn only(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        let kept = self.queries.iter().filter(|(query, _)| keep(query));
+        Self { queries: kept.map(|(query, judged)| (query.clone(), judged.clone())).collect() }
+    }
+
     /// What is left where only some judgments count: of a persona who may not read every document, or of some queries.
     /// Queries that are left with nothing relevant go too, for no ranking could answer them.
     #[must_use]

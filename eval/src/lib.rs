@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod personas;
 pub mod progress;
 pub mod qrels;
+pub mod report;
 pub mod runs;
 pub mod statistics;
 pub mod typos;

@@ -8,6 +8,7 @@
 //! dataset: documents, queries, qrels -> (queries -> typos) -> a system -> runs -> metrics -> compare (statistics) -> gate
 //! ```
 
+pub mod baselines;
 pub mod compare;
 pub mod configuration;
 pub mod crash;

@@ -9,5 +9,7 @@ mod leak;
 #[path = "../../../access/tests/oracle/oracle.rs"]
 mod oracle;
 mod race;
+mod relevance;
+mod sample;
 mod site;
 mod trec_eval;

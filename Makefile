@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench fuzz instructions leak schemathesis clean
+.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench eval fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -11,6 +11,8 @@ CASES ?= 1000000
 SECONDS ?= 60
 # Where embedding models lie.
 MODELS_DIR ?= .cache/models
+# Where the judged collections of `make eval` lie.
+EVAL_DATA ?= ../shared/data
 # Where `make bench` keeps the embeddings on which it measures recall.
 EMBEDDINGS_DIR ?= .cache/embeddings
 
@@ -72,6 +74,10 @@ instructions: setup ## count the instructions of the hot paths and compare with 
 
 fuzz: setup ## fuzz what takes bytes from outside, SECONDS for each target (needs rustup)
 	scripts/fuzz.sh $(SECONDS)
+
+# The first run embeds the collections, which takes an hour or more of a core; later ones take minutes.
+eval: models ## measure search on the judged collections below EVAL_DATA, and fail where it is worse than eval/baselines
+	cargo run --release -- eval gate --data samples --data $(EVAL_DATA)
 
 leak: ## play CASES random workspaces against the access oracle
 	LEAK_CASES=$(CASES) cargo test --release -p eval --test it leak -- --nocapture

@@ -3,6 +3,7 @@
 mod config;
 mod config_command;
 mod control;
+mod eval;
 mod explain_access;
 mod import;
 mod ingest;
@@ -59,6 +60,9 @@ enum Command {
     Restore(restore::Arguments),
     /// Compares the index with its records, and repairs what differs.
     Verify(verify::Arguments),
+    /// Measures how good search is, on judged collections.
+    #[command(subcommand)]
+    Eval(eval::Command),
     /// Checks or shows the configuration.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -100,6 +104,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&config, &arguments),
+        Command::Eval(command) => eval::run(&config, &command),
         Command::Config(command) => config_command::run(&config, &command),
         Command::Completions { .. } => Ok(()),
     }

@@ -46,7 +46,7 @@ stop() {
 trap stop EXIT
 
 "$tessera" import markdown samples/northwind-observatory --workspace observatory --text-only --data-dir "$data_dir"
-TESSERA__LOG__FILTER=warn "$tessera" serve --dev --listen "$address" --data-dir "$data_dir" &
+TESSERA__LOG__FILTER=warn TESSERA__QUERY__FEEDBACK__ENABLED=true "$tessera" serve --dev --listen "$address" --data-dir "$data_dir" &
 server=$!
 for _ in $(seq 300); do
     curl -sf "http://$address/readyz" >/dev/null && break

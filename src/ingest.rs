@@ -1,17 +1,24 @@
 //! The indexer as the HTTP API sees it: takes batches on blocking threads and translates the answers.
 
 use query::deadline::Deadline;
+use query::feedback::Feedback;
 use query::http::ingest::{Ingest, IngestError, Kept, Receipt, Refused, Submitted};
 use schemas::api::events::Wait;
 use schemas::api::operate::IngestStatus;
-use schemas::event::Event;
+use schemas::event::{Change, Event};
 
 /// Puts the write side behind the HTTP API.
-pub(crate) struct IndexerIngest(pub(crate) indexer::engine::Engine);
+pub(crate) struct IndexerIngest {
+    pub(crate) indexer: indexer::engine::Engine,
+    /// Told when somebody was erased, so that the log need not look for it.
+    pub(crate) feedback: Option<Feedback>,
+}
 
 impl Ingest for IndexerIngest {
     fn submit(&self, events: Vec<Event>, wait: Wait, deadline: Deadline) -> Submitted {
-        let engine = self.0.clone();
+        let engine = self.indexer.clone();
+        let is_erasing = |event: &Event| matches!(event.change, Change::WorkspaceErased | Change::UserErased { .. });
+        let feedback = self.feedback.clone().filter(|_| events.iter().any(is_erasing));
         let wait = match wait {
             Wait::Durable => indexer::engine::Wait::Durable,
             Wait::Searchable => indexer::engine::Wait::Searchable,
@@ -19,7 +26,13 @@ impl Ingest for IndexerIngest {
         // The task goes on when the request does not: writes are not cancelled.
         let task = tokio::task::spawn_blocking({
             let engine = engine.clone();
-            move || engine.submit(&events, wait)
+            move || {
+                let submitted = engine.submit(&events, wait);
+                if let Some(feedback) = feedback {
+                    feedback.look_for_erased();
+                }
+                submitted
+            }
         });
         Box::pin(async move {
             let Ok(joined) = tokio::time::timeout_at(deadline.instant().into(), task).await else {
@@ -40,7 +53,7 @@ impl Ingest for IndexerIngest {
     }
 
     fn reject(&self, refused: Vec<Refused>) -> Kept {
-        let engine = self.0.clone();
+        let engine = self.indexer.clone();
         let task = tokio::task::spawn_blocking(move || engine.reject(&refused));
         Box::pin(async move {
             let kept = task.await.map_err(|error| IngestError::Failed(Box::new(error)))?;
@@ -49,7 +62,7 @@ impl Ingest for IndexerIngest {
     }
 
     fn status(&self) -> IngestStatus {
-        let status = self.0.status();
+        let status = self.indexer.status();
         IngestStatus {
             accepting: status.accepting,
             queue_len: status.pending_events,

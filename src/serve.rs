@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use index::OpenMode;
 use models::embed::Embedders;
+use query::feedback::Feedback;
 use query::http::App;
 use query::http::auth::Auth;
 use tokio::net::TcpListener;
@@ -40,10 +41,12 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
     let embedders = Embedders::from(embedder);
     let engine = parts::open_query(&config, index.clone(), embedders.clone())?;
+    let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
+        .context("cannot open the log of feedback")?;
     let site = Site { index, indexer: indexer.clone(), embedders, query: config.query.clone() };
     let control = control::listen(&config.data_dir, site)?;
-    let ingest = Arc::new(IndexerIngest(indexer.clone()));
-    let app = App::new(engine, ingest, auth, config.http.limits.clone());
+    let ingest = Arc::new(IndexerIngest { indexer: indexer.clone(), feedback: feedback.clone() });
+    let app = App::with_feedback(engine, ingest, feedback.clone(), auth, config.http.limits.clone());
     let listen = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {
@@ -55,6 +58,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     });
     let committed = indexer.close();
     control.stop();
+    if let Some(feedback) = feedback {
+        feedback.close();
+    }
     runtime.shutdown_background();
     served?;
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");

@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         u64::from_le_bytes(number)
     };
     let consistency = Consistency { index_seq: number(4), access_seq: number(12) };
-    let cursor = Cursor { offset: number(0) as u32, consistency };
+    let cursor = Cursor { offset: number(0) as u32, consistency, list: None };
     let text = cursor.encode(&request);
     assert_eq!(Cursor::decode(&text, &request), Some(cursor));
     assert_eq!(Cursor::decode(&text, &RequestHash::of([request_bytes, b""])), None);

@@ -6,6 +6,9 @@ use schemas::api::search::{FusionMethod, LIMIT_MAX, TIMEOUT_MS_MAX, TIMEOUT_MS_M
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::feedback::FeedbackConfig;
+use crate::interleave::InterleaveConfig;
+
 /// Choices about searching.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +38,10 @@ pub struct Config {
     pub facet_values_max: usize,
     /// Where people open a page, with `{page}` and `{workspace}` in it; empty for no addresses.
     pub page_url: String,
+    /// Choices about recording what was shown and what people did with it.
+    pub feedback: FeedbackConfig,
+    /// Choices about showing a second ranking.
+    pub interleave: InterleaveConfig,
 }
 
 /// Weights of what is added to the fused score, which is between 0 and 1. Zero switches one off.
@@ -72,6 +79,8 @@ impl Default for Config {
             snippet_chars: 240,
             facet_values_max: 50,
             page_url: String::new(),
+            feedback: FeedbackConfig::default(),
+            interleave: InterleaveConfig::default(),
         }
     }
 }
@@ -128,7 +137,9 @@ impl Config {
         rule(half_life.is_finite() && half_life > 0.0, "rescore.recency_half_life_days", "must be more than 0")?;
         rule((40..=2_000).contains(&self.snippet_chars), "snippet_chars", "must be from 40 to 2,000")?;
         let url = self.page_url.is_empty() || self.page_url.contains("{page}");
-        rule(url, "page_url", "must be empty or hold `{page}`")
+        rule(url, "page_url", "must be empty or hold `{page}`")?;
+        self.feedback.check()?;
+        self.interleave.check(self)
     }
 
     /// The time that a request gets: what it asks for, within what is allowed.

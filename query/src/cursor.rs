@@ -1,7 +1,7 @@
 //! Cursors: where a list goes on.
 //!
 //! A cursor is opaque to clients and carries no secret: the place in the list, the states of index and access under
-//! which the list was made, and a checksum over these, the request and the caller. So it works on every node, and one
+//! which the list was made, its name where feedback is recorded, and a checksum over these, the request and the caller. So it works on every node, and one
 //! that was altered, cut, or belongs to another request or caller is refused. What it leads to is masked and checked
 //! like any other request, so nothing is gained by forging one.
 //!
@@ -10,6 +10,8 @@
 //! [`Cursor::consistency`] lets the log tell.
 
 use schemas::api::Consistency;
+
+use crate::feedback::ListId;
 
 /// The request and its caller, as far as they decide what is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,41 +36,54 @@ pub struct Cursor {
     pub offset: u32,
     /// The state under which they were.
     pub consistency: Consistency,
+    /// The list, where feedback on it is recorded.
+    pub list: Option<ListId>,
 }
 
-const FORMAT: u8 = 1;
+/// A cursor of a list without a name.
+const NAMELESS: u8 = 1;
+/// A cursor of a list with a name.
+const NAMED: u8 = 2;
 const BODY_LEN: usize = 1 + 4 + 8 + 8;
+const LIST_LEN: usize = 16;
 const CHECK_LEN: usize = 12;
 
 impl Cursor {
     /// Writes the cursor as text: letters and digits only.
     pub fn encode(&self, request: &RequestHash) -> String {
-        let mut bytes = Vec::with_capacity(BODY_LEN + CHECK_LEN);
-        bytes.push(FORMAT);
+        let mut bytes = Vec::with_capacity(BODY_LEN + LIST_LEN + CHECK_LEN);
+        bytes.push(if self.list.is_some() { NAMED } else { NAMELESS });
         bytes.extend(self.offset.to_be_bytes());
         bytes.extend(self.consistency.index_seq.to_be_bytes());
         bytes.extend(self.consistency.access_seq.to_be_bytes());
+        bytes.extend(self.list.iter().flat_map(|list| list.0));
         bytes.extend(check(&bytes, request));
         bytes.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
     }
 
     /// Reads a cursor of this request; `None` for anything else.
     pub fn decode(text: &str, request: &RequestHash) -> Option<Self> {
-        if text.len() != 2 * (BODY_LEN + CHECK_LEN) {
+        if text.len() > 2 * (BODY_LEN + LIST_LEN + CHECK_LEN) || text.len() % 2 != 0 {
             return None;
         }
         let digits: Option<Vec<u8>> = text.chars().map(unhex).collect();
         let bytes: Vec<u8> = digits?.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        let (body, checksum) = bytes.split_at(BODY_LEN);
-        if body[0] != FORMAT || check(body, request) != checksum {
+        let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECK_LEN)?)?;
+        if check(body, request) != checksum {
             return None;
         }
+        let list = match (*body.first()?, body.len().checked_sub(BODY_LEN)?) {
+            (NAMELESS, 0) => None,
+            (NAMED, LIST_LEN) => Some(ListId(body[BODY_LEN..].try_into().ok()?)),
+            _ => return None,
+        };
         Some(Self {
             offset: u32::from_be_bytes(body[1..5].try_into().ok()?),
             consistency: Consistency {
                 index_seq: u64::from_be_bytes(body[5..13].try_into().ok()?),
                 access_seq: u64::from_be_bytes(body[13..21].try_into().ok()?),
             },
+            list,
         })
     }
 }
@@ -99,14 +114,21 @@ mod tests {
     }
 
     fn cursor() -> Cursor {
-        Cursor { offset: 20, consistency: Consistency { index_seq: 7, access_seq: 9 } }
+        Cursor { offset: 20, consistency: Consistency { index_seq: 7, access_seq: 9 }, list: None }
+    }
+
+    fn named() -> Cursor {
+        Cursor { list: Some(ListId([3; LIST_LEN])), ..cursor() }
     }
 
     #[test]
     fn a_cursor_reads_back_for_its_own_request_alone() {
-        let text = cursor().encode(&request("a"));
-        assert_eq!(Cursor::decode(&text, &request("a")), Some(cursor()));
-        assert_eq!(Cursor::decode(&text, &request("b")), None);
+        for cursor in [cursor(), named()] {
+            let text = cursor.encode(&request("a"));
+            assert!(text.len() <= schemas::api::search::CURSOR_CHARS_MAX);
+            assert_eq!(Cursor::decode(&text, &request("a")), Some(cursor));
+            assert_eq!(Cursor::decode(&text, &request("b")), None);
+        }
     }
 
     #[test]
@@ -116,9 +138,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_altered_cursor_is_refused(at in 0usize..66, digit in prop::char::range('\u{20}', '\u{7e}')) {
-            let text = cursor().encode(&request("a"));
+        fn an_altered_cursor_is_refused(
+            is_named: bool, at in 0usize..98, digit in prop::char::range('\u{20}', '\u{7e}')
+        ) {
+            let text = if is_named { named() } else { cursor() }.encode(&request("a"));
             let mut altered: Vec<char> = text.chars().collect();
+            let at = at % altered.len();
             prop_assume!(altered[at] != digit);
             altered[at] = digit;
             prop_assert_eq!(Cursor::decode(&altered.into_iter().collect::<String>(), &request("a")), None);

@@ -3,6 +3,8 @@
 //! [`Engine::search`] is the flow of a search; each step is in a module of its own. Searching holds no lock but for the
 //! moment in which a mask is taken and the one in which the response is put together.
 
+mod feedback;
+mod interleaved;
 mod page;
 mod rank;
 mod search;
@@ -39,6 +41,8 @@ struct Parts {
     index: Index,
     embedders: Embedders,
     config: Config,
+    /// What some lists are ranked by too.
+    second: Option<Config>,
     url: PageUrl,
     pools: Pools,
     buffers: Buffers,
@@ -61,12 +65,21 @@ impl Engine {
     /// Takes an index, and the models there are. Where that of the index is missing, search goes by words alone and says so.
     pub fn new(index: Index, embedders: impl Into<Embedders>, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        let second = config.interleave.second(&config)?;
         let tasks_max = config.tasks_max_effective();
         let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
         let url = PageUrl(config.page_url.clone());
         let embedders = embedders.into();
-        let parts =
-            Parts { index, embedders, config, url, pools, buffers: Buffers::default(), dropped: Arc::default() };
+        let parts = Parts {
+            index,
+            embedders,
+            config,
+            second,
+            url,
+            pools,
+            buffers: Buffers::default(),
+            dropped: Arc::default(),
+        };
         Ok(Self(Arc::new(parts)))
     }
 

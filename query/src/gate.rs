@@ -12,7 +12,7 @@ use access::{Caller, Mask, PageOrdinal, Purpose};
 use index::catalog::{Workspace, WorkspaceState};
 use index::records::PageHead;
 use schemas::api::{Crumb, PageSummary};
-use schemas::ids::UserId;
+use schemas::ids::{PageId, UserId};
 
 /// How addresses of pages are made, with `{page}` and `{workspace}` in it; empty for none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,11 @@ impl<'a> Gate<'a> {
     pub fn look(&self, page: PageOrdinal) -> Option<Permit<'_>> {
         let head = self.mask.allows(page).then(|| self.state.head(page)).flatten()?;
         (!head.deleted && !self.state.erased).then_some(Permit { gate: self, head })
+    }
+
+    /// As [`Gate::look`], by the id of the page.
+    pub fn look_by_id(&self, page: &PageId) -> Option<Permit<'_>> {
+        self.look(self.state.access.ordinal_of(page)?)
     }
 
     /// What the caller may see now for the purpose the gate was opened for.

@@ -7,6 +7,7 @@
 pub mod auth;
 mod events;
 mod extract;
+mod feedback;
 pub mod ingest;
 pub mod openapi;
 mod operate;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
+use crate::feedback::Feedback;
 use crate::tasks::Tasks;
 use auth::Auth;
 use ingest::Ingest;
@@ -84,6 +86,7 @@ pub struct App(Arc<Shared>);
 struct Shared {
     engine: Engine,
     ingest: Arc<dyn Ingest>,
+    feedback: Option<Feedback>,
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
@@ -109,11 +112,23 @@ pub enum ServeError {
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Puts the parts together. Nothing is recorded of what people do.
     pub fn new(engine: Engine, ingest: Arc<dyn Ingest>, auth: Auth, config: HttpConfig) -> Self {
+        Self::with_feedback(engine, ingest, None, auth, config)
+    }
+
+    /// As [`App::new`], with a log of feedback if there is one.
+    pub fn with_feedback(
+        engine: Engine,
+        ingest: Arc<dyn Ingest>,
+        feedback: Option<Feedback>,
+        auth: Auth,
+        config: HttpConfig,
+    ) -> Self {
         Self(Arc::new(Shared {
             engine,
             ingest,
+            feedback,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             bodies: BodyRoom::new(config.bodies_bytes_max),
@@ -131,6 +146,7 @@ impl App {
             .route("/v1/search", get(search::search_by_query).post(search::search_by_body))
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
+            .route("/v1/feedback", post(feedback::feedback))
             .route("/v1/pages/{id}", get(pages::page))
             .route("/v1/explain-access", get(operate::explain_access))
             .route("/v1/status", get(operate::status))
@@ -184,6 +200,10 @@ impl App {
 
     fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    fn feedback(&self) -> Option<&Feedback> {
+        self.0.feedback.as_ref()
     }
 
     fn auth(&self) -> &Auth {

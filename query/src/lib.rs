@@ -1,7 +1,8 @@
 //! The read side: retrieve, fuse, present, and the HTTP API.
 //!
 //! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
-//! writes nothing, knows nothing of the write side, and lets no text out but through [`gate`].
+//! writes nothing but the log of [`feedback`], where that is on, knows nothing of the write side, and lets no text out but
+//! through [`gate`].
 
 mod buffers;
 pub mod config;
@@ -10,11 +11,13 @@ pub mod deadline;
 pub mod engine;
 pub mod error;
 mod facets;
+pub mod feedback;
 pub mod filter;
 pub mod fuse;
 pub mod gate;
 pub mod group;
 pub mod http;
+pub mod interleave;
 pub mod mark;
 pub mod parse;
 pub mod plan;

@@ -12,6 +12,7 @@ use schemas::api::search::{
 use crate::config::Config;
 use crate::cursor::{Cursor, RequestHash};
 use crate::error::QueryError;
+use crate::feedback::ListId;
 use crate::filter::PageFilters;
 use crate::parse::ParsedQuery;
 
@@ -36,6 +37,8 @@ pub struct Plan {
     pub offset: usize,
     /// The state under which those were listed.
     pub listed_under: Option<Consistency>,
+    /// The list that is gone on with, where feedback on it is recorded.
+    pub list: Option<ListId>,
     /// Most pages to list.
     pub limit: usize,
     /// What to count, each once.
@@ -69,6 +72,7 @@ impl Plan {
             prefix: request.prefix,
             offset: cursor.map_or(0, |cursor| cursor.offset as usize),
             listed_under: cursor.map(|cursor| cursor.consistency),
+            list: cursor.and_then(|cursor| cursor.list),
             limit: request.limit as usize,
             facets,
             score_details: request.score_details,
@@ -162,7 +166,8 @@ mod tests {
     fn a_cursor_goes_on_with_another_limit_but_not_for_another_query_or_caller() {
         let request = SearchRequest { query: "deploy".into(), ..SearchRequest::default() };
         let plan = Plan::of(&caller("ada"), &request, &Config::default()).unwrap();
-        let cursor = Some(Cursor { offset: 20, consistency: Consistency::default() }.encode(&plan.hash));
+        let cursor = Cursor { offset: 20, consistency: Consistency::default(), list: None };
+        let cursor = Some(cursor.encode(&plan.hash));
         let next = SearchRequest { cursor: cursor.clone(), limit: 5, ..request.clone() };
         assert_eq!(Plan::of(&caller("ada"), &next, &Config::default()).unwrap().offset, 20);
         assert!(matches!(Plan::of(&caller("bob"), &next, &Config::default()), Err(QueryError::InvalidCursor)));

@@ -22,7 +22,7 @@ const TYPO_CHARS_MIN: usize = 5;
 const TYPO_WORDS_MAX: usize = 8;
 
 /// What the two legs found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Retrieved {
     /// By words, best first; `None` when the leg was not asked, down or late.
     pub(crate) lexical: Option<Lexical>,
@@ -33,7 +33,7 @@ pub(crate) struct Retrieved {
 }
 
 /// What was found by words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lexical {
     /// Best first.
     pub(crate) candidates: Vec<Candidate>,
@@ -42,7 +42,7 @@ pub(crate) struct Lexical {
 }
 
 /// What was found by meaning.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Semantic {
     /// Best first.
     pub(crate) candidates: Vec<Candidate>,

@@ -4,6 +4,7 @@
 //! fields; responses may gain fields, so readers ignore those they do not know. Times are RFC 3339 in UTC.
 
 pub mod events;
+pub mod feedback;
 pub mod operate;
 pub mod pages;
 pub mod search;

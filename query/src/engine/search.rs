@@ -8,18 +8,25 @@ use std::time::Instant;
 use index::analysis::Tokens;
 use schemas::api::Consistency;
 use schemas::api::search::{Hit, SearchRequest, SearchResponse};
+use schemas::ids::PageId;
 
+use super::interleaved::{Second, Teams, rank_both};
 use super::rank::{RankedPage, Ranking, list, rank, read_passage};
 use super::{Engine, View};
 use crate::cursor::Cursor;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::facets::{Counts, PORTION};
+use crate::feedback::{Feedback, ListId, ShownPage};
 use crate::gate::{Held, Permit};
+use crate::interleave::Team;
 use crate::mark::Leniency;
 use crate::plan::Plan;
 use crate::present::{Presenter, Shown};
 use crate::retrieve::{self, Retrieved, Wanted, retrieve};
+
+/// The pages that were shown, with their ranks and the configurations that they came from.
+type Hits = Vec<(PageId, u32, Option<Team>)>;
 
 impl Engine {
     /// Searches.
@@ -34,20 +41,52 @@ impl Engine {
         request: SearchRequest,
         deadline: Deadline,
     ) -> Result<SearchResponse, QueryError> {
-        let started = Instant::now();
         let plan = Plan::of(caller, &request, self.config())?;
+        let (response, _) = self.answer(caller, plan, None, deadline).await?;
+        Ok(response)
+    }
+
+    /// Searches and records what was shown, so that feedback on it can be taken. Of a share of the lists two rankings are
+    /// interleaved. What is listed from the trash is not recorded.
+    ///
+    /// Cancel safety: safe.
+    pub async fn search_recorded(
+        &self,
+        caller: &access::Caller,
+        request: SearchRequest,
+        feedback: &Feedback,
+        deadline: Deadline,
+    ) -> Result<SearchResponse, QueryError> {
+        let mut plan = Plan::of(caller, &request, self.config())?;
+        plan.list = if plan.purpose == access::Purpose::Discover { plan.list.or_else(new_list) } else { None };
+        let Some(list) = plan.list else { return self.search(caller, request, deadline).await };
+        let second = Second::of(caller, &request, list, self.config(), self.0.second.as_ref())?;
+        let (response, hits) = self.answer(caller, plan, second, deadline).await?;
+        let consistency = response.consistency;
+        feedback.shown(caller, &request, ShownPage { list, hits, consistency });
+        Ok(SearchResponse { tracking_id: Some(feedback.tracking_id(caller, list)), ..response })
+    }
+
+    async fn answer(
+        &self,
+        caller: &access::Caller,
+        plan: Plan,
+        second: Option<Second>,
+        deadline: Deadline,
+    ) -> Result<(SearchResponse, Hits), QueryError> {
+        let started = Instant::now();
         self.wait_for(&caller.workspace, plan.at_least, deadline).await?;
         let Some(view) = self.view(caller, plan.purpose) else {
-            return Ok(nothing(self.consistency(&caller.workspace), started));
+            return Ok((nothing(self.consistency(&caller.workspace), started), Hits::new()));
         };
         let view = self.narrowed(view, &plan, deadline).await?;
-        let ranking = if plan.query.has_words() {
+        let (ranking, teams) = if plan.query.has_words() {
             let retrieved = self.retrieved(&view, &plan, deadline).await?;
-            self.ranked(&view, &plan, retrieved, deadline).await?
+            self.ranked(&view, &plan, second, retrieved, deadline).await?
         } else {
-            self.listed(&view, &plan, deadline).await?
+            (self.listed(&view, &plan, deadline).await?, Teams::new())
         };
-        self.presented(view, plan, ranking, started, deadline).await
+        self.presented(view, plan, ranking, teams, started, deadline).await
     }
 
     /// Narrows what is searched to what filters and conditions leave over.
@@ -86,13 +125,17 @@ impl Engine {
         &self,
         view: &View,
         plan: &Plan,
+        second: Option<Second>,
         retrieved: Retrieved,
         deadline: Deadline,
-    ) -> Result<Ranking, QueryError> {
-        let (view, plan, weights) = (view.clone(), plan.clone(), self.config().rescore);
+    ) -> Result<(Ranking, Teams), QueryError> {
+        let (engine, view, plan) = (self.clone(), view.clone(), plan.clone());
+        let ranked = move |tokens: &mut Tokens| match second {
+            Some(second) => rank_both(&view, (&plan, engine.config()), &second, retrieved, tokens),
+            None => Ok((rank(&view, &plan, retrieved, &engine.config().rescore, tokens)?, Teams::new())),
+        };
         let buffers = self.0.buffers.clone();
-        let work = move || buffers.lend(|tokens| rank(&view, &plan, retrieved, &weights, tokens));
-        self.0.pools.words.run(deadline, work).await
+        self.0.pools.words.run(deadline, move || buffers.lend(ranked)).await
     }
 
     /// Lists the pages that the filters leave over, those changed last first.
@@ -107,11 +150,14 @@ impl Engine {
         view: View,
         plan: Plan,
         ranking: Ranking,
+        teams: Teams,
         started: Instant,
         deadline: Deadline,
-    ) -> Result<SearchResponse, QueryError> {
+    ) -> Result<(SearchResponse, Hits), QueryError> {
         let engine = self.clone();
-        let work = move || engine.0.buffers.lend(|tokens| engine.present(&view, &plan, ranking, started, tokens));
+        let present = move |tokens: &mut Tokens| engine.present(&view, &plan, ranking, &teams, started, tokens);
+        let buffers = self.0.buffers.clone();
+        let work = move || buffers.lend(present);
         self.0.pools.words.run(deadline, work).await
     }
 
@@ -120,33 +166,35 @@ impl Engine {
         view: &View,
         plan: &Plan,
         mut ranking: Ranking,
+        teams: &Teams,
         started: Instant,
         tokens: &mut Tokens,
-    ) -> Result<SearchResponse, QueryError> {
+    ) -> Result<(SearchResponse, Hits), QueryError> {
         let pages: Vec<RankedPage> = ranking.pages.drain(..).skip(plan.offset).collect();
         let has_more = pages.len() > plan.limit;
         let text = plan.query.wanted_text();
         let leniency = Leniency { prefix: plan.prefix, typos: ranking.typos_forgiven };
         let mut presenter = Presenter::new(&text, leniency, self.config().snippet_chars, tokens);
         let mut shown = Vec::with_capacity(plan.limit.min(pages.len()));
-        for ranked in pages.iter().take(plan.limit) {
+        for (ranked, rank) in pages.iter().take(plan.limit).zip(plan.offset as u32 + 1..) {
             let passage = match ranked.best {
                 Some(address) => read_passage(view, address, &mut ranking.read)?,
                 None => None,
             };
             let with_text = passage.filter(|passage| !passage.text.trim().is_empty());
             let shown_of_it = with_text.map(|passage| presenter.show(passage));
-            shown.push((ranked, Held::new(ranked.page, shown_of_it)));
+            shown.push((ranked, rank, Held::new(ranked.page, shown_of_it)));
         }
         let counts = self.counted(view, plan, &ranking);
         let gate = self.gate(view);
-        let mut results = Vec::with_capacity(shown.len());
-        for (ranked, held) in shown {
+        let (mut results, mut hits) = (Vec::with_capacity(shown.len()), Hits::new());
+        for (ranked, rank, held) in shown {
             let Some(permit) = gate.permit(held.page()) else { continue };
             let shown = held
                 .let_out(permit)
                 .flatten()
                 .unwrap_or_else(|| Shown { snippet: presenter.show_title(&permit.head().title), ..Shown::default() });
+            hits.push((permit.head().page.clone(), rank, teams.get(&ranked.page).copied()));
             results.push(hit(permit, ranked, shown, plan.score_details));
         }
         let consistency = Consistency { index_seq: view.searcher.index_seq(), access_seq: gate.access_seq() };
@@ -154,19 +202,21 @@ impl Engine {
         if plan.listed_under.is_some_and(|before| before != consistency) {
             tracing::debug!("the list changed while it was gone through");
         }
-        Ok(SearchResponse {
+        let response = SearchResponse {
             object: schemas::api::ListObject::List,
             results,
-            next_cursor: has_more.then(|| Cursor { offset, consistency }.encode(&plan.hash)),
+            next_cursor: has_more.then(|| Cursor { offset, consistency, list: plan.list }.encode(&plan.hash)),
             has_more,
             degraded: ranking.degraded,
             semantic_pending: view.embedder.is_some() && gate.semantic_pending(),
             consistency,
             facets: counts.finish(&gate, self.config().facet_values_max),
             typos_forgiven: ranking.typos_forgiven,
+            tracking_id: None,
             took_ms: started.elapsed().as_millis() as u64,
             request_id: String::new(),
-        })
+        };
+        Ok((response, hits))
     }
 
     /// Counts the facets that were asked for, a portion of the pages at a time.
@@ -181,6 +231,12 @@ impl Engine {
         }
         counts
     }
+}
+
+/// The name of a new list; none when the system has no random bytes, and then the list is not recorded.
+fn new_list() -> Option<ListId> {
+    let list = ListId::random();
+    list.inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "a list has no name")).ok()
 }
 
 fn hit(permit: Permit<'_>, ranked: &RankedPage, shown: Shown, score_details: bool) -> Hit {
@@ -206,6 +262,7 @@ fn nothing(consistency: Consistency, started: Instant) -> SearchResponse {
         consistency,
         facets: BTreeMap::new(),
         typos_forgiven: false,
+        tracking_id: None,
         took_ms: started.elapsed().as_millis() as u64,
         request_id: String::new(),
     }

@@ -107,6 +107,7 @@ impl Modify for Security {
         super::search::search_by_query,
         super::search::suggest,
         super::search::similar,
+        super::feedback::feedback,
         super::pages::page,
         super::events::submit,
         super::operate::explain_access,

@@ -130,7 +130,10 @@ async fn search(
 ) -> Result<Json<SearchResponse>, ApiError> {
     let caller = identity.caller()?;
     let deadline = Deadline::after(app.engine().config().timeout(request.timeout_ms));
-    let response = app.engine().search(&caller, request, deadline).await?;
+    let response = match app.feedback() {
+        Some(feedback) => app.engine().search_recorded(&caller, request, feedback, deadline).await?,
+        None => app.engine().search(&caller, request, deadline).await?,
+    };
     Ok(Json(SearchResponse { request_id, ..response }))
 }
 

@@ -23,6 +23,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
 use query::config::Config;
 use query::engine::Engine;
+use query::feedback::Feedback;
+use query::feedback::record::Record;
 use query::http::auth::{Auth, AuthConfig, Scope, Secrets, ServiceKeyConfig};
 use query::http::ingest::{Ingest, IngestError, Receipt, Submitted};
 use query::http::{App, HttpConfig};
@@ -31,6 +33,7 @@ use schemas::api::operate::IngestStatus;
 use schemas::event::Event;
 use schemas::ids::{UserId, WorkspaceId};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub use super::content::{Content, PageSpec};
@@ -190,6 +193,10 @@ pub struct Client {
     pub ingest: Arc<FakeIngest>,
     /// What is behind it.
     pub content: Content,
+    /// The log of feedback, where it is on.
+    pub feedback: Option<Feedback>,
+    /// The folder of the log.
+    pub dir: TempDir,
 }
 
 /// What came back.
@@ -256,18 +263,42 @@ impl Client {
 
     /// A client of a server with these choices.
     pub fn with(config: HttpConfig) -> Self {
-        Self::of(acme(), config)
+        Self::of(acme(), config, Config::default())
     }
 
-    /// A client of a server over this content.
-    pub fn over(content: Content) -> Self {
-        Self::of(content, HttpConfig::default())
+    /// A client of a server over this content that records feedback, with these choices about searching.
+    pub fn recording(content: Content, mut config: Config) -> Self {
+        config.feedback.enabled = true;
+        Self::of(content, HttpConfig::default(), config)
     }
 
-    fn of(content: Content, config: HttpConfig) -> Self {
+    fn of(content: Content, http: HttpConfig, config: Config) -> Self {
         let ingest = Arc::new(FakeIngest::default());
-        let app = App::new(engine(&content), Arc::clone(&ingest) as Arc<dyn Ingest>, auth(), config);
-        Self { router: app.router(), ingest, content }
+        let dir = TempDir::new().unwrap();
+        let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
+        let engine = Engine::new(content.index(), Some(content.embedder()), config).unwrap();
+        let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
+        let app = App::with_feedback(engine, writes, feedback.clone(), auth(), http);
+        Self { router: app.router(), ingest, content, feedback, dir }
+    }
+
+    /// The lines of the log, once all of them are written.
+    pub fn records(&self) -> Vec<Record> {
+        assert!(self.feedback.as_ref().unwrap().settle(std::time::Duration::from_mins(1)));
+        let mut records = Vec::new();
+        query::feedback::record::each(&self.dir.path().join(query::feedback::FOLDER), &mut |record| {
+            records.push(record)
+        })
+        .unwrap();
+        records
+    }
+
+    /// Feedback from somebody of `acme`.
+    pub async fn feedback_as(&self, user: &str, body: Value) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-request-id", "same")];
+        self.post("/v1/feedback", &headers, body.to_string()).await
     }
 
     /// Sends a request.

@@ -5,6 +5,7 @@
 //! run it alone.
 
 use access::{Caller, PageOrdinal};
+use query::config::Config;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -65,7 +66,7 @@ fn world(rng: &mut SmallRng) -> World {
         );
     }
     content.commit();
-    World { client: Client::over(content), pages }
+    World { client: Client::recording(content, Config::default()), pages }
 }
 
 impl World {
@@ -134,7 +135,7 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
     let page = *world.pages.choose(rng).unwrap();
     let encoded = query.replace('%', "%25").replace(' ', "%20").replace('"', "%22");
     let trash = rng.random_bool(0.2);
-    let (reply, what) = match rng.random_range(0..10) {
+    let (reply, what) = match rng.random_range(0..12) {
         0..=5 => {
             let mode = *["hybrid", "lexical", "semantic"].choose(rng).unwrap();
             let request = json!({
@@ -154,7 +155,8 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
         ),
         7 => (world.client.get_as(user, "/v1/suggest?limit=50&query=quark").await, "suggest quark".to_owned()),
         8 => (world.client.get_as(user, &format!("/v1/similar?limit=50&page={page}")).await, format!("similar {page}")),
-        _ => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
+        9 => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
+        _ => return tell(world, user, *USERS.choose(rng).unwrap(), page, seed).await,
     };
     let said = reply.json.to_string();
     assert!(reply.status.as_u16() < 500, "seed {seed}: {user} asked {what}: {said}");
@@ -167,4 +169,23 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
             assert!(!listed, "seed {seed}: {user} asked {what} and found {hidden}");
         }
     }
+}
+
+/// Feedback is taken on a page that was shown to whoever gives it, and is answered in the same words for every other page,
+/// hidden or absent, and for a list of somebody else.
+async fn tell(world: &World, user: &str, shown_to: &str, page: &str, seed: u64) {
+    let list = world.client.search_as(shown_to, json!({"query": "deployment", "limit": 50})).await;
+    let shown = list.pages().contains(&page);
+    let about =
+        |page: &str| json!({"tracking_id": list.json["tracking_id"], "events": [{"type": "click", "page": page}]});
+    let told = world.client.feedback_as(user, about(page)).await;
+    let absent = world.client.feedback_as(user, about("absent")).await;
+    if user == shown_to && shown {
+        assert_eq!(told.status, 202, "seed {seed}: {user} about {page}: {}", told.json);
+        assert_eq!(told.json, json!({"accepted": 1, "request_id": "same"}));
+    } else {
+        let said = (told.status, &told.headers, &told.body);
+        assert_eq!(said, (absent.status, &absent.headers, &absent.body), "seed {seed}: {user} about {page}");
+    }
+    assert_eq!(absent.status, 404);
 }

@@ -6,6 +6,7 @@
 mod access_table;
 mod api;
 mod content;
+mod feedback;
 mod gate;
 mod generated;
 mod harness;

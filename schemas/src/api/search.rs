@@ -269,6 +269,10 @@ pub struct SearchResponse {
     pub facets: BTreeMap<Facet, Vec<FacetCount>>,
     /// True when words were taken for similar ones, since the exact ones found too little.
     pub typos_forgiven: bool,
+    /// What `POST /v1/feedback` names this list by, on a server that records feedback. All pages of a list have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
+    pub tracking_id: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// The request, as logs name it.

@@ -11,6 +11,7 @@ use schemas::api::search::{ScoreDetails, SearchRequest, SearchResponse};
 
 use super::nothing;
 use crate::deadline::Deadline;
+use crate::engine::interleaved::Teams;
 use crate::engine::rank::{RankedPage, Ranking, fill_in};
 use crate::engine::{Engine, View};
 use crate::error::QueryError;
@@ -43,7 +44,8 @@ impl Engine {
         } else {
             self.listed(&view, &plan, deadline).await?
         };
-        self.presented(view, plan, ranking, started, deadline).await
+        let (response, _) = self.presented(view, plan, ranking, Teams::new(), started, deadline).await?;
+        Ok(response)
     }
 }
 

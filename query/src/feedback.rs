@@ -1,0 +1,217 @@
+//! Feedback: a log of what was shown and what people did with it, for judging and comparing rankings.
+//!
+//! Off unless an operator switches it on. A search hands over what it showed, `POST /v1/feedback` what was done with it; both
+//! go to one thread ([`writer`]) through a bounded queue and are dropped and counted when it is full, so that no search ever
+//! waits for it. Nobody reads the log here but to take out of it what was erased.
+//!
+//! Invariants: no line names a person or holds text of a page; feedback is taken only from the caller to whom the list was
+//! shown, on pages of that list which the caller can still read, and everything else is answered as what does not exist.
+
+mod config;
+mod key;
+mod lists;
+pub mod record;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use access::Caller;
+use index::Index;
+use jiff::Timestamp;
+use schemas::api::Consistency;
+use schemas::api::feedback::{FeedbackEvent, FeedbackRequest};
+use schemas::api::search::SearchRequest;
+use schemas::ids::PageId;
+
+pub use config::FeedbackConfig;
+use key::Key;
+pub use key::{ListId, Pseudonym};
+use lists::Lists;
+use record::{Done, Record, Shown, hour};
+use writer::{Request, Writer};
+
+use crate::interleave::Team;
+
+/// The folder of the log, below that of the data.
+pub const FOLDER: &str = "feedback";
+/// The key of the log, in that folder.
+const KEY_FILE: &str = "key";
+
+/// The log of feedback. Cloning is cheap; the thread ends when all clones are gone or [`Feedback::close`] is called.
+#[derive(Clone, Debug)]
+pub struct Feedback(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    config: FeedbackConfig,
+    key: Arc<Key>,
+    lists: Lists,
+    counts: Arc<Counts>,
+    /// `None` once it was closed.
+    queue: Mutex<Option<SyncSender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What became of lines since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    recorded: AtomicU64,
+    dropped: AtomicU64,
+    /// Set when somebody was erased: a request to look may find the queue full.
+    is_erased: AtomicBool,
+}
+
+/// One page of a list as it was shown.
+pub(crate) struct ShownPage {
+    pub(crate) list: ListId,
+    /// The hits with their ranks and teams, in the order shown.
+    pub(crate) hits: Vec<(PageId, u32, Option<Team>)>,
+    pub(crate) consistency: Consistency,
+}
+
+impl Feedback {
+    /// Opens the log below the folder of all data, and starts its thread; `None` where it is off.
+    ///
+    /// A log of a time when it was on is still kept clean of what is erased, once at each start.
+    pub fn open(data_dir: &Path, config: &FeedbackConfig, index: Index) -> io::Result<Option<Self>> {
+        let folder = data_dir.join(FOLDER);
+        if !config.enabled && !writer::is_left(&folder) {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&folder)?;
+        let key = Arc::new(Key::open(&folder.join(KEY_FILE))?);
+        let counts = Arc::new(Counts::default());
+        let (queue, requests) = sync_channel(config.queue_len_max);
+        let writer = Writer::new(&folder, config.clone(), index, Arc::clone(&key), Arc::clone(&counts));
+        let thread = std::thread::Builder::new().name("query-feedback".to_owned());
+        let thread = thread.spawn(move || writer.run(&requests))?;
+        if !config.enabled {
+            // Without a queue the thread ends after its first sweep.
+            return Ok(None);
+        }
+        let lists = Lists::new(config.lists_bytes_max, Duration::from_hours(u64::from(config.list_hours)));
+        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
+        Ok(Some(Self(Arc::new(Parts { config: config.clone(), key, lists, counts, queue, thread }))))
+    }
+
+    /// Lines that were written since the start.
+    pub fn recorded_total(&self) -> u64 {
+        self.0.counts.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were lost since the start: the queue was full, or the disk failed.
+    pub fn dropped_total(&self) -> u64 {
+        self.0.counts.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Has everything of erased workspaces and people taken out of the log. Say so whenever one was erased; it is looked for
+    /// once an hour and at each start anyway.
+    pub fn look_for_erased(&self) {
+        self.0.counts.is_erased.store(true, Ordering::Release);
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of a full queue the thread is at work, and looks after the next lines.
+        let _ = queue.as_ref().map(|queue| queue.try_send(Request::Sweep(None)));
+    }
+
+    /// Waits until what was handed over so far is in the files and what was erased is out of them; false when the time ran
+    /// out first.
+    pub fn settle(&self, timeout: Duration) -> bool {
+        let (done, wait) = sync_channel(1);
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let asked = queue.is_some_and(|queue| queue.send(Request::Sweep(Some(done))).is_ok());
+        asked && wait.recv_timeout(timeout).is_ok()
+    }
+
+    /// Writes what is waiting and ends the thread. What comes later is dropped.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// The tracking id of a list, for the caller it is shown to.
+    pub(crate) fn tracking_id(&self, caller: &Caller, list: ListId) -> String {
+        self.0.key.tracking_id(caller, list)
+    }
+
+    /// Records what a search showed.
+    pub(crate) fn shown(&self, caller: &Caller, request: &SearchRequest, page: ShownPage) {
+        let ShownPage { list, hits, consistency } = page;
+        self.0.lists.show(list, hits.iter().map(|(page, rank, _)| (page, *rank)), Instant::now());
+        let filters = serde_json::to_vec(&request.filters).expect("filters are text and lists of it");
+        let is_interleaved = hits.iter().any(|(.., team)| team.is_some());
+        self.send(Record::Shown(Shown {
+            time: hour(Timestamp::now()),
+            list,
+            workspace: caller.workspace.clone(),
+            person: self.0.key.caller(caller),
+            query: self.0.key.query(&caller.workspace, &request.query, &filters),
+            text: self.0.config.keep_text.then(|| request.query.clone()),
+            filtered: request.filters != schemas::api::search::Filters::default(),
+            prefix: request.prefix,
+            first_rank: hits.first().map_or(0, |(_, rank, _)| *rank),
+            teams: if is_interleaved { hits.iter().map(|(.., team)| *team).collect() } else { Vec::new() },
+            pages: hits.into_iter().map(|(page, ..)| page).collect(),
+            index_seq: consistency.index_seq,
+            access_seq: consistency.access_seq,
+        }));
+    }
+
+    /// The list that feedback is about and where its pages stood; `None` if this caller was not shown them, or too long ago.
+    pub(crate) fn find(&self, caller: &Caller, request: &FeedbackRequest) -> Option<(ListId, Vec<u32>)> {
+        let list = self.0.key.list_of(caller, &request.tracking_id)?;
+        let pages = request.events.iter().map(|event| &event.page);
+        Some((list, self.0.lists.ranks(list, pages, Instant::now())?))
+    }
+
+    /// Records an event on a page that was found to be of the list, unless it was recorded before.
+    pub(crate) fn done(&self, caller: &Caller, list: ListId, event: &FeedbackEvent, rank: u32) {
+        if !self.0.lists.note(list, &event.page, event.kind) {
+            return;
+        }
+        let now = Timestamp::now();
+        self.send(Record::Done(Done {
+            time: hour(event.at.map_or(now, |at| at.min(now))),
+            list,
+            workspace: caller.workspace.clone(),
+            person: self.0.key.caller(caller),
+            kind: event.kind,
+            page: event.page.clone(),
+            rank: event.rank.unwrap_or(rank),
+            dwell_ms: event.dwell_ms,
+        }));
+    }
+
+    fn send(&self, record: Record) {
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = queue.as_ref().map(|queue| queue.try_send(Request::Write(Box::new(record))));
+        if !matches!(sent, Some(Ok(()))) {
+            let count = self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            if count.is_power_of_two() && matches!(sent, Some(Err(TrySendError::Full(_)))) {
+                tracing::warn!(dropped = count, "the queue of feedback is full");
+            }
+        }
+    }
+}
+
+impl Parts {
+    fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the thread was reported where it happened.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

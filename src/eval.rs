@@ -1,9 +1,13 @@
 //! `tessera eval`: how good search is, offline. Each subcommand is a file of its own.
 
+mod answers;
 mod gate;
+mod interleaving;
+mod judgments;
 mod report;
 mod run;
 mod score;
+mod typing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,17 +34,29 @@ pub(crate) enum Command {
     Gate(gate::Arguments),
     /// Writes the report of an evaluation that was kept as JSON.
     Report(report::Arguments),
+    /// Scores answers: citations, support, abstention.
+    Answers(answers::Arguments),
+    /// Says which of two interleaved rankings people prefer.
+    Interleaving(interleaving::Arguments),
+    /// Makes judgments of clicks.
+    Judgments(judgments::Arguments),
+    /// Types titles letter by letter, and says when their pages come up and how fast.
+    Typing(typing::Arguments),
 }
 
 /// Does it.
-pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "warn".to_owned(), json: config.log.json })?;
     match command {
-        Command::Run(arguments) => run::run(config, arguments),
-        Command::Score(arguments) => score::score(arguments),
-        Command::Compare(arguments) => score::compare(arguments),
-        Command::Gate(arguments) => gate::run(config, arguments),
-        Command::Report(arguments) => report::run(arguments),
+        Command::Run(arguments) => run::run(config, &arguments),
+        Command::Score(arguments) => score::score(&arguments),
+        Command::Compare(arguments) => score::compare(&arguments),
+        Command::Gate(arguments) => gate::run(config, &arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Answers(arguments) => answers::run(config, &arguments),
+        Command::Interleaving(arguments) => interleaving::run(config, &arguments),
+        Command::Judgments(arguments) => judgments::run(config, &arguments),
+        Command::Typing(arguments) => typing::run(config, arguments),
     }
 }
 

@@ -60,7 +60,7 @@ enum Command {
     Restore(restore::Arguments),
     /// Compares the index with its records, and repairs what differs.
     Verify(verify::Arguments),
-    /// Measures how good search is, on judged collections.
+    /// Measures what search and answers are worth.
     #[command(subcommand)]
     Eval(eval::Command),
     /// Checks or shows the configuration.
@@ -104,7 +104,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&config, &arguments),
-        Command::Eval(command) => eval::run(&config, &command),
+        Command::Eval(command) => eval::run(&config, command),
         Command::Config(command) => config_command::run(&config, &command),
         Command::Completions { .. } => Ok(()),
     }

@@ -141,7 +141,7 @@ impl Dataset {
         Ok(found)
     }
 
-    /// `None` where there is neither a corpus nor a file of pages.
+    /// `None` where there is neither a corpus, nor a file of pages, nor queries with judgments.
     fn open(folder: &Path, name: &str) -> anyhow::Result<Option<Self>> {
         let beside = |ending: &str| folder.with_file_name(format!("{}.{ending}", folder_name(folder)));
         let (corpus, queries, splits) = if let Some(corpus) = json_lines(folder, "corpus") {

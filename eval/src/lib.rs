@@ -8,6 +8,7 @@
 //! dataset: documents, queries, qrels -> (queries -> typos) -> a system -> runs -> metrics -> compare (statistics) -> gate
 //! ```
 
+pub mod answers;
 pub mod baselines;
 pub mod compare;
 pub mod configuration;
@@ -18,6 +19,8 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod gate;
 pub mod generations;
+pub mod interleaving;
+pub mod judgments;
 pub mod kept;
 pub mod leak;
 mod lines;
@@ -28,5 +31,6 @@ pub mod qrels;
 pub mod report;
 pub mod runs;
 pub mod statistics;
+pub mod typing;
 pub mod typos;
 pub mod workspace;

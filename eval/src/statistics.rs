@@ -90,6 +90,23 @@ pub fn bootstrap_interval(deltas: &[f64], effort: &Effort) -> Interval {
     Interval { low: means[outside], high: means[means.len() - 1 - outside] }
 }
 
+/// The sign test, two-sided: how likely so uneven a split is when each side is as likely as the other. Ties are left out.
+///
+/// Exact: the sum of a binomial tail, doubled. Cost: the smaller of the two counts.
+///
+/// Source: Conover, Practical Nonparametric Statistics, 1971.
+pub fn sign_test(one: u64, other: u64) -> PValue {
+    let (fewer, all) = (one.min(other), one + other);
+    // Terms are carried as logarithms: a single one may be too small for a number.
+    let mut log_term = -(all as f64) * std::f64::consts::LN_2;
+    let mut tail = log_term.exp();
+    for at in 0..fewer {
+        log_term += ((all - at) as f64).ln() - ((at + 1) as f64).ln();
+        tail += log_term.exp();
+    }
+    PValue { value: (2.0 * tail).min(1.0), is_exact: true }
+}
+
 /// P-values of several tests, adjusted so that all of them together err as seldom as one: Holm's step-down.
 ///
 /// In the order given. Source: Holm, Scandinavian Journal of Statistics, 1979.

@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result};
 use query::deadline::Deadline;
 use query::engine::Engine;
 use query::error::QueryError;
+use query::feedback::Feedback;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
+use schemas::api::feedback::{FeedbackEvent, FeedbackKind, FeedbackRequest};
 use schemas::api::pages::PageView;
 use schemas::api::search::{Facet, Mode, SearchRequest, SearchResponse};
 use schemas::api::suggest::{SimilarResponse, SuggestResponse, Suggestion};
@@ -198,6 +200,43 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
         }
     };
     Ok(told)
+}
+
+/// What became of feedback on a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The pages that were shown.
+    pub shown: BTreeSet<PageId>,
+    /// Whether feedback on a page was taken from whom they were shown to.
+    pub accepted: bool,
+    /// Whether it was taken from somebody else.
+    pub accepted_from_other: bool,
+}
+
+/// Searches with feedback recorded, and says for the caller and for somebody else that a page was clicked.
+pub async fn tell(
+    engine: &Engine,
+    feedback: &Feedback,
+    caller: &Caller,
+    other: &Caller,
+    query: &str,
+    page: &PageId,
+) -> Result<Told> {
+    let search = SearchRequest { query: query.to_owned(), limit: 100, ..SearchRequest::default() };
+    let list = engine.search_recorded(caller, search, feedback, Deadline::after(PATIENCE)).await.context("search")?;
+    let click = FeedbackEvent { kind: FeedbackKind::Click, page: page.clone(), rank: None, dwell_ms: None, at: None };
+    let tracking_id = list.tracking_id.context("a recorded list has a tracking id")?;
+    let request = FeedbackRequest { tracking_id, events: vec![click] };
+    let accepts = |caller| match engine.take_feedback(feedback, caller, &request) {
+        Ok(_) => Ok(true),
+        Err(QueryError::NotFound) => Ok(false),
+        Err(error) => Err(error).context("feedback"),
+    };
+    Ok(Told {
+        shown: list.results.into_iter().map(|hit| hit.page.id).collect(),
+        accepted: accepts(caller)?,
+        accepted_from_other: accepts(other)?,
+    })
 }
 
 fn absent() -> Answer {

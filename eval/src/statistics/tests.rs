@@ -112,3 +112,21 @@ proptest! {
         prop_assert!(interval.low <= mean + 1e-9 && mean <= interval.high + 1e-9);
     }
 }
+
+#[test]
+fn sign_tests_worked_out_by_hand() {
+    let check = |one, other, expected: f64| {
+        let value = sign_test(one, other).value;
+        assert!((value - expected).abs() < 1e-12, "{one} {other}: {value}");
+        assert!((sign_test(other, one).value - value).abs() < 1e-15, "the sides are alike");
+    };
+    check(0, 0, 1.0);
+    check(3, 3, 1.0);
+    // Of 2^5 splits one has no win, and its mirror image.
+    check(0, 5, 2.0 / 32.0);
+    // (1 + 10 + 45) of 2^10, doubled.
+    check(2, 8, 112.0 / 1024.0);
+    assert!(sign_test(4_900, 5_100).value > 0.04 && sign_test(4_900, 5_100).value < 0.05);
+    let rare = sign_test(0, 2_000).value;
+    assert!((0.0..1e-300).contains(&rare), "{rare}");
+}

@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 
 use eval::leak::judge::{Verdicts, leak, miss};
-use eval::leak::product::Product;
-use eval::leak::request::{Request, ask};
+use eval::leak::product::{Product, SHARED_WORDS};
+use eval::leak::request::{Request, ask, tell};
 use indexer::engine::Wait;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -122,7 +122,26 @@ async fn interrogate(
             );
         }
     }
+    give_feedback(site, product, &verdicts, context, rng).await;
     u64::from(REQUESTS)
+}
+
+/// Feedback is taken on what was shown to whoever gives it, and on nothing else.
+async fn give_feedback(site: &Site, product: &Product, verdicts: &[Verdicts], context: &str, rng: &mut SmallRng) {
+    let users = product.users();
+    let (at, other) = (rng.random_range(0..users.len()), rng.random_range(0..users.len()));
+    let (Some(user), Some(other)) = (&users[at], &users[other]) else { return };
+    let page = product.page_ids().choose(rng).unwrap().clone();
+    let query = *SHARED_WORDS.choose(rng).unwrap();
+    let (asking, other) = (caller(&product.workspace, Some(user)), caller(&product.workspace, Some(other)));
+    let told = tell(&site.lenient, &site.feedback, &asking, &other, query, &page).await.unwrap();
+    assert!(told.shown.is_subset(&verdicts[at].finds), "{context}: {user} was shown {told:?}");
+    assert_eq!(told.accepted, told.shown.contains(&page), "{context}: {user} about {page}: {told:?}");
+    assert_eq!(
+        told.accepted_from_other,
+        told.accepted && asking == other,
+        "{context}: {other:?} about {page}: {told:?}"
+    );
 }
 
 fn oracle(product: &Product) -> Oracle {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use access::{Caller, Subject};
 use index::{Index, OpenMode};
 use models::embed::Embedder;
+use query::feedback::{Feedback, FeedbackConfig};
 use schemas::ids::{UserId, WorkspaceId};
 
 /// Far more than any step takes, so that only a hang comes to its end.
@@ -17,6 +18,8 @@ pub(crate) struct Site {
     pub(crate) exact: query::engine::Engine,
     /// As it is served.
     pub(crate) lenient: query::engine::Engine,
+    /// Records what the latter shows.
+    pub(crate) feedback: Feedback,
     /// Dropped last: the engines write to it until they end.
     _dir: tempfile::TempDir,
 }
@@ -37,6 +40,8 @@ impl Site {
             query::engine::Engine::new(index.clone(), Some(embedder.clone()), config).unwrap()
         };
         let (exact, lenient) = (read(0), read(3));
+        let recording = FeedbackConfig { enabled: true, bytes_max: 1 << 20, ..FeedbackConfig::default() };
+        let feedback = Feedback::open(dir.path(), &recording, index.clone()).unwrap().unwrap();
         let config = indexer::config::Config {
             data_dir: dir.path().to_owned(),
             commit_interval_ms: 1,
@@ -44,7 +49,7 @@ impl Site {
             ..indexer::config::Config::default()
         };
         let indexer = indexer::engine::Engine::open(index, Some(embedder), config).unwrap();
-        Self { indexer, exact, lenient, _dir: dir }
+        Self { indexer, exact, lenient, feedback, _dir: dir }
     }
 
     /// Waits until all is searchable by words and by meaning.

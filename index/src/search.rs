@@ -21,11 +21,11 @@ use std::time::Instant;
 use access::{Mask, PageOrdinal};
 use roaring::RoaringBitmap;
 use schemas::record::PageRecord;
-use tantivy::{DocAddress, DocId, DocSet, TERMINATED, Term};
+use tantivy::{DocAddress, DocId};
 
 use crate::catalog::{Catalog, WorkspaceStats};
 use crate::commit::{stored_passage, stored_record};
-use crate::error::{Doing, IndexError};
+use crate::error::IndexError;
 use crate::fields::Fields;
 use crate::open::Snapshot;
 use crate::passages::Passage;
@@ -345,23 +345,4 @@ trait ScoreDocs {
 /// About which share of the workspace's pages a mask allows.
 fn allowed_share(mask: &Mask, stats: &WorkspaceStats) -> f64 {
     (mask.allowed_count() as f64 / stats.pages.max(1) as f64).min(1.0)
-}
-
-/// True when the postings of a term hold a live document that is allowed; looks at `limit` of them at most.
-fn count_allowed(
-    reader: &tantivy::SegmentReader,
-    term: &Term,
-    allowed: &Allowed<'_>,
-    limit: u32,
-) -> Result<u32, IndexError> {
-    let inverted = reader.inverted_index(term.field()).doing("open the terms of a segment")?;
-    let postings = inverted.read_postings(term, tantivy::schema::IndexRecordOption::Basic);
-    let Some(mut postings) = postings.doing("look up a term")? else { return Ok(0) };
-    let mut count = 0;
-    while postings.doc() != TERMINATED && count < limit {
-        let doc = postings.doc();
-        count += u32::from(allowed.allows(doc) && !reader.is_deleted(doc));
-        postings.advance();
-    }
-    Ok(count)
 }

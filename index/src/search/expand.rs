@@ -6,20 +6,24 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use access::{Mask, WorkspaceNumber};
 use levenshtein_automata::{DFA, Distance, LevenshteinAutomatonBuilder};
-use tantivy::Term;
-use tantivy::schema::Field;
+use tantivy::postings::TermInfo;
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED, Term};
 use tantivy_fst::Automaton;
 
-use super::{Searcher, count_allowed};
+use super::Searcher;
+use super::allowed::Allowed;
 use crate::analysis::{Analyzer, Tokens};
 use crate::error::{Doing, IndexError};
 use crate::fields::word_prefix;
 
-/// Most terms of a segment that are looked at for one word.
-const TERMS_SEEN_MAX: usize = 2_000;
+/// Most terms that are looked at for one word, over all segments; of one segment at least and at most.
+const TERMS_SEEN_MAX: usize = 16_000;
+const TERMS_SEEN_OF_SEGMENT: (usize, usize) = (500, 2_000);
 /// Most terms of which the mask is asked for one word.
 const TERMS_ASKED_MAX: usize = 512;
 /// Most terms that stand for one word.
@@ -35,8 +39,12 @@ const SUGGESTIONS_ASKED_MAX: usize = 256;
 impl Searcher {
     /// Terms that begin with a word and stand in passages that the mask allows, the most frequent first.
     pub(super) fn terms_with_prefix(&self, mask: &Mask, field: Field, word: &str) -> Result<Vec<Term>, IndexError> {
-        let found = self.terms_in_range(field, mask.workspace_number(), word)?;
-        self.best(mask, field, found.into_iter().map(|(text, count)| (text, 0, count)))
+        let found = self.terms_in_range(field, mask.workspace_number(), word, self.terms_seen_max())?;
+        self.best(
+            mask,
+            field,
+            found.into_iter().map(|(text, places)| Expansion { distance: 0, text, places }).collect(),
+        )
     }
 
     /// Terms that differ from a word by as many typos as its length forgives and stand in passages that the mask allows,
@@ -48,44 +56,44 @@ impl Searcher {
             _ => 2,
         };
         let like = Like::new(&word_prefix(mask.workspace_number()), word, typos);
-        let mut found: HashMap<String, (u8, u64)> = HashMap::new();
-        for reader in self.snapshot.engine.segment_readers() {
+        let mut found: HashMap<String, (u8, Places)> = HashMap::new();
+        for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
             let inverted = reader.inverted_index(field).doing("open the terms of a segment")?;
             let stream = inverted.terms().search(&like).into_stream();
             let mut stream = stream.map_err(tantivy::TantivyError::from).doing("read terms")?;
             let mut seen = 0;
-            while seen < TERMS_SEEN_MAX && stream.advance() {
+            while seen < self.terms_seen_max() && stream.advance() {
                 seen += 1;
                 let Ok(text) = std::str::from_utf8(stream.key()) else { continue };
                 let distance = like.distance(text);
                 if distance > 0 {
-                    let entry = found.entry(text.to_owned()).or_insert((distance, 0));
-                    entry.1 += u64::from(stream.value().doc_freq);
+                    let (_, places) = found.entry(text.to_owned()).or_insert((distance, Places::default()));
+                    places.add(segment, stream.value());
                 }
             }
         }
-        self.best(mask, field, found.into_iter().map(|(text, (distance, count))| (text, distance, count)))
+        let found = found.into_iter().map(|(text, (distance, places))| Expansion { distance, text, places });
+        self.best(mask, field, found.collect())
+    }
+
+    fn terms_seen_max(&self) -> usize {
+        let (least, most) = TERMS_SEEN_OF_SEGMENT;
+        (TERMS_SEEN_MAX / self.snapshot.engine.segment_readers().len().max(1)).clamp(least, most)
     }
 
     /// The nearest, then most frequent, then first by the alphabet, of those that some allowed passage holds: what others
     /// may see must not crowd out what the caller may. A bounded number of terms is asked about.
-    fn best(
-        &self,
-        mask: &Mask,
-        field: Field,
-        found: impl Iterator<Item = (String, u8, u64)>,
-    ) -> Result<Vec<Term>, IndexError> {
-        let mut found: Vec<_> = found.map(|(text, distance, count)| (distance, Reverse(count), text)).collect();
-        found.sort_unstable();
+    fn best(&self, mask: &Mask, field: Field, mut found: Vec<Expansion>) -> Result<Vec<Term>, IndexError> {
+        if found.len() > TERMS_ASKED_MAX {
+            found.select_nth_unstable_by(TERMS_ASKED_MAX, |a, b| a.order().cmp(&b.order()));
+            found.truncate(TERMS_ASKED_MAX);
+        }
+        found.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+        let asked = Asked::new(self, mask, field)?;
         let mut terms = Vec::new();
-        for (_, _, text) in found.into_iter().take(TERMS_ASKED_MAX) {
-            let term = term(field, &text);
-            let mut is_allowed = false;
-            for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
-                is_allowed = is_allowed || count_allowed(reader, &term, &self.allowed(mask, segment), 1)? > 0;
-            }
-            if is_allowed {
-                terms.push(term);
+        for Expansion { text, places, .. } in &found {
+            if asked.count(places, 1)? > 0 {
+                terms.push(term(field, text));
             }
             if terms.len() == TERMS_TAKEN_MAX {
                 break;
@@ -105,18 +113,16 @@ impl Searcher {
         }
         let workspace = mask.workspace_number();
         let shown_from = word_prefix(workspace).len();
-        let mut words: Vec<String> = self.terms_in_range(self.fields.words, workspace, &typed)?.into_keys().collect();
-        // By the alphabet: a choice by frequency would tell of passages that the caller cannot see.
-        words.sort_unstable();
+        // By the alphabet: a choice by frequency would tell of passages that the caller cannot see. The first of all are
+        // among the first of each segment.
+        let found = self.terms_in_range(self.fields.words, workspace, &typed, SUGGESTIONS_ASKED_MAX)?;
+        let mut words: Vec<(String, Places)> = found.into_iter().collect();
+        words.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         words.truncate(SUGGESTIONS_ASKED_MAX);
+        let asked = Asked::new(self, mask, self.fields.words)?;
         let mut counted = Vec::new();
-        for word in words {
-            let word_term = term(self.fields.words, &word);
-            let mut count = 0;
-            for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
-                let left = SUGGESTION_COUNT_MAX - count;
-                count += count_allowed(reader, &word_term, &self.allowed(mask, segment), left)?;
-            }
+        for (word, places) in words {
+            let count = asked.count(&places, SUGGESTION_COUNT_MAX)?;
             if count > 0 {
                 counted.push((Reverse(count), word[shown_from..].to_owned()));
             }
@@ -125,28 +131,87 @@ impl Searcher {
         Ok(counted.into_iter().take(limit).map(|(_, word)| word).collect())
     }
 
-    /// Terms of the workspace that begin with a word, with the number of their documents.
+    /// Terms of the workspace that begin with a word, at most `seen_max` of each segment, the first by the alphabet.
     fn terms_in_range(
         &self,
         field: Field,
         workspace: WorkspaceNumber,
         word: &str,
-    ) -> Result<HashMap<String, u64>, IndexError> {
+        seen_max: usize,
+    ) -> Result<HashMap<String, Places>, IndexError> {
         let from = format!("{}{word}", word_prefix(workspace));
-        let mut found: HashMap<String, u64> = HashMap::new();
-        for reader in self.snapshot.engine.segment_readers() {
+        let mut found: HashMap<String, Places> = HashMap::new();
+        for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
             let inverted = reader.inverted_index(field).doing("open the terms of a segment")?;
             let stream = inverted.terms().range().ge(from.as_bytes()).into_stream();
             let mut stream = stream.map_err(tantivy::TantivyError::from).doing("read terms")?;
             let mut seen = 0;
-            while seen < TERMS_SEEN_MAX && stream.advance() && stream.key().starts_with(from.as_bytes()) {
+            while seen < seen_max && stream.advance() && stream.key().starts_with(from.as_bytes()) {
                 seen += 1;
                 if let Ok(text) = std::str::from_utf8(stream.key()) {
-                    *found.entry(text.to_owned()).or_insert(0) += u64::from(stream.value().doc_freq);
+                    found.entry(text.to_owned()).or_default().add(segment, stream.value());
                 }
             }
         }
         Ok(found)
+    }
+}
+
+/// A term that may stand for a word.
+struct Expansion {
+    distance: u8,
+    text: String,
+    places: Places,
+}
+
+impl Expansion {
+    /// The nearest first, then the most frequent, then by the alphabet.
+    fn order(&self) -> (u8, Reverse<u64>, &str) {
+        (self.distance, Reverse(self.places.docs), &self.text)
+    }
+}
+
+/// Where a term stands, so that it need not be looked up again.
+#[derive(Default)]
+struct Places {
+    docs: u64,
+    segments: Vec<(usize, TermInfo)>,
+}
+
+impl Places {
+    fn add(&mut self, segment: usize, info: &TermInfo) {
+        self.docs += u64::from(info.doc_freq);
+        self.segments.push((segment, info.clone()));
+    }
+}
+
+/// A field of all segments, to ask a mask about its terms.
+struct Asked<'a>(Vec<(Arc<InvertedIndexReader>, &'a SegmentReader, Allowed<'a>)>);
+
+impl<'a> Asked<'a> {
+    fn new(searcher: &'a Searcher, mask: &'a Mask, field: Field) -> Result<Self, IndexError> {
+        let readers = searcher.snapshot.engine.segment_readers().iter().enumerate();
+        let opened = readers.map(|(segment, reader)| {
+            let inverted = reader.inverted_index(field).doing("open the terms of a segment")?;
+            Ok((inverted, reader, searcher.allowed(mask, segment)))
+        });
+        Ok(Self(opened.collect::<Result<_, IndexError>>()?))
+    }
+
+    /// Live documents of a term that are allowed, at most `limit`.
+    fn count(&self, places: &Places, limit: u32) -> Result<u32, IndexError> {
+        let mut count = 0;
+        for (segment, info) in &places.segments {
+            let (inverted, reader, allowed) = &self.0[*segment];
+            let postings = inverted.read_postings_from_terminfo(info, IndexRecordOption::Basic);
+            let mut postings = postings.map_err(tantivy::TantivyError::from).doing("look up a term")?;
+            while postings.doc() != TERMINATED && count < limit {
+                let doc = postings.doc();
+                count += u32::from(allowed.allows(doc) && !reader.is_deleted(doc));
+                postings.advance();
+            }
+        }
+        Ok(count)
     }
 }
 

@@ -11,6 +11,7 @@ use schemas::api::{Consistency, ListObject};
 use super::{Engine, View};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::gate::Permit;
 
 /// Most suggestions in one response.
 pub(super) const SUGGESTIONS_MAX: u32 = 50;
@@ -62,10 +63,10 @@ impl Engine {
         typed: &str,
         limit: usize,
     ) -> Result<(Vec<Suggestion>, Consistency), QueryError> {
-        let clause = Clause { occur: Occur::Must, field: Field::Title, kind: ClauseKind::Words(typed.to_owned()) };
-        let query = LexicalQuery { clauses: vec![clause], last_word_is_prefix: true, fuzzy: false };
+        let (words, is_unfinished) = searched(typed);
+        let clause = Clause { occur: Occur::Must, field: Field::Title, kind: ClauseKind::Words(words.to_owned()) };
+        let query = LexicalQuery { clauses: vec![clause], last_word_is_prefix: is_unfinished, fuzzy: false };
         let searcher = &view.searcher;
-        // Several passages of one page carry its title.
         let depth = self.config().depth.max(4 * limit);
         let candidates = searcher.lexical(&view.mask, &query, depth).map_err(QueryError::index("search titles"))?;
         let last_word = typed.split_whitespace().next_back().filter(|_| !typed.ends_with(char::is_whitespace));
@@ -82,14 +83,44 @@ impl Engine {
         // A word has no page to check, so words are let out only while access is as it was when they were found.
         let terms = if gate.is_as(&view.mask) { terms } else { Vec::new() };
         let pages_max = limit - terms.len().min(limit / 2);
-        let pages = pages.filter_map(|page| gate.permit(page)).take(pages_max);
-        let pages = pages.map(|permit| Suggestion::Page { page: permit.summary(), breadcrumb: permit.breadcrumb() });
+        let mut pages: Vec<Permit<'_>> = pages.filter_map(|page| gate.permit(page)).collect();
+        // Whoever types a title begins with its beginning. The order is otherwise kept.
+        let typed = folded(typed);
+        pages.sort_by_cached_key(|permit| !folded(&permit.head().title).starts_with(&typed));
+        let pages = pages
+            .into_iter()
+            .take(pages_max)
+            .map(|permit| Suggestion::Page { page: permit.summary(), breadcrumb: permit.breadcrumb() });
         let mut results: Vec<Suggestion> = pages.collect();
         results.extend(terms.into_iter().map(|text| Suggestion::Term { text }));
         results.truncate(limit);
         let consistency = Consistency { index_seq: searcher.index_seq(), access_seq: gate.access_seq() };
         Ok((results, consistency))
     }
+}
+
+/// What of the words typed titles must hold, and whether the last of it may be the beginning of a longer word.
+///
+/// A single letter after other words begins too many words to look them up, and ends no title's search: it is left out.
+fn searched(typed: &str) -> (&str, bool) {
+    let last = typed.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or(typed);
+    let before = &typed[..typed.len() - last.len()];
+    // Of scripts without capitals a single one may be a whole word.
+    let is_letter = |letter: char| letter.is_lowercase() || letter.is_uppercase() || letter.is_ascii_digit();
+    let is_one_letter = last.chars().count() == 1 && last.chars().all(is_letter);
+    if is_one_letter && before.chars().any(char::is_alphanumeric) { (before, false) } else { (typed, !last.is_empty()) }
+}
+
+/// A title, or its beginning, as it is compared: small letters, and one blank where there is white space.
+fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.trim_start().chars().flat_map(char::to_lowercase) {
+        let letter = if letter.is_whitespace() { ' ' } else { letter };
+        if !(letter == ' ' && folded.ends_with(' ')) {
+            folded.push(letter);
+        }
+    }
+    folded
 }
 
 /// Checks the length of a short list.
@@ -99,4 +130,27 @@ pub(super) fn check_limit(limit: u32) -> Result<(), QueryError> {
     }
     let reason = format!("must be from 1 to {SUGGESTIONS_MAX}, it is {limit}");
     Err(QueryError::InvalidRequest { field: "limit", reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_letter_after_other_words_waits_for_the_next() {
+        assert_eq!(searched("dep"), ("dep", true));
+        assert_eq!(searched("d"), ("d", true));
+        assert_eq!(searched("deploy r"), ("deploy ", false));
+        assert_eq!(searched("deploy (r"), ("deploy (", false));
+        assert_eq!(searched("deploy ru"), ("deploy ru", true));
+        assert_eq!(searched("deploy "), ("deploy ", false));
+        assert_eq!(searched("(d"), ("(d", true));
+        assert_eq!(searched("京都 大"), ("京都 大", true));
+    }
+
+    #[test]
+    fn titles_are_compared_without_case_and_white_space() {
+        assert_eq!(folded("  Deploy\t \nRUNBOOK "), "deploy runbook ");
+        assert!(folded("Deploy runbook").starts_with(&folded("deploy  r")));
+    }
 }

@@ -394,3 +394,16 @@ async fn a_workspace_in_many_scripts_is_found_in_each() {
     let response = search(&engine, "bob", SearchRequest { mode: Mode::Lexical, ..asking("望遠鏡") }).await;
     assert_eq!(response.results[0].snippet.highlights, [[5, 8]]);
 }
+
+#[tokio::test]
+async fn a_page_stays_among_the_suggestions_while_its_title_is_typed_to_the_end() {
+    let content = acme();
+    let engine = engine(&content);
+    for (page, title) in [("task-1", "Order mirror coating"), ("runbook", "Deploy runbook")] {
+        for typed in (2..=title.len()).map(|chars| &title[..chars]) {
+            let response = engine.suggest(&caller("acme", "bob"), typed, 10, soon()).await.unwrap();
+            let first = &response.results[0];
+            assert!(matches!(first, Suggestion::Page { page: of, .. } if of.id.as_str() == page), "{typed}: {first:?}");
+        }
+    }
+}

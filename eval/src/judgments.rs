@@ -104,8 +104,8 @@ struct List {
 struct Acts {
     clicked: bool,
     left_soon: bool,
-    helpful: bool,
-    not_helpful: bool,
+    /// Whether it was said to help, or not to.
+    helped: Option<bool>,
 }
 
 /// What is known of a page for a query.
@@ -147,8 +147,8 @@ impl List {
             FeedbackKind::Click | FeedbackKind::Open => acts.clicked = true,
             FeedbackKind::Dwell => acts.left_soon = done.dwell_ms.is_some_and(|ms| ms < DWELL_MS_MIN),
             // Who says that a page helped has seen it.
-            FeedbackKind::Helpful => (acts.clicked, acts.helpful) = (true, true),
-            FeedbackKind::NotHelpful => (acts.clicked, acts.not_helpful) = (true, true),
+            FeedbackKind::Helpful => (acts.clicked, acts.helped) = (true, Some(true)),
+            FeedbackKind::NotHelpful => (acts.clicked, acts.helped) = (true, Some(false)),
         }
     }
 
@@ -161,8 +161,8 @@ impl List {
         };
         for (rank, page) in self.pages.range(..=last) {
             let pair = pairs.entry((query.clone(), page.clone())).or_default();
-            let Acts { clicked, left_soon, helpful, not_helpful } = acts(page);
-            let satisfied = helpful || (*rank == last && !left_soon && !not_helpful);
+            let Acts { clicked, left_soon, helped } = acts(page);
+            let satisfied = helped.unwrap_or(*rank == last && !left_soon);
             pair.looks += 1;
             pair.clicks += u32::from(clicked);
             pair.satisfied += u32::from(clicked && satisfied);

@@ -4,7 +4,7 @@
 //! suggestions, and a search with an unfinished last word, are asked for. Nothing is judged: whoever types a title wants that
 //! page, and a page of the same title will do. Equal seeds give equal titles.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use access::{Caller, Purpose};
@@ -75,6 +75,8 @@ pub struct AfterChars {
     pub suggest_success_at_5: f64,
     /// Share of them whose page is among the first five hits.
     pub search_success_at_5: f64,
+    /// What is to be had: where more than five titles begin alike, no order of theirs knows which one is being typed.
+    pub to_be_had: f64,
 }
 
 /// How long requests took, one after the other, without HTTP.
@@ -112,6 +114,8 @@ pub async fn measure(engine: &Engine, index: &Index, caller: &Caller, typing: &T
                 continue;
             }
             after.titles += 1;
+            let alike = known.iter().filter(|other| begins(other, &typed)).count();
+            after.to_be_had += (DEPTH as f64 / alike.max(1) as f64).min(1.0);
             let (found, took) = suggested(engine, caller, &typed, title).await?;
             after.suggest_success_at_5 += f64::from(u8::from(found));
             suggest_times.push(took);
@@ -122,6 +126,7 @@ pub async fn measure(engine: &Engine, index: &Index, caller: &Caller, typing: &T
         if after.titles > 0 {
             after.suggest_success_at_5 /= after.titles as f64;
             after.search_success_at_5 /= after.titles as f64;
+            after.to_be_had /= after.titles as f64;
             by_chars.push(after);
         }
     }
@@ -142,14 +147,19 @@ fn titles(index: &Index, caller: &Caller) -> anyhow::Result<Vec<String>> {
     let mask = state.access.mask(caller, Purpose::Discover);
     let named = state.heads().filter(|head| !head.deleted && mask.allows(head.ordinal));
     let titles = named.map(|head| plain(&head.title)).filter(|title| title.chars().count() >= TITLE_CHARS_MIN);
-    let known: BTreeMap<String, ()> = titles.map(|title| (title, ())).collect();
-    Ok(known.into_keys().collect())
+    Ok(titles.collect::<BTreeSet<String>>().into_iter().collect())
 }
 
 /// A title as it is typed: without what the query language takes for an operator, and with single blanks.
 fn plain(title: &str) -> String {
     let words = title.replace([':', '"', '-'], " ");
     words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(100).collect()
+}
+
+/// Whether a title begins as typed, whatever the case.
+fn begins(title: &str, typed: &str) -> bool {
+    let mut of_title = title.chars().flat_map(char::to_lowercase);
+    typed.chars().flat_map(char::to_lowercase).all(|letter| of_title.next() == Some(letter))
 }
 
 fn is_wanted(shown: &str, title: &str) -> bool {
@@ -211,6 +221,7 @@ mod tests {
     #[test]
     fn titles_are_typed_without_operators() {
         assert_eq!(plain("  How-to: \"reset\"  a dome "), "How to reset a dome");
+        assert!(begins("Deploy runbook", "deploy R") && !begins("Dep", "Deploy"));
         assert!(is_wanted("How-to: reset", "How to reset") && !is_wanted("How", "How to"));
     }
 }

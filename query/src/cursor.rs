@@ -63,7 +63,7 @@ impl Cursor {
 
     /// Reads a cursor of this request; `None` for anything else.
     pub fn decode(text: &str, request: &RequestHash) -> Option<Self> {
-        if text.len() > 2 * (BODY_LEN + LIST_LEN + CHECK_LEN) || text.len() % 2 != 0 {
+        if text.len() > 2 * (BODY_LEN + LIST_LEN + CHECK_LEN) || !text.len().is_multiple_of(2) {
             return None;
         }
         let digits: Option<Vec<u8>> = text.chars().map(unhex).collect();

@@ -56,10 +56,14 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
 
 fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     writeln!(out, "{} titles of {}", report.titles, report.titles_known)?;
-    writeln!(out, "letters  titles  suggest success@5  search success@5")?;
+    writeln!(out, "letters  titles  suggest success@5  search success@5  to be had")?;
     for after in &report.by_chars {
         let (suggest, search) = (after.suggest_success_at_5, after.search_success_at_5);
-        writeln!(out, "{:>7}  {:>6}  {suggest:>17.3}  {search:>16.3}", after.chars, after.titles)?;
+        writeln!(
+            out,
+            "{:>7}  {:>6}  {suggest:>17.3}  {search:>16.3}  {:>9.3}",
+            after.chars, after.titles, after.to_be_had
+        )?;
     }
     for (what, Latency { requests, p50_ms, p95_ms, p99_ms, max_ms }) in
         [("suggest", report.suggest), ("search", report.search)]

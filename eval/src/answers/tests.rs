@@ -43,7 +43,9 @@ fn nothing(query: &str) -> Answer {
 
 fn qrels(judged: &[(&str, &str, i32)]) -> Qrels {
     let mut qrels = Qrels::default();
-    judged.iter().for_each(|(query, page, grade)| qrels.judge(query, page, *grade).unwrap());
+    for (query, page, grade) in judged {
+        qrels.judge(query, page, *grade).unwrap();
+    }
     qrels
 }
 
@@ -92,7 +94,7 @@ fn a_set_of_answers_worked_out_by_hand() {
     assert!(close(scored[0].gold_precision, 0.5) && close(scored[0].gold_recall, 0.5), "{:?}", scored[0]);
     assert_eq!((scored[1].gold_precision, scored[2].gold_recall, scored[3].gold_precision), (None, None, None));
     // Precision of q1 and q4; recall of q1, q2, q4 and of q5, which nobody answered.
-    assert!(close(all.gold_precision, (0.5 + 1.0) / 2.0), "{all:?}");
+    assert!(close(all.gold_precision, 0.75), "{all:?}");
     assert!(close(all.gold_recall, (0.5 + 0.0 + 1.0 + 0.0) / 4.0), "{all:?}");
     // Of q1, q6 and q4.
     assert!(close(all.citation_recall, (0.5 + 1.0 + 1.0) / 3.0), "{all:?}");
@@ -155,6 +157,6 @@ proptest! {
         bare.push(("a", &[]));
         let bare = &one(&bare).1[0];
         prop_assert!(bare.citation_recall.unwrap() <= scored[0].citation_recall.unwrap_or(1.0));
-        prop_assert_eq!(bare.citation_precision.unwrap(), scored[0].citation_precision.unwrap_or(0.0));
+        prop_assert!(close(bare.citation_precision, scored[0].citation_precision.unwrap_or(0.0)));
     }
 }

@@ -22,8 +22,8 @@ fn list(person: &str, acts: &str) -> List {
         let acts = match act {
             'c' => Acts { clicked: true, ..Acts::default() },
             's' => Acts { clicked: true, left_soon: true, ..Acts::default() },
-            'h' => Acts { clicked: true, helpful: true, ..Acts::default() },
-            'n' => Acts { clicked: true, not_helpful: true, ..Acts::default() },
+            'h' => Acts { clicked: true, helped: Some(true), ..Acts::default() },
+            'n' => Acts { clicked: true, helped: Some(false), ..Acts::default() },
             _ => continue,
         };
         list.done.insert(id, acts);

@@ -287,7 +287,7 @@ impl Client {
         assert!(self.feedback.as_ref().unwrap().settle(std::time::Duration::from_mins(1)));
         let mut records = Vec::new();
         query::feedback::record::each(&self.dir.path().join(query::feedback::FOLDER), &mut |record| {
-            records.push(record)
+            records.push(record);
         })
         .unwrap();
         records

@@ -156,7 +156,7 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
         7 => (world.client.get_as(user, "/v1/suggest?limit=50&query=quark").await, "suggest quark".to_owned()),
         8 => (world.client.get_as(user, &format!("/v1/similar?limit=50&page={page}")).await, format!("similar {page}")),
         9 => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
-        _ => return tell(world, user, *USERS.choose(rng).unwrap(), page, seed).await,
+        _ => return tell(world, user, USERS.choose(rng).unwrap(), page, seed).await,
     };
     let said = reply.json.to_string();
     assert!(reply.status.as_u16() < 500, "seed {seed}: {user} asked {what}: {said}");

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use query::feedback::record::{self, Record};
 use query::feedback::{ListId, Pseudonym};
 use query::interleave::Team;
@@ -65,13 +66,20 @@ impl List {
     }
 }
 
-/// Reads the log in a folder and counts its votes, of one workspace or of all.
+/// Reads the log in a folder and counts its votes, of one workspace or of all, from a time on or of all times: the log does not
+/// say what the second configuration was, so that what came before a change of it must be left out.
 ///
 /// Holds the lists that were interleaved in memory.
-pub fn analyse(folder: &Path, workspace: Option<&WorkspaceId>, effort: &Effort) -> anyhow::Result<Preference> {
+pub fn analyse(
+    folder: &Path,
+    workspace: Option<&WorkspaceId>,
+    since: Option<Timestamp>,
+    effort: &Effort,
+) -> anyhow::Result<Preference> {
     let mut lists: BTreeMap<ListId, List> = BTreeMap::new();
     let unread = record::each(folder, &mut |record| {
-        if workspace.is_some_and(|workspace| record.workspace() != workspace) {
+        let is_other = workspace.is_some_and(|workspace| record.workspace() != workspace);
+        if is_other || since.is_some_and(|since| record.time() < since) {
             return;
         }
         match record {

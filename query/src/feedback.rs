@@ -1,7 +1,7 @@
 //! Feedback: a log of what was shown and what people did with it, for judging and comparing rankings.
 //!
 //! Off unless an operator switches it on. A search hands over what it showed, `POST /v1/feedback` what was done with it; both
-//! go to one thread ([`writer`]) through a bounded queue and are dropped and counted when it is full, so that no search ever
+//! go to one thread (`writer.rs`) through a bounded queue and are dropped and counted when it is full, so that no search ever
 //! waits for it. Nobody reads the log here but to take out of it what was erased.
 //!
 //! Invariants: no line names a person or holds text of a page; feedback is taken only from the caller to whom the list was

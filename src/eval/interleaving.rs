@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// Workspace to count [default: all].
     #[arg(long)]
     workspace: Option<WorkspaceId>,
+    /// Count from this time on, as 2026-03-01T00:00:00Z: when the second configuration last changed.
+    #[arg(long, value_name = "TIME")]
+    since: Option<jiff::Timestamp>,
     /// Print the counts as JSON.
     #[arg(long)]
     json: bool,
@@ -23,7 +26,7 @@ pub(crate) struct Arguments {
 /// Counts.
 pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
     let folder = config.data_dir.join(FOLDER);
-    let found = analyse(&folder, arguments.workspace.as_ref(), &Effort::default())?;
+    let found = analyse(&folder, arguments.workspace.as_ref(), arguments.since, &Effort::default())?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;

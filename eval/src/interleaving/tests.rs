@@ -104,8 +104,10 @@ fn the_log_of_a_server_is_read() {
     ];
     std::fs::write(dir.path().join("log.ndjson"), lines.join("\n")).unwrap();
     let acme = WorkspaceId::new("acme").unwrap();
-    let found = analyse(dir.path(), Some(&acme), &Effort::default()).unwrap();
+    let found = analyse(dir.path(), Some(&acme), None, &Effort::default()).unwrap();
     assert_eq!((found.lists, found.votes, found.wins_a, found.wins_b, found.unread), (1, 1, 0, 1, 1));
     let globex = WorkspaceId::new("globex").unwrap();
-    assert_eq!(analyse(dir.path(), Some(&globex), &Effort::default()).unwrap().lists, 0);
+    assert_eq!(analyse(dir.path(), Some(&globex), None, &Effort::default()).unwrap().lists, 0);
+    let later = "2026-11-01T08:00:01Z".parse().unwrap();
+    assert_eq!(analyse(dir.path(), None, Some(later), &Effort::default()).unwrap().lists, 0);
 }

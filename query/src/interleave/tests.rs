@@ -95,7 +95,7 @@ fn what_cannot_be_interleaved_is_refused_by_name() {
     check(true, 1.5, serde_json::json!({}), "interleave.share");
     check(false, 0.5, serde_json::json!({}), "interleave.share");
     check(true, 0.5, serde_json::json!({"depth": 20}), "interleave.overrides");
-    check(true, 0.5, serde_json::json!({"rescore": {"titel_weight": 0.1}}), "interleave.overrides");
+    check(true, 0.5, serde_json::json!({"rescore": {"titles_weight": 0.1}}), "interleave.overrides");
     check(true, 0.5, serde_json::json!({"semantic_weight": 2}), "semantic_weight");
 }
 

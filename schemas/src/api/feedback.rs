@@ -33,7 +33,6 @@ pub struct FeedbackRequest {
 pub struct FeedbackEvent {
     /// What was done.
     #[serde(rename = "type")]
-    #[schema(inline)]
     pub kind: FeedbackKind,
     /// The page of the hit. It must have been shown under the tracking id, and the caller must still be able to read it.
     pub page: PageId,

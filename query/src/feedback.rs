@@ -85,6 +85,8 @@ impl Feedback {
             return Ok(None);
         }
         std::fs::create_dir_all(&folder)?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         let key = Arc::new(Key::open(&folder.join(KEY_FILE))?);
         let counts = Arc::new(Counts::default());
         let (queue, requests) = sync_channel(config.queue_len_max);

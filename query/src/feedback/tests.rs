@@ -97,6 +97,16 @@ fn a_line_holds_neither_the_person_nor_the_query_unless_that_is_allowed() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_folder_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::new();
+    site.open(&on()).unwrap();
+    let mode = std::fs::metadata(site.dir.path().join(FOLDER)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
 fn the_same_event_is_written_once() {
     let site = Site::new();
     let feedback = site.open(&on()).unwrap();

@@ -12,21 +12,15 @@
 //! - Identifiers: the whole, its segments and its parts; see `identifier`.
 //! - Han and kana: overlapping bigrams, single ideographs, katakana words. Hangul: bigrams, first syllable, whole.
 //!   Thai, Lao, Khmer, Burmese: bigrams of letters with their marks. Pictographs: one by one.
-//! - Stop words stay: BM25 weighs them down, and phrases need them.
+//! - Stop words stay: BM25 weighs them down, and phrases need them. Words that only ask are weighed down in queries; see
+//!   `question`.
 //!
 //! German and other compounds are not split: it takes a dictionary, or the vocabulary of the workspace, and analysis has
 //! neither. A splitter would add its parts in `stem`, as further terms of the word.
 //!
-//! Measured with a plain BM25 (k1 = 1.2, b = 0.75, a query word scoring as its best term, [`QueryWord::weight`]), nDCG@10:
-//!
-//! | | en | de | es | ru | ar | el | hi | ro | th | tr | vi | zh | JaQuAD | SciFact |
-//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-//! | XQuAD text; title and text of the others | .968 | .940 | .960 | .955 | .936 | .950 | .946 | .967 | .967 | .938 | .955 | .970 | .931 | .701 |
-//! | tokens in a passage | 129 | 127 | 149 | 117 | 122 | 136 | 145 | 143 | 566 | 120 | 318 | 376 | 490 | 246 |
-//!
-//! Single ideographs double the tokens of Chinese (180 with bigrams alone) and add half to those of Japanese (323). They
-//! are what makes a query of one ideograph work, and they raise nDCG@10 (see [`QueryWord::weight`]). Katakana words add
-//! .003 to JaQuAD; trigrams and runs of ideographs as words were tried and add nothing.
+//! Single ideographs double the tokens of Chinese (180 to 376 in a passage of XQuAD) and add half to those of Japanese. They
+//! are what makes a query of one ideograph work, and they raise nDCG@10. What each ingredient is worth, and on what it was
+//! chosen, is in `docs/analysis.md`.
 //!
 //! Invariant: segmentation does not depend on language, so positions agree between a text and any query, and
 //! [`Analyzer::query_terms`] contains every term that [`Analyzer::tokens`] makes of the same word in any of its
@@ -39,6 +33,7 @@ mod identifier;
 mod language;
 mod normalize;
 mod query;
+mod question;
 mod script;
 mod segment;
 mod stem;
@@ -47,7 +42,7 @@ mod tests;
 
 pub use detect::detect_language;
 pub use language::Language;
-pub use query::QueryWord;
+pub use query::{Form, QueryWord};
 
 use fold::fold_into;
 use segment::{Piece, Segmenter, truncate};

@@ -6,7 +6,7 @@
 
 use whatlang::{Detector, Lang};
 
-use function_words::FunctionWords;
+pub(super) use function_words::FunctionWords;
 
 use super::language::Language;
 use super::script::{Class, Script, class_of};

@@ -90,7 +90,7 @@ static ROWS: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
 
 /// How often the function words of each language were met.
 #[derive(Debug)]
-pub(super) struct FunctionWords {
+pub(in super::super) struct FunctionWords {
     words: usize,
     votes: [usize; WORDS.len()],
     /// Which of its words a language was met with, as a sketch of 16 bits: enough to tell one word from several.
@@ -99,7 +99,7 @@ pub(super) struct FunctionWords {
 
 impl FunctionWords {
     /// Counts those of `sample`.
-    pub(super) fn count(sample: &str) -> Self {
+    pub(in super::super) fn count(sample: &str) -> Self {
         let mut counts = Self { words: 0, votes: [0; WORDS.len()], seen: [0; WORDS.len()] };
         let mut lower = String::new();
         for word in sample.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
@@ -129,6 +129,14 @@ impl FunctionWords {
         let is_enough = best_votes * 6 >= self.words && self.seen[best].count_ones() >= 2;
         let is_clear = best_votes >= second_votes + 2 && best_votes * 2 >= second_votes * 3;
         (is_enough && is_clear).then_some(language)
+    }
+
+    /// The language that most words of the sample are function words of, if they are at least `votes_min` and more than
+    /// those of any other.
+    pub(in super::super) fn most_frequent(&self, votes_min: usize) -> Option<Language> {
+        let best = (0..WORDS.len()).max_by_key(|row| self.votes[*row])?;
+        let is_alone = self.votes.iter().filter(|votes| **votes == self.votes[best]).count() == 1;
+        (is_alone && self.votes[best] >= votes_min).then_some(WORDS[best].0)
     }
 
     /// Whether the sample may be in `language`: not when it is a listed one and none of its words was met.

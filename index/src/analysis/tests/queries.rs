@@ -1,6 +1,6 @@
 //! What a query word may match, and how phrases are laid out.
 
-use super::super::{Analyzer, Language, TokenKind, Tokens};
+use super::super::{Analyzer, Form, Language, TokenKind, Tokens};
 
 #[track_caller]
 fn check(languages: &[Language], query: &str, expected: &[&[&str]]) {
@@ -66,12 +66,63 @@ fn only_words_of_letters_are_expanded() {
 }
 
 #[test]
-fn weights_lie_between_three_tenths_and_one() {
-    let words = Analyzer::new().query_terms("word 東京 です 人 コンピュータ 한국어 ไทย x_y 🚀", &[]);
+fn weights_are_positive_and_those_of_words_are_the_highest() {
+    let words = Analyzer::new()
+        .query_terms("word 東京 です 使う 人 コンピュータ 한국어 ไทย x_y 🚀 誰 who", &[Language::English]);
     for word in &words {
-        assert!((0.3..=1.0).contains(&word.weight()), "{word:?}");
-        assert!(word.kind != TokenKind::Word || word.weight() > 0.99, "{word:?}");
+        assert!(word.weight() > 0.0 && word.weight() <= 1.0, "{word:?}");
+        assert_eq!(word.terms.len(), word.forms.len(), "{word:?}");
     }
+    let weight = |surface: &str| words.iter().find(|word| word.surface == surface).expect(surface).weight();
+    assert!(weight("word") > weight("コンピュータ") && weight("コンピュータ") > weight("東京"));
+    assert!(weight("東京") > weight("使う") && weight("使う") >= weight("です"));
+    assert!(weight("東京") > weight("京") && weight("人") > weight("京"), "an ideograph alone is all there is");
+}
+
+#[test]
+fn the_whole_of_an_identifier_weighs_more_than_each_of_its_parts() {
+    let words = Analyzer::new().query_terms("call foo_bar::getName e-mail 1,000", &[Language::English]);
+    let parts: Vec<&str> = words.iter().filter(|word| word.is_part).map(|word| word.surface.as_str()).collect();
+    assert_eq!(parts, ["foo", "bar", "get", "name", "e", "mail", "1", "000"]);
+    for word in &words {
+        assert!((word.weight() - if word.is_part { 0.5 } else { 1.0 }).abs() < 1e-6, "{word:?}");
+    }
+}
+
+#[test]
+fn two_stems_of_one_word_share_its_weight() {
+    let forms = |languages: &[Language], query: &str| Analyzer::new().query_terms(query, languages)[0].forms.clone();
+    assert_eq!(forms(&[Language::Other], "má"), [Form::Folded, Form::Accented]);
+    assert_eq!(forms(&[Language::Other], "ma"), [Form::Only]);
+    assert_eq!(forms(&[Language::English, Language::German], "Universities"), [Form::Only; 3]);
+    assert!((Form::Folded.share() + Form::Accented.share() - Form::Only.share()).abs() < 1e-6);
+}
+
+#[track_caller]
+fn check_questions(languages: &[Language], query: &str, expected: &[&str]) {
+    let words = Analyzer::new().query_terms(query, languages);
+    let asked_with = words.iter().filter(|word| word.is_question);
+    let found: Vec<&str> = asked_with.map(|word| &query[word.start as usize..word.end as usize]).collect();
+    assert_eq!(found, expected, "{query}");
+}
+
+#[test]
+fn words_that_only_ask_are_told_from_the_others() {
+    check_questions(&[Language::English], "How many domes does the Annexe have?", &["How", "many", "does"]);
+    check_questions(&[Language::English, Language::German], "Wie viele Kuppeln hat der Anbau?", &["Wie", "viele"]);
+    check_questions(&[Language::Russian], "Кто открыл купол?", &["Кто"]);
+    check_questions(&[Language::Japanese], "ドームはどこ", &["はど", "どこ", "こ"]);
+    check_questions(&[Language::Chinese], "圆顶有多少", &["有多", "多少", "多", "少"]);
+    check_questions(&[Language::Thai], "โดมคืออะไร", &["ออ", "อะ", "ะไ", "ไร", "ร"]);
+    check_questions(&[Language::English], "dome shutter", &[]);
+}
+
+#[test]
+fn a_name_that_asks_in_another_language_is_a_name() {
+    let all = [Language::English, Language::Romanian, Language::Turkish, Language::Italian];
+    check_questions(&all, "health care", &[]);
+    check_questions(&all, "Kim Chi", &[]);
+    check_questions(&all, "what is the health care plan", &["what", "is"]);
 }
 
 #[test]

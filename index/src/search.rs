@@ -77,7 +77,7 @@ pub struct LexicalQuery {
     pub clauses: Vec<Clause>,
     /// Whether the last word of the last clause is still being typed.
     pub last_word_is_prefix: bool,
-    /// Whether typos are forgiven: one from 5 letters, two from 9.
+    /// Whether typos are forgiven in words that no passage holds: one from 5 letters, two from 9.
     pub fuzzy: bool,
 }
 

@@ -51,3 +51,10 @@ impl Bm25StatisticsProvider for Statistics<'_> {
         Ok(self.engine.doc_freq(term)?.min(self.documents()))
     }
 }
+
+/// How telling a term is that so many of so many documents hold: the idf of BM25, as the engine has it.
+pub(super) fn idf(doc_freq: u64, documents: u64) -> f32 {
+    let documents = documents.max(1);
+    let doc_freq = doc_freq.min(documents) as f32;
+    (1.0 + (documents as f32 - doc_freq + 0.5) / (doc_freq + 0.5)).ln()
+}

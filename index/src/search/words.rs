@@ -1,7 +1,8 @@
 //! Turns a lexical query into terms of the workspace and, where it asks for more than any of some terms, into a query of
 //! the engine.
 //!
-//! A word is the union of the terms it can have in the languages of the workspace. Terms that occur nowhere are left out.
+//! A word is the union of the terms it can have in the languages of the workspace, as rare as all of them together. Terms
+//! that occur nowhere are left out.
 
 use access::{Mask, WorkspaceNumber};
 use tantivy::Term;
@@ -9,8 +10,9 @@ use tantivy::query::{BooleanQuery, BoostQuery, Occur as EngineOccur, PhraseQuery
 use tantivy::schema::IndexRecordOption;
 
 use super::lookup::{FoundTerm, Lookup};
-use super::{Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher};
-use crate::analysis::{Analyzer, QueryWord};
+use super::statistics::idf;
+use super::{Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher, count_allowed};
+use crate::analysis::{Analyzer, Form, QueryWord};
 use crate::error::IndexError;
 use crate::fields::Fields;
 
@@ -140,9 +142,13 @@ impl Searcher {
                 unit_number = Some(word.unit);
             }
             let unit = units.last_mut().expect("one was just pushed");
-            for text in &word.terms {
-                unit.extend(lookup.find(Fields::word_term(field, workspace, text), word.weight())?.map(Part::Term));
+            let (mut is_known, mut found) = (false, Vec::new());
+            for (text, form) in word.terms.iter().zip(&word.forms) {
+                let term = Fields::word_term(field, workspace, text);
+                is_known = is_known || (fuzzy && self.is_in_allowed(mask, &term)?);
+                found.extend(lookup.find(term, word.weight() * form.share())?.map(|found| (found, *form)));
             }
+            unit.extend(as_one_word(found, self.stats(mask).passages).map(Part::Term));
             // The words as written have a field of their own; titles hold them beside the stems.
             let written = if clause.field == Field::Title { field } else { self.fields.words };
             let weight = word.weight() * EXPANDED_WEIGHT;
@@ -150,13 +156,23 @@ impl Searcher {
                 for term in self.terms_with_prefix(mask, written, &word.surface)? {
                     unit.extend(lookup.find(term, weight)?.map(Part::Term));
                 }
-            } else if fuzzy && word.is_expandable() {
+            } else if fuzzy && !is_known && word.is_expandable() {
                 for term in self.terms_like(mask, written, &word.surface)? {
                     unit.extend(lookup.find(term, weight)?.map(Part::Term));
                 }
             }
         }
         Ok(units)
+    }
+
+    /// Whether some passage that the mask allows holds a term.
+    fn is_in_allowed(&self, mask: &Mask, term: &Term) -> Result<bool, IndexError> {
+        for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
+            if count_allowed(reader, term, &self.allowed(mask, segment), 1)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn phrase(
@@ -192,6 +208,18 @@ impl Searcher {
             Field::Title => self.fields.title,
         }
     }
+}
+
+/// The terms of a word, each as rare as the word is: as the most frequent of them. By itself the stem that a word has in
+/// a language of few passages, or the word as it stands in a few identifiers, would seem rare, and those passages the best.
+fn as_one_word(found: Vec<(FoundTerm, Form)>, documents: u64) -> impl Iterator<Item = FoundTerm> {
+    let doc_freq = found.iter().map(|(found, _)| found.doc_freq).max().unwrap_or(0);
+    found.into_iter().map(move |(mut found, form)| {
+        if form != Form::Accented && found.doc_freq < doc_freq {
+            found.boost *= idf(doc_freq, documents) / idf(found.doc_freq, documents);
+        }
+        found
+    })
 }
 
 fn union(parts: Vec<Part>) -> Box<dyn Query> {

@@ -76,6 +76,34 @@ fn typos_are_forgiven_by_the_length_of_the_word_and_only_when_asked() {
 }
 
 #[test]
+fn typos_are_forgiven_in_unknown_words_alone() {
+    let mut content = content();
+    content.put("acme", "garden", "Arbour", &["Roses climb here."]);
+    content.commit();
+    let fuzzy = LexicalQuery { fuzzy: true, ..words("harbour sourdoguhh") };
+    assert_eq!(content.found(&fuzzy), ["bread", "lamps", "tides"]);
+}
+
+#[test]
+fn a_word_is_no_rarer_in_a_language_of_few_passages() {
+    let mut content = Content::new();
+    for number in 0..12 {
+        let text = "The harbours are closed when the wind is from the north.";
+        content.put("acme", &format!("english{number}"), "", &[text]);
+    }
+    content.put("acme", "twice", "", &["The harbours are closed when the harbours are full."]);
+    let polish = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw: harbours.";
+    content.put("acme", "polish", "", &[polish]);
+    content.commit();
+    let found = content.found_under(&content.mask("acme"), &words("harbours"));
+    assert_eq!(found.len(), 14);
+    let (mask, searcher) = (content.mask("acme"), content.index.searcher());
+    let best = searcher.lexical(&mask, &words("harbours"), 1).unwrap()[0];
+    let (_, passage) = searcher.passage(&mask, best.address).unwrap().unwrap();
+    assert!(passage.text.contains("full"), "{}", passage.text);
+}
+
+#[test]
 fn a_missing_leg_can_be_scored_afterwards() {
     let content = content();
     let (mask, searcher, query) = (content.mask("acme"), content.index.searcher(), words("harbour"));

@@ -11,7 +11,7 @@ use tantivy::schema::IndexRecordOption;
 
 use super::lookup::{FoundTerm, Lookup};
 use super::statistics::idf;
-use super::{Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher, count_allowed};
+use super::{Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher};
 use crate::analysis::{Analyzer, Form, QueryWord};
 use crate::error::IndexError;
 use crate::fields::Fields;
@@ -145,8 +145,9 @@ impl Searcher {
             let (mut is_known, mut found) = (false, Vec::new());
             for (text, form) in word.terms.iter().zip(&word.forms) {
                 let term = Fields::word_term(field, workspace, text);
+                let Some(term) = lookup.find(term, word.weight() * form.share())? else { continue };
                 is_known = is_known || (fuzzy && self.is_in_allowed(mask, &term)?);
-                found.extend(lookup.find(term, word.weight() * form.share())?.map(|found| (found, *form)));
+                found.push((term, *form));
             }
             unit.extend(as_one_word(found, self.stats(mask).passages).map(Part::Term));
             // The words as written have a field of their own; titles hold them beside the stems.
@@ -166,10 +167,15 @@ impl Searcher {
     }
 
     /// Whether some passage that the mask allows holds a term.
-    fn is_in_allowed(&self, mask: &Mask, term: &Term) -> Result<bool, IndexError> {
-        for (segment, reader) in self.snapshot.engine.segment_readers().iter().enumerate() {
-            if count_allowed(reader, term, &self.allowed(mask, segment), 1)? > 0 {
-                return Ok(true);
+    fn is_in_allowed(&self, mask: &Mask, term: &FoundTerm) -> Result<bool, IndexError> {
+        for (segment, reader) in (0..).zip(self.snapshot.engine.segment_readers()) {
+            let Some(mut postings) = term.postings(segment, IndexRecordOption::Basic)? else { continue };
+            let allowed = self.allowed(mask, segment as usize);
+            while !postings.docs().is_empty() {
+                if postings.docs().iter().any(|doc| allowed.allows(*doc) && !reader.is_deleted(*doc)) {
+                    return Ok(true);
+                }
+                postings.advance();
             }
         }
         Ok(false)

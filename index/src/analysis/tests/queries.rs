@@ -1,6 +1,6 @@
 //! What a query word may match, and how phrases are laid out.
 
-use super::super::{Analyzer, Form, Language, TokenKind, Tokens};
+use super::super::{Analyzer, Form, Language, Tokens};
 
 #[track_caller]
 fn check(languages: &[Language], query: &str, expected: &[&[&str]]) {

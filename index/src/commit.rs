@@ -222,7 +222,7 @@ impl Writer {
             state.engine()?.delete_term(term);
         }
         let mut head = head.clone();
-        head.passages = passages.len() as u32;
+        head.passages = passages.iter().filter(|write| !write.passage.is_title()).count() as u32;
         head.embeddable = passages.iter().filter(|write| write.passage.has_text()).count() as u32;
         head.vectors = passages.iter().filter(|write| write.vector.is_some()).count() as u32;
         head.tokens = 0;

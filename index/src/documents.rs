@@ -9,7 +9,7 @@ use tantivy::TantivyDocument;
 
 use crate::analysis::{Analyzer, Tokens};
 use crate::error::IndexError;
-use crate::fields::{Fields, hash_key, page_key, word_prefix};
+use crate::fields::{Fields, WRITTEN_OF_TITLES, hash_key, page_key, word_prefix};
 use crate::passages::PassageWrite;
 use crate::records::{Head, PageHead};
 use crate::tokens::Packer;
@@ -47,6 +47,9 @@ impl Fields {
         write: &PassageWrite,
     ) -> Result<(TantivyDocument, u64), IndexError> {
         let passage = &write.passage;
+        if passage.is_title() {
+            return Ok((self.title_document(workspace, head, write)?, 0));
+        }
         let analyzer = Analyzer::new();
         let prefix = word_prefix(workspace);
         let (mut all, mut words) =
@@ -86,6 +89,26 @@ impl Fields {
             self.vector.add_to_document(&mut document, vector)?;
         }
         Ok((document, count))
+    }
+
+    /// A title as a text of its own: it has no words, since those stand with the passages.
+    fn title_document(
+        &self,
+        workspace: WorkspaceNumber,
+        head: &PageHead,
+        write: &PassageWrite,
+    ) -> Result<TantivyDocument, IndexError> {
+        let passage = &write.passage;
+        let mut document = TantivyDocument::new();
+        document.add_u64(self.workspace, u64::from(workspace));
+        document.add_u64(self.page, page_key(workspace, head.ordinal.0));
+        document.add_text(self.key, hash_key(workspace, &passage.hash()));
+        document.add_u64(self.written, WRITTEN_OF_TITLES);
+        document.add_bytes(self.passage, &serde_json::to_vec(passage).expect("a passage is text and numbers"));
+        if let Some(vector) = &write.vector {
+            self.vector.add_to_document(&mut document, vector)?;
+        }
+        Ok(document)
     }
 }
 

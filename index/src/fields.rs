@@ -25,6 +25,9 @@ pub(crate) const WHOLE: &str = "raw";
 /// The ordinal that directory records carry instead of a page's.
 pub(crate) const NO_PAGE: u32 = u32::MAX;
 
+/// The commit that titles carry, which is none: no other passage has one, so it tells them apart.
+pub(crate) const WRITTEN_OF_TITLES: u64 = 0;
+
 /// Handles of all fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields {
@@ -44,7 +47,7 @@ pub(crate) struct Fields {
     pub(crate) passage: Field,
     /// What is kept in memory of a record. Fast.
     pub(crate) head: Field,
-    /// Number of the first commit that may hold a record. Fast; on records alone.
+    /// Number of the first commit that may hold a record. Fast; on records, and [`WRITTEN_OF_TITLES`] on titles.
     pub(crate) written: Field,
     /// The whole record. Stored.
     pub(crate) record: Field,

@@ -30,4 +30,4 @@ pub use commit::{CommitPayload, Follows, PurgeExtent, Purged, RecordId, Writer, 
 pub use error::IndexError;
 pub use open::{Config, Index, OpenMode};
 pub use passages::Passage;
-pub use search::{Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, PassageAddress, Searcher};
+pub use search::{Bm25Shape, Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, PassageAddress, Searcher};

@@ -25,6 +25,19 @@ pub(crate) struct Pages {
     workspaces: Vec<(WorkspaceNumber, u32)>,
     /// One bit for each document: whether it is a record.
     records: Vec<u64>,
+    /// One bit for each document: whether it is a title.
+    titles: Vec<u64>,
+}
+
+/// What a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DocKind {
+    /// A passage that was cut from a page.
+    Passage,
+    /// The title of a page, as a text of its own.
+    Title,
+    /// The record of a page, or of something without one.
+    Record,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +52,21 @@ impl Pages {
         let keys = segment.fast_fields().column_first_or_default::<u64>("page");
         let keys = keys.doing("read the pages of a segment")?;
         let heads = segment.fast_fields().bytes("head").doing("read the heads of a segment")?;
+        let written = segment.fast_fields().u64("written").doing("read the commits of a segment")?;
         let mut builder = Builder::default();
         let mut read = vec![0; DOCS_READ.min(segment.max_doc() as usize)];
         for start in (0..segment.max_doc()).step_by(DOCS_READ) {
             let len = read.len().min((segment.max_doc() - start) as usize);
             keys.get_range(u64::from(start), &mut read[..len]);
             for (doc, key) in (start..).zip(&read[..len]) {
-                builder.push(*key, heads.as_ref().is_some_and(|heads| heads.ords().index.has_value(doc)));
+                let kind = if heads.as_ref().is_some_and(|heads| heads.ords().index.has_value(doc)) {
+                    DocKind::Record
+                } else if written.index.has_value(doc) {
+                    DocKind::Title
+                } else {
+                    DocKind::Passage
+                };
+                builder.push(*key, kind);
             }
         }
         Ok(builder.finish())
@@ -75,6 +96,17 @@ impl Pages {
     /// Whether a document is a record, and no passage.
     pub(crate) fn is_record(&self, doc: DocId) -> bool {
         bit(&self.records, doc)
+    }
+
+    /// What a document is.
+    pub(crate) fn kind_of(&self, doc: DocId) -> DocKind {
+        if bit(&self.records, doc) {
+            DocKind::Record
+        } else if bit(&self.titles, doc) {
+            DocKind::Title
+        } else {
+            DocKind::Passage
+        }
     }
 
     /// Every page that has a document, with its workspace; a page may come more than once.
@@ -136,10 +168,11 @@ struct Builder {
     /// Page key and first document of each run, in the order of documents.
     runs: Vec<(u64, DocId)>,
     records: Vec<u64>,
+    titles: Vec<u64>,
 }
 
 impl Builder {
-    fn push(&mut self, key: u64, is_record: bool) {
+    fn push(&mut self, key: u64, kind: DocKind) {
         let doc = self.run_of.len();
         if self.runs.last().is_none_or(|(last, _)| *last != key) {
             self.runs.push((key, doc as DocId));
@@ -147,8 +180,10 @@ impl Builder {
         self.run_of.push(self.runs.len() as u32 - 1);
         if doc.is_multiple_of(64) {
             self.records.push(0);
+            self.titles.push(0);
         }
-        self.records[doc / 64] |= u64::from(is_record) << (doc % 64);
+        self.records[doc / 64] |= u64::from(kind == DocKind::Record) << (doc % 64);
+        self.titles[doc / 64] |= u64::from(kind == DocKind::Title) << (doc % 64);
     }
 
     /// Brings the runs into their order.
@@ -173,7 +208,8 @@ impl Builder {
         }
         self.run_of.shrink_to_fit();
         self.records.shrink_to_fit();
-        Pages { run_of: self.run_of, runs, workspaces, records: self.records }
+        self.titles.shrink_to_fit();
+        Pages { run_of: self.run_of, runs, workspaces, records: self.records, titles: self.titles }
     }
 }
 
@@ -184,10 +220,10 @@ mod tests {
     use super::*;
     use crate::fields::page_key;
 
-    fn pages(docs: &[(u64, bool)]) -> Pages {
+    fn pages(docs: &[(u64, DocKind)]) -> Pages {
         let mut builder = Builder::default();
-        for (key, is_record) in docs {
-            builder.push(*key, *is_record);
+        for (key, kind) in docs {
+            builder.push(*key, *kind);
         }
         builder.finish()
     }
@@ -195,17 +231,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_document_and_its_page_find_each_other(
-            drawn in prop::collection::vec((0..3_u32, 0..6_u32, 1..4_usize, any::<bool>()), 0..40),
+            drawn in prop::collection::vec((0..3_u32, 0..6_u32, 1..4_usize, 0..3_usize), 0..40),
         ) {
-            let side_by_side = |(workspace, page, len, is_record): &(u32, u32, usize, bool)| {
-                vec![(page_key(*workspace, *page), *is_record); *len]
+            let kinds = [DocKind::Passage, DocKind::Title, DocKind::Record];
+            let side_by_side = |(workspace, page, len, kind): &(u32, u32, usize, usize)| {
+                vec![(page_key(*workspace, *page), kinds[*kind]); *len]
             };
-            let docs: Vec<(u64, bool)> = drawn.iter().flat_map(side_by_side).collect();
+            let docs: Vec<(u64, DocKind)> = drawn.iter().flat_map(side_by_side).collect();
             let pages = pages(&docs);
             prop_assert_eq!(pages.docs_len(), docs.len());
-            for (doc, (key, is_record)) in (0..).zip(&docs) {
+            for (doc, (key, kind)) in (0..).zip(&docs) {
                 prop_assert_eq!(page_key(pages.workspace_of(doc), pages.page_of(doc).0), *key);
-                prop_assert_eq!(pages.is_record(doc), *is_record);
+                prop_assert_eq!(pages.kind_of(doc), *kind);
+                prop_assert_eq!(pages.is_record(doc), *kind == DocKind::Record);
                 prop_assert!(pages.runs_of(pages.workspace_of(doc)).contains(&pages.run_of(doc)));
             }
             for workspace in 0..4 {

@@ -35,7 +35,7 @@ pub struct BlockRange {
 /// Consecutive blocks of one page, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
-    /// Its place on the page, from 0.
+    /// Its place on the page, from 0; of no meaning for a title.
     pub number: u32,
     /// The headings above it on the page, outermost first.
     pub headings: Vec<String>,
@@ -47,7 +47,24 @@ pub struct Passage {
     pub language: Language,
 }
 
+/// The number of the passage that is the title of a page.
+const TITLE_NUMBER: u32 = u32::MAX;
+
 impl Passage {
+    /// The title of a page as a text of its own, beside the passages that are cut from it.
+    ///
+    /// It is embedded once for all pages of a workspace that have it, so that a rename embeds a few words and no passage. It is
+    /// found by meaning alone: by words, a title is found with the passages of its page.
+    pub fn of_title(title: &str, language: Language) -> Self {
+        let headings = vec![title.to_owned()];
+        Self { number: TITLE_NUMBER, headings, text: String::new(), blocks: Vec::new(), language }
+    }
+
+    /// Whether it is the title of its page.
+    pub fn is_title(&self) -> bool {
+        self.number == TITLE_NUMBER
+    }
+
     /// What the embedding is made of: the headings above, then the text.
     pub fn embedded_text(&self) -> String {
         if self.headings.is_empty() {

@@ -13,6 +13,7 @@ mod lookup;
 mod statistics;
 mod tree;
 mod union;
+mod whole;
 mod words;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::commit::{stored_passage, stored_record};
 use crate::error::IndexError;
 use crate::fields::Fields;
 use crate::open::Snapshot;
+use crate::pages::DocKind;
 use crate::passages::Passage;
 use crate::vectors::{QueryVector, StoredVector, VectorSearchError, search as nearest, search_listed};
 use allowed::Allowed;
@@ -36,6 +38,8 @@ use statistics::Statistics;
 use tree::Tree;
 use union::Union;
 use words::Plan;
+
+pub use whole::Bm25Shape;
 
 /// Below this share of all documents, allowed ones are listed for a search by meaning rather than sought.
 const LISTED_SHARE: f64 = 0.125;
@@ -179,7 +183,7 @@ impl Searcher {
         Ok(best.into_sorted().map(|(segment, doc, score)| self.candidate(segment, doc, score)).collect())
     }
 
-    /// The passages nearest in meaning, at most `depth`, best first. Scores are cosines.
+    /// The passages and titles nearest in meaning, at most `depth`, best first. Scores are cosines.
     pub fn semantic(&self, mask: &Mask, query: &QueryVector, depth: usize) -> Result<Vec<Candidate>, IndexError> {
         if mask.is_empty() || depth == 0 {
             return Ok(Vec::new());
@@ -258,14 +262,24 @@ impl Searcher {
         Ok(passage.map(|passage| (self.page_at(at), passage)))
     }
 
-    /// The passages of a page, in no order. Reads no stored document.
+    /// The passages of a page, in no order, its title not among them. Reads no stored document.
     pub fn page_passages(&self, mask: &Mask, page: PageOrdinal) -> Result<Vec<PassageAddress>, IndexError> {
-        Ok(self.page_docs(mask, page, false).collect())
+        Ok(self.page_docs(mask, page, DocKind::Passage).collect())
+    }
+
+    /// The title of a page as a text of its own; `None` for one that says nothing. Reads no stored document.
+    pub fn page_title(&self, mask: &Mask, page: PageOrdinal) -> Option<PassageAddress> {
+        self.page_docs(mask, page, DocKind::Title).next()
+    }
+
+    /// Whether what was found is the title of a page, and none of its passages.
+    pub fn is_title(&self, at: PassageAddress) -> bool {
+        self.snapshot.segments[at.segment as usize].pages.kind_of(at.doc) == DocKind::Title
     }
 
     /// The record of a page as it was committed.
     pub fn page_record(&self, mask: &Mask, page: PageOrdinal) -> Result<Option<PageRecord>, IndexError> {
-        let Some(at) = self.page_docs(mask, page, true).next() else { return Ok(None) };
+        let Some(at) = self.page_docs(mask, page, DocKind::Record).next() else { return Ok(None) };
         stored_record(&self.snapshot, self.fields, at.into(), "page record")
     }
 
@@ -297,14 +311,14 @@ impl Searcher {
         Ok(pages)
     }
 
-    /// The documents of a page, if it is allowed: its record, or its passages.
-    fn page_docs(&self, mask: &Mask, page: PageOrdinal, records: bool) -> impl Iterator<Item = PassageAddress> {
+    /// The documents of a page that are of a kind, if it is allowed.
+    fn page_docs(&self, mask: &Mask, page: PageOrdinal, kind: DocKind) -> impl Iterator<Item = PassageAddress> {
         let workspace = mask.workspace_number();
         let readers = self.snapshot.engine.segment_readers();
         let segments = mask.allows(page).then(|| (0..).zip(self.snapshot.segments.iter().zip(readers)));
         segments.into_iter().flatten().flat_map(move |(segment, (known, reader))| {
             let docs = known.pages.docs_of(workspace, page);
-            let docs = docs.filter(move |doc| known.pages.is_record(*doc) == records && !reader.is_deleted(*doc));
+            let docs = docs.filter(move |doc| known.pages.kind_of(*doc) == kind && !reader.is_deleted(*doc));
             docs.map(move |doc| PassageAddress { segment, doc })
         })
     }

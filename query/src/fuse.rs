@@ -1,4 +1,4 @@
-//! Fusion: merges what the two retrievers found into one ranked list.
+//! Fusion: merges what the two retrievers found into one ranked list, of passages and then of their pages.
 //!
 //! Pure: takes scores, gives scores. It reads nothing and knows no pages' text. Invariants: the result does not depend
 //! on which retriever is named first or how ties arrived; every fused score is from 0 to 1.
@@ -42,6 +42,28 @@ pub enum Legs {
     Semantic,
 }
 
+/// What words and meaning say of a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PageScores {
+    /// BM25 of the page as one text, from 0.
+    pub bm25_score: f32,
+    /// The highest cosine of its passages with the query; `None` when none of them has a vector.
+    pub cosine: Option<f32>,
+    /// The cosine of its title with the query; `None` for a title without a vector.
+    pub title_cosine: Option<f32>,
+}
+
+impl PageScores {
+    /// The cosine of the page: a share `title_share` of it is that of its title. One that is not known is taken to be as the
+    /// other.
+    fn cosine(&self, title_share: f32) -> Option<f32> {
+        match (self.cosine, self.title_cosine) {
+            (Some(cosine), Some(title)) => Some((1.0 - title_share) * cosine + title_share * title),
+            (cosine, title) => cosine.or(title),
+        }
+    }
+}
+
 /// Puts the candidates of both retrievers together: each passage once, by address.
 ///
 /// Each list has an address and a score, best first, no address twice. Scores that a list does not give are left open
@@ -68,6 +90,19 @@ pub fn fuse<A>(candidates: &[Scored<A>], legs: Legs, method: FusionMethod, seman
         FusionMethod::Weighted => weighted(candidates, legs, semantic_weight),
         FusionMethod::Rrf => reciprocal_rank(candidates, legs),
     }
+}
+
+/// Scores pages, 0 to 1, in the order given, by the weighted sum that [`fuse`] takes of passages. `title_share`, 0 to 1, is
+/// the share of titles in meaning.
+pub fn fuse_pages(pages: &[PageScores], legs: Legs, semantic_weight: f32, title_share: f32) -> Vec<f32> {
+    let scored = |page: &PageScores| Scored {
+        address: (),
+        bm25_score: Some(page.bm25_score),
+        cosine: page.cosine(title_share),
+        lexical_rank: None,
+        semantic_rank: None,
+    };
+    weighted(&pages.iter().map(scored).collect::<Vec<_>>(), legs, semantic_weight)
 }
 
 fn weighted<A>(candidates: &[Scored<A>], legs: Legs, semantic_weight: f32) -> Vec<f32> {

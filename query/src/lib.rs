@@ -24,5 +24,6 @@ pub mod plan;
 mod present;
 pub mod rescore;
 mod retrieve;
+pub mod smooth;
 pub mod snippet;
 mod tasks;

@@ -26,9 +26,22 @@ impl Statistics<'_> {
         Ok(Bm25Weight::for_one_term_without_explain(doc_freq, documents, mean_tokens).boost_by(found.boost))
     }
 
+    /// How much a match of a term counts before how often it stands in a text: its [`rarity`] times its boost.
+    pub(super) fn rarity_of(&self, found: &FoundTerm) -> f64 {
+        rarity(found.doc_freq, self.documents()) * f64::from(found.boost)
+    }
+
     fn documents(&self) -> u64 {
         self.stats.passages.max(1)
     }
+}
+
+/// How rare a term is among documents, more than 0: the inverse document frequency of BM25 in the form that the engine
+/// takes. Deleted documents count among those that hold it until they are merged away.
+pub(super) fn rarity(doc_freq: u64, documents: u64) -> f64 {
+    let documents = documents.max(1) as f64;
+    let doc_freq = (doc_freq as f64).min(documents);
+    (1.0 + (documents - doc_freq + 0.5) / (doc_freq + 0.5)).ln()
 }
 
 impl Bm25StatisticsProvider for Statistics<'_> {
@@ -50,11 +63,4 @@ impl Bm25StatisticsProvider for Statistics<'_> {
         // Deleted documents count until they are merged away, so the frequency may exceed the number of documents.
         Ok(self.engine.doc_freq(term)?.min(self.documents()))
     }
-}
-
-/// How telling a term is that so many of so many documents hold: the idf of BM25, as the engine has it.
-pub(super) fn idf(doc_freq: u64, documents: u64) -> f32 {
-    let documents = documents.max(1);
-    let doc_freq = doc_freq.min(documents) as f32;
-    (1.0 + (documents as f32 - doc_freq + 0.5) / (doc_freq + 0.5)).ln()
 }

@@ -57,6 +57,7 @@ enum Way {
 struct Weighted {
     found: FoundTerm,
     bm25: Bm25Weight,
+    rarity: f64,
     /// Whether the field counts how often a word stands in a document.
     is_counted: bool,
     /// The most it adds to a score.
@@ -75,7 +76,8 @@ impl<'a> Union<'a> {
             let bm25 = statistics.weight_of(&found)?;
             let is_counted = found.term.field() != statistics.fields.words;
             let most = if is_counted { bm25.max_score() } else { cursor::uncounted_score(&bm25) };
-            terms.push(Weighted { found, bm25, is_counted, most });
+            let rarity = statistics.rarity_of(&found);
+            terms.push(Weighted { found, bm25, rarity, is_counted, most });
         }
         terms.sort_by(|one, next| next.most.total_cmp(&one.most));
         Ok(Self { snapshot, terms, deadline })
@@ -127,6 +129,21 @@ impl<'a> Union<'a> {
             }
         }
         Ok(scores)
+    }
+
+    /// How many terms there are.
+    pub(super) fn terms_len(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// How much a match of a term counts for how rare it is, before how often it stands in a text.
+    pub(super) fn rarity_of(&self, term: usize) -> f64 {
+        self.terms[term].rarity
+    }
+
+    /// A term in a segment, before its first document; `None` where it does not stand.
+    pub(super) fn cursor(&self, term: usize, segment: SegmentOrdinal) -> Result<Option<Cursor<'_>>, IndexError> {
+        Cursor::open(&self.terms[term], segment, self.snapshot.engine.segment_reader(segment))
     }
 
     /// The terms that stand in a segment, each before its first document.

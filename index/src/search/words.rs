@@ -1,8 +1,8 @@
 //! Turns a lexical query into terms of the workspace and, where it asks for more than any of some terms, into a query of
 //! the engine.
 //!
-//! A word is the union of the terms it can have in the languages of the workspace, as rare as all of them together. Terms
-//! that occur nowhere are left out.
+//! A word is the union of the terms it can have in the languages of the workspace, as rare as the most frequent of them.
+//! Terms that occur nowhere are left out.
 
 use access::{Mask, WorkspaceNumber};
 use tantivy::Term;
@@ -10,7 +10,7 @@ use tantivy::query::{BooleanQuery, BoostQuery, Occur as EngineOccur, PhraseQuery
 use tantivy::schema::IndexRecordOption;
 
 use super::lookup::{FoundTerm, Lookup};
-use super::statistics::idf;
+use super::statistics::rarity;
 use super::{Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher};
 use crate::analysis::{Analyzer, Form, QueryWord};
 use crate::error::IndexError;
@@ -222,7 +222,7 @@ fn as_one_word(found: Vec<(FoundTerm, Form)>, documents: u64) -> impl Iterator<I
     let doc_freq = found.iter().map(|(found, _)| found.doc_freq).max().unwrap_or(0);
     found.into_iter().map(move |(mut found, form)| {
         if form != Form::Accented && found.doc_freq < doc_freq {
-            found.boost *= idf(doc_freq, documents) / idf(found.doc_freq, documents);
+            found.boost *= (rarity(doc_freq, documents) / rarity(found.doc_freq, documents)) as f32;
         }
         found
     })

@@ -214,7 +214,10 @@ impl<'a> Audit<'a> {
             }
         }
         stored.passages.sort_by_key(|stored| stored.passage.number);
-        let are_numbered = stored.passages.iter().zip(0..).all(|(stored, number)| stored.passage.number == number);
+        let cut = stored.passages.iter().filter(|stored| !stored.passage.is_title());
+        let are_numbered = cut.zip(0..).all(|(stored, number)| stored.passage.number == number);
+        let titles = stored.passages.iter().filter(|stored| stored.passage.is_title()).count();
+        wrong(Kind::Passages, titles > 1);
         wrong(Kind::Passages, !are_numbered);
         self.counts.passages += stored.passages.len() as u64;
         self.counts.vectors += stored.passages.iter().filter(|stored| stored.vector.is_some()).count() as u64;
@@ -335,7 +338,7 @@ fn expected_head(page: &StoredPage, tokens: Option<u64>) -> PageHead {
     let mut head = PageHead::of(&page.head.page, page.head.ordinal, &page.record);
     let count =
         |is_counted: &dyn Fn(&StoredPassage) -> bool| page.passages.iter().filter(|at| is_counted(at)).count() as u32;
-    head.passages = count(&|_| true);
+    head.passages = count(&|stored| !stored.passage.is_title());
     head.embeddable = count(&|stored| stored.passage.has_text());
     head.vectors = count(&|stored| stored.vector.is_some());
     head.languages = page.passages.iter().fold(0, |seen, stored| seen | 1 << stored.passage.language.code());

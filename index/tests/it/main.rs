@@ -11,5 +11,7 @@ mod languages;
 mod masks;
 mod purge;
 mod records;
+mod titles;
+mod whole_pages;
 mod words;
 mod workspaces;

@@ -19,6 +19,11 @@ const HEADROOM_TOKENS: usize = 8;
 /// Longest passage where no model says.
 const TOKENS_MAX_WITHOUT_MODEL: usize = 240;
 
+/// The release of the cutter from which on titles are texts of their own.
+const TITLES_SINCE: u32 = 2;
+/// Fewest letters side by side in a title that says something.
+const TITLE_LETTERS_MIN: usize = 2;
+
 /// How one generation cuts and embeds.
 pub(crate) struct Cutting {
     pub(crate) recipe: Recipe,
@@ -88,11 +93,16 @@ impl Cutting {
         Ok(Self::new(recipe, embedder))
     }
 
-    /// The passages of a page, in reading order.
+    /// The passages of a page, in reading order, and its title after them if that says something.
     pub(crate) fn passages(&self, page: &PageId, record: &PageRecord) -> Vec<Passage> {
         let count = |text: &str| self.token_counter.count(text);
         let target_tokens = self.recipe.passage_tokens.min(self.max_tokens);
-        split(page, record, &Rules { count: &count, target_tokens, max_tokens: self.max_tokens })
+        let mut passages = split(page, record, &Rules { count: &count, target_tokens, max_tokens: self.max_tokens });
+        let title = record.title.value().filter(|title| self.recipe.cutter >= TITLES_SINCE && says_something(title));
+        if let (Some(title), Some(language)) = (title, passages.first().map(|first| first.language)) {
+            passages.push(Passage::of_title(title, language));
+        }
+        passages
     }
 
     /// Names the model's vectors.
@@ -106,6 +116,11 @@ impl Cutting {
     }
 }
 
+/// Whether there is a word in a title: a number, or a letter and a number, name a page and do not say what is on it.
+fn says_something(title: &str) -> bool {
+    title.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().nth(TITLE_LETTERS_MIN - 1).is_some())
+}
+
 /// The recipe that this release, a passage size and a model ask for.
 pub fn wanted(passage_tokens: usize, embedder: Option<&Embedder>) -> Recipe {
     Recipe {
@@ -114,5 +129,20 @@ pub fn wanted(passage_tokens: usize, embedder: Option<&Embedder>) -> Recipe {
             serde_json::to_value(embedder.config()).expect("a configuration is text and numbers")
         }),
         ..Recipe::new(passage_tokens, split::RELEASE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_of_numbers_and_single_letters_says_nothing() {
+        for title in ["Onboarding", "3.30 Postgres incident", "望遠鏡", "de"] {
+            assert!(says_something(title), "{title}");
+        }
+        for title in ["", "2024", "D000123", "3.1.4", "A 1"] {
+            assert!(!says_something(title), "{title}");
+        }
     }
 }

@@ -54,11 +54,15 @@ fn nothing_unchanged_is_embedded_again() {
     leaves_passages_alone(&engine, &events);
     leaves_passages_alone(&engine, &[source.page("page1", "Page 1", Some("page0"))]);
     leaves_passages_alone(&engine, &[source.grant("page1", &["workspace:view"])]);
-    embeds_nothing(&engine, &[source.page("page2", "Renamed", None)]);
+    let rename = [source.page("page2", "Renamed", None)];
+    engine.submit(&rename, Wait::Searchable).unwrap();
+    settle(&engine);
+    assert_eq!(engine.status().embedded_passages_total, embedded + 1, "a rename embeds the title and no passage");
+    embeds_nothing(&engine, &[source.page("page3", "Renamed", None)]);
 
     engine.submit(&[source.block("page3", "block3-4", "something else now")], Wait::Searchable).unwrap();
     settle(&engine);
-    assert_eq!(engine.status().embedded_passages_total, embedded + 1, "an edit embeds what it changed");
+    assert_eq!(engine.status().embedded_passages_total, embedded + 2, "an edit embeds what it changed");
 }
 
 #[test]

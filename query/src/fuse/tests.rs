@@ -55,6 +55,27 @@ fn first_in_both_lists_has_the_full_score_by_ranks() {
     assert!((scores[0] - 1.0).abs() < 1e-6 && scores[1] < 0.5, "{scores:?}");
 }
 
+#[test]
+fn pages_are_weighed_as_passages_are() {
+    let page = |bm25_score, cosine| PageScores { bm25_score, cosine: Some(cosine), title_cosine: None };
+    let pages = [page(4.0, 0.2), page(0.0, 0.6)];
+    let passages = [scored(0, Some(4.0), Some(0.2)), scored(1, None, Some(0.6))];
+    for legs in [Legs::Both, Legs::Lexical, Legs::Semantic] {
+        assert_eq!(fuse_pages(&pages, legs, 0.7, 0.3), fuse(&passages, legs, FusionMethod::Weighted, 0.7));
+    }
+}
+
+#[test]
+fn a_title_speaks_for_its_page_by_its_share() {
+    let page = |cosine, title_cosine| PageScores { bm25_score: 0.0, cosine: Some(cosine), title_cosine };
+    let pages = [page(0.5, Some(0.9)), page(0.6, Some(0.1)), page(0.5, None)];
+    let best = |share| {
+        let scores = fuse_pages(&pages, Legs::Semantic, 1.0, share);
+        (0..pages.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap()
+    };
+    assert_eq!((best(0.0), best(0.3)), (1, 0));
+}
+
 fn list() -> impl Strategy<Value = Vec<(u32, f32)>> {
     prop::collection::btree_map(0u32..40, 0u8..20, 0..20).prop_map(|scores| {
         let mut list: Vec<_> = scores.into_iter().map(|(address, score)| (address, f32::from(score) / 20.0)).collect();

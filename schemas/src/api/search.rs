@@ -336,6 +336,12 @@ pub struct ScoreDetails {
     /// Rank among the semantic candidates, counted from 1; absent when it was not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub semantic_rank: Option<u32>,
+    /// BM25 of the whole page as one text, from 0; absent when the lexical retriever was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_bm25_score: Option<f32>,
+    /// Cosine of query and title, -1 to 1; absent for a title without a vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title_cosine: Option<f32>,
     /// After fusion, 0 to 1.
     pub fused_score: f32,
     /// What the title added.
@@ -346,6 +352,8 @@ pub struct ScoreDetails {
     pub recency_boost: f32,
     /// What further passages of the page added.
     pub passages_boost: f32,
+    /// What the pages that it is most like among the best added; less than zero where theirs are lower.
+    pub neighbours_boost: f32,
     /// Passages of the page among the candidates.
     pub passages: u32,
 }

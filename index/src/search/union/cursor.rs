@@ -12,7 +12,7 @@ use super::{BLOCK_DOCS, Weighted};
 use crate::error::{Doing, IndexError};
 
 /// A place in the postings of a term: a document, or the end.
-pub(super) struct Cursor<'a> {
+pub(in crate::search) struct Cursor<'a> {
     postings: BlockSegmentPostings,
     /// Place within the block. The engine fills a block up with [`TERMINATED`].
     at: usize,
@@ -55,9 +55,15 @@ impl<'a> Cursor<'a> {
         self.score_at(self.at, self.doc())
     }
 
+    /// How often the term stands in the document that it is at; once where the field counts no words.
+    #[inline]
+    pub(in crate::search) fn frequency(&self) -> u32 {
+        if self.is_counted { self.postings.freq(self.at) } else { 1 }
+    }
+
     /// Goes on to the first document from `target` on; stays where it is when that is behind it.
     #[inline]
-    pub(super) fn seek(&mut self, target: DocId) -> DocId {
+    pub(in crate::search) fn seek(&mut self, target: DocId) -> DocId {
         if self.doc() < target {
             self.at = self.postings.seek(target);
         }

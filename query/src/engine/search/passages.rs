@@ -58,8 +58,10 @@ fn rank(view: &View, plan: &Plan, retrieved: Retrieved) -> Result<Ranking, Query
     };
     let lexical = retrieved.lexical.as_ref().map_or(&[][..], |leg| &leg.candidates);
     let semantic = retrieved.semantic.as_ref().map_or(&[][..], |leg| &leg.candidates);
+    // Titles are found by meaning too, and are no passages.
     let found = |candidates: &[Candidate]| -> Vec<(PassageAddress, f32)> {
-        candidates.iter().map(|candidate| (candidate.address, candidate.score)).collect()
+        let passages = candidates.iter().filter(|candidate| !view.searcher.is_title(candidate.address));
+        passages.map(|candidate| (candidate.address, candidate.score)).collect()
     };
     let page_of: HashMap<PassageAddress, PageOrdinal> =
         lexical.iter().chain(semantic).map(|candidate| (candidate.address, candidate.page)).collect();

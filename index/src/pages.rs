@@ -52,7 +52,11 @@ impl Pages {
         let keys = segment.fast_fields().column_first_or_default::<u64>("page");
         let keys = keys.doing("read the pages of a segment")?;
         let heads = segment.fast_fields().bytes("head").doing("read the heads of a segment")?;
-        let written = segment.fast_fields().u64("written").doing("read the commits of a segment")?;
+        // Older formats know no commits of documents, and have no titles.
+        let written = match segment.schema().get_field("written") {
+            Ok(_) => Some(segment.fast_fields().u64("written").doing("read the commits of a segment")?),
+            Err(_) => None,
+        };
         let mut builder = Builder::default();
         let mut read = vec![0; DOCS_READ.min(segment.max_doc() as usize)];
         for start in (0..segment.max_doc()).step_by(DOCS_READ) {
@@ -61,7 +65,7 @@ impl Pages {
             for (doc, key) in (start..).zip(&read[..len]) {
                 let kind = if heads.as_ref().is_some_and(|heads| heads.ords().index.has_value(doc)) {
                     DocKind::Record
-                } else if written.index.has_value(doc) {
+                } else if written.as_ref().is_some_and(|written| written.index.has_value(doc)) {
                     DocKind::Title
                 } else {
                     DocKind::Passage

@@ -13,6 +13,7 @@ use schemas::api::search::{Degraded, Mode};
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::fuse::Legs;
 use crate::parse::{PageCondition, ParsedQuery};
 use crate::tasks::Tasks;
 
@@ -30,6 +31,17 @@ pub(crate) struct Retrieved {
     pub(crate) semantic: Option<Semantic>,
     /// What was asked and is missing.
     pub(crate) degraded: Vec<Degraded>,
+}
+
+impl Retrieved {
+    /// Which legs answered.
+    pub(crate) fn legs(&self) -> Legs {
+        match (&self.lexical, &self.semantic) {
+            (Some(_), Some(_)) => Legs::Both,
+            (None, Some(_)) => Legs::Semantic,
+            _ => Legs::Lexical,
+        }
+    }
 }
 
 /// What was found by words.

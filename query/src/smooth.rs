@@ -79,7 +79,9 @@ pub fn direction(vectors: impl IntoIterator<Item = Vec<f32>>) -> Option<Vec<f32>
     if length <= f32::EPSILON {
         return None;
     }
-    sum.iter_mut().for_each(|value| *value /= length);
+    for value in &mut sum {
+        *value /= length;
+    }
     Some(sum)
 }
 

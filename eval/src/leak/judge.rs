@@ -76,8 +76,10 @@ pub fn miss(known: &Known, verdicts: &Verdicts, request: &Request, told: &Answer
                 true => words.iter().any(|word| page.all_words().iter().any(|other| other.starts_with(word.as_str()))),
                 false => words.iter().any(|word| has(page, word)),
             };
+            // Titles have a vector, too.
+            let has_vector = |page: &Page| page.has_text() || !page.title_words().is_empty();
             let expected =
-                those(&|page| (*mode != Mode::Semantic && fits(page)) || (*mode != Mode::Lexical && page.has_text()));
+                those(&|page| (*mode != Mode::Semantic && fits(page)) || (*mode != Mode::Lexical && has_vector(page)));
             differs(&expected, told).or_else(|| miscount(known, &expected, body))
         }
         (Request::Without { word, without }, Body::Search(body)) => {

@@ -128,7 +128,11 @@ impl Garden {
         let rules = indexer::split::Rules { count: &count, target_tokens: 200, max_tokens: 240 };
         let vectors = self.writer.page_vectors(self.number, self.head(id).ordinal).unwrap();
         let write = |passage: Passage| PassageWrite { vector: vectors.get(&passage.hash()).cloned(), passage };
-        indexer::split::split(&page(id), &record, &rules).into_iter().map(write).collect()
+        let mut passages = indexer::split::split(&page(id), &record, &rules);
+        if let (Some(title), Some(first)) = (record.title.value(), passages.first()) {
+            passages.push(Passage::of_title(title, first.language));
+        }
+        passages.into_iter().map(write).collect()
     }
 
     fn put(&self, id: &str, head: &PageHead, passages: &[PassageWrite]) {

@@ -59,11 +59,7 @@ pub(super) fn rank(
     weights: &RescoreConfig,
     tokens: &mut Tokens,
 ) -> Result<Ranking, QueryError> {
-    let legs = match (&retrieved.lexical, &retrieved.semantic) {
-        (Some(_), Some(_)) => Legs::Both,
-        (None, Some(_)) => Legs::Semantic,
-        _ => Legs::Lexical,
-    };
+    let legs = retrieved.legs();
     let found = |candidates: Option<&Vec<index::Candidate>>| -> Vec<(PassageAddress, f32)> {
         candidates.into_iter().flatten().map(|candidate| (candidate.address, candidate.score)).collect()
     };
@@ -81,7 +77,7 @@ pub(super) fn rank(
         score,
     });
     let groups = group(passages.collect(), weights.passages_weight);
-    let mut pages = fused_pages(view, plan, weights, &retrieved, legs, &page_of, &scored, &groups)?;
+    let mut pages = fused_pages(view, plan, weights, &retrieved, &page_of, &scored, &groups)?;
 
     let text = plan.query.wanted_text();
     let mut words = QueryWords::new(&text);
@@ -152,7 +148,6 @@ fn fused_pages(
     plan: &Plan,
     weights: &RescoreConfig,
     retrieved: &Retrieved,
-    legs: Legs,
     page_of: &HashMap<PassageAddress, PageOrdinal>,
     scored: &[Scored<PassageAddress>],
     groups: &[PageGroup<PassageAddress>],
@@ -182,7 +177,7 @@ fn fused_pages(
     let fused = match plan.fusion {
         FusionMethod::Weighted => {
             let pages: Vec<PageScores> = ordinals.iter().enumerate().map(scores).collect();
-            fuse_pages(&pages, legs, plan.semantic_weight, weights.title_share)
+            fuse_pages(&pages, retrieved.legs(), plan.semantic_weight, weights.title_share)
         }
         FusionMethod::Rrf => groups.iter().map(|group| group.score - group.passages_boost).collect(),
     };

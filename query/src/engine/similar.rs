@@ -126,7 +126,9 @@ fn by_vectors(
         let Ok(vector) = QueryVector::from_stored(&stored) else { continue };
         compared = true;
         let failed = QueryError::index("search by meaning");
-        for candidate in findable.searcher.semantic(&findable.mask, &vector, DEPTH).map_err(failed)? {
+        let found = findable.searcher.semantic(&findable.mask, &vector, DEPTH).map_err(failed)?;
+        // What is shown of a page is a passage.
+        for candidate in found.into_iter().filter(|candidate| !findable.searcher.is_title(candidate.address)) {
             let known = best.entry(candidate.address).or_insert(candidate);
             known.score = known.score.max(candidate.score);
         }

@@ -15,7 +15,7 @@ use crate::engine::interleaved::Teams;
 use crate::engine::rank::{RankedPage, Ranking, fill_in};
 use crate::engine::{Engine, View};
 use crate::error::QueryError;
-use crate::fuse::{Legs, fuse, join};
+use crate::fuse::{fuse, join};
 use crate::plan::Plan;
 use crate::retrieve::Retrieved;
 
@@ -51,11 +51,6 @@ impl Engine {
 
 /// Puts the candidates of both legs in order; equal ones by their address.
 fn rank(view: &View, plan: &Plan, retrieved: Retrieved) -> Result<Ranking, QueryError> {
-    let legs = match (&retrieved.lexical, &retrieved.semantic) {
-        (Some(_), Some(_)) => Legs::Both,
-        (None, Some(_)) => Legs::Semantic,
-        _ => Legs::Lexical,
-    };
     let lexical = retrieved.lexical.as_ref().map_or(&[][..], |leg| &leg.candidates);
     let semantic = retrieved.semantic.as_ref().map_or(&[][..], |leg| &leg.candidates);
     // Titles are found by meaning too, and are no passages.
@@ -67,7 +62,7 @@ fn rank(view: &View, plan: &Plan, retrieved: Retrieved) -> Result<Ranking, Query
         lexical.iter().chain(semantic).map(|candidate| (candidate.address, candidate.page)).collect();
     let mut scored = join(&found(lexical), &found(semantic));
     fill_in(view, &retrieved, &mut scored)?;
-    let fused = fuse(&scored, legs, plan.fusion, plan.semantic_weight);
+    let fused = fuse(&scored, retrieved.legs(), plan.fusion, plan.semantic_weight);
     let ranked = scored.iter().zip(fused).map(|(scored, fused_score)| RankedPage {
         page: page_of[&scored.address],
         best: Some(scored.address),

@@ -174,12 +174,12 @@ fn of_other_release<'a>(releases: &BTreeMap<&'a PathBuf, Release>) -> Vec<&'a Pa
     releases.iter().filter(|(name, release)| is_other(name, release)).map(|(name, _)| *name).collect()
 }
 
-/// Whether every file of a segment in the folder is on the list, as the engine notes them before it makes them.
+/// Whether every file of a segment in the folder, and the description, is on the list, as the engine notes them before it makes them.
 fn is_list_whole(dir: &Path) -> bool {
     let read = || -> Option<HashSet<PathBuf>> { serde_json::from_slice(&std::fs::read(dir.join(MANAGED)).ok()?).ok() };
     let on_disk = std::fs::read_dir(dir).map(|entries| {
         let names = entries.flatten().map(|entry| PathBuf::from(entry.file_name()));
-        names.filter(|name| is_of_segment(name)).collect::<Vec<_>>()
+        names.filter(|name| is_of_segment(name) || name == Path::new(META)).collect::<Vec<_>>()
     });
     // Read after the folder, so that a file made meanwhile is on it; one removed meanwhile is not in the folder any more.
     let (Ok(on_disk), Some(listed)) = (on_disk, read()) else { return false };

@@ -275,11 +275,17 @@ impl<'de> Deserialize<'de> for BlockContent {
             Some(_) => return Err(D::Error::custom("field `type` must be text of 1 to 64 bytes")),
             None => return Err(D::Error::custom("missing field `type`")),
         };
-        // Notion nests the content under the type's name; both forms are read.
-        if let Some(Value::Object(nested)) = object.remove(kind.as_str()) {
-            for (name, value) in nested {
-                object.entry(name).or_insert(value);
+        // Notion nests the content under the type's name; both forms are read. A type may have the name of a field.
+        match object.remove(kind.as_str()) {
+            Some(Value::Object(nested)) => {
+                for (name, value) in nested {
+                    object.entry(name).or_insert(value);
+                }
             }
+            Some(field) => {
+                object.insert(kind.as_str().to_owned(), field);
+            }
+            None => {}
         }
         let mut content = Self {
             rich_text: take(&mut object, "rich_text")?,
@@ -359,6 +365,14 @@ mod tests {
             "hi",
         );
         check(json!({"type": "table_row", "table_row": {"cells": [[{"plain_text": "x"}], ["y"]]}}), "x | y");
+    }
+
+    #[test]
+    fn a_type_with_the_name_of_a_field_keeps_its_text() {
+        check(json!({"type": "rich_text", "rich_text": [{"plain_text": "a"}, "b"]}), "ab");
+        check(json!({"type": "caption", "caption": ["a"], "rich_text": ["b"]}), "b a");
+        check(json!({"type": "rich_text", "other": [{"plain_text": "a"}]}), "a");
+        check(json!({"type": "steps", "steps": [{"text": "a"}, {"text": "b"}]}), "a b");
     }
 
     #[test]

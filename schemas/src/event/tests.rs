@@ -60,6 +60,19 @@ fn every_type_of_event_is_read_and_written() {
 }
 
 #[test]
+fn numbers_are_read_to_the_last_bit() {
+    for number in ["0.5e+217", "0.30000000000000004", "1.7976931348623157e308", "-2.2250738585072014e-308"] {
+        let event = envelope("page.upserted", "p1", json!({"properties": {"Points": "here"}}));
+        let text = event.to_string().replace("\"here\"", number);
+        let decoded = Event::decode(text.as_bytes(), NOW_MS).unwrap();
+        let written: Value = serde_json::from_str(&decoded.encode()).unwrap();
+        let read = written["data"]["properties"]["Points"].as_f64().map(f64::to_bits);
+        assert_eq!(read, Some(number.parse::<f64>().unwrap().to_bits()), "{number}");
+        assert_eq!(Event::decode(decoded.encode().as_bytes(), NOW_MS), Ok(decoded));
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     use InvalidCode::{ClockAhead, LimitExceeded, Malformed, UnknownType};
     refuse(&json!([]), Malformed, "", "");

@@ -219,7 +219,7 @@ mod tests {
         let rrf = Configuration::named("rrf", &base).unwrap();
         assert_eq!(rrf.fusion_of_request(&base).unwrap().unwrap().method, FusionMethod::Rrf);
         assert_eq!(Configuration::named("hybrid", &base).unwrap().fusion_of_request(&base).unwrap(), None);
-        let titles = Configuration::parse("[query.rescore]\ntitle_weight = 0.5", "titles", &base).unwrap();
+        let titles = Configuration::parse("[query.rescore]\ntitle_weight = 0.4", "titles", &base).unwrap();
         assert!(titles.fusion_of_request(&base).is_err());
     }
 }

@@ -49,9 +49,11 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RescoreConfig {
+    /// The share of the whole page in what words say of it, beside its best passage, 0 to 1; 0.5.
+    pub page_share: f32,
     /// The share of the title in what meaning says of a page, 0 to 1; 0.3.
     pub title_share: f32,
-    /// For a title that holds the words of the query, 0 to 1; 0.15.
+    /// What a title that is the query adds to words, where the best page by words has 1, 0 to 1; 0.5.
     pub title_weight: f32,
     /// For words that stand side by side, 0 to 1; 0: it takes a third of the time of a search, and no collection was
     /// significantly better for it.
@@ -97,8 +99,9 @@ impl Default for Config {
 impl Default for RescoreConfig {
     fn default() -> Self {
         Self {
+            page_share: 0.5,
             title_share: 0.3,
-            title_weight: 0.15,
+            title_weight: 0.5,
             proximity_weight: 0.0,
             recency_weight: 0.03,
             recency_half_life_days: 90.0,
@@ -107,21 +110,6 @@ impl Default for RescoreConfig {
             proximity_depth: 50,
             neighbours_weight: 0.3,
             neighbours_depth: 50,
-        }
-    }
-}
-
-impl RescoreConfig {
-    /// Nothing is added: the order is that of the fusion.
-    pub fn off() -> Self {
-        Self {
-            title_share: 0.0,
-            title_weight: 0.0,
-            proximity_weight: 0.0,
-            recency_weight: 0.0,
-            passages_weight: 0.0,
-            neighbours_weight: 0.0,
-            ..Self::default()
         }
     }
 }
@@ -148,6 +136,7 @@ impl Config {
         rule((0.0..=0.9).contains(&self.present_share), "present_share", "must be from 0 to 0.9")?;
         rule(self.tasks_max == 0 || self.tasks_max >= 2, "tasks_max", "must be 0, or 2 or more")?;
         rule(share(self.semantic_weight), "semantic_weight", "must be from 0 to 1")?;
+        rule(share(self.rescore.page_share), "rescore.page_share", "must be from 0 to 1")?;
         rule(share(self.rescore.title_share), "rescore.title_share", "must be from 0 to 1")?;
         rule(share(self.rescore.title_weight), "rescore.title_weight", "must be from 0 to 1")?;
         rule(share(self.rescore.proximity_weight), "rescore.proximity_weight", "must be from 0 to 1")?;

@@ -47,15 +47,29 @@ pub enum Legs {
 pub struct PageScores {
     /// BM25 of the page as one text, from 0.
     pub bm25_score: f32,
+    /// The highest BM25 of its passages, from 0.
+    pub passage_bm25_score: f32,
     /// The highest cosine of its passages with the query; `None` when none of them has a vector.
     pub cosine: Option<f32>,
     /// The cosine of its title with the query; `None` for a title without a vector.
     pub title_cosine: Option<f32>,
 }
 
+/// How much each of two views of a page counts, 0 to 1; the other has what is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PageShares {
+    /// Of the whole page in words, beside its best passage.
+    pub page: f32,
+    /// Of the title in meaning, beside the nearest passage.
+    pub title: f32,
+}
+
 impl PageScores {
-    /// The cosine of the page: a share `title_share` of it is that of its title. One that is not known is taken to be as the
-    /// other.
+    fn bm25_score(&self, page_share: f32) -> f32 {
+        page_share * self.bm25_score + (1.0 - page_share) * self.passage_bm25_score
+    }
+
+    /// One cosine that is not known is taken to be as the other.
     fn cosine(&self, title_share: f32) -> Option<f32> {
         match (self.cosine, self.title_cosine) {
             (Some(cosine), Some(title)) => Some((1.0 - title_share) * cosine + title_share * title),
@@ -92,17 +106,25 @@ pub fn fuse<A>(candidates: &[Scored<A>], legs: Legs, method: FusionMethod, seman
     }
 }
 
-/// Scores pages, 0 to 1, in the order given, by the weighted sum that [`fuse`] takes of passages. `title_share`, 0 to 1, is
-/// the share of titles in meaning.
-pub fn fuse_pages(pages: &[PageScores], legs: Legs, semantic_weight: f32, title_share: f32) -> Vec<f32> {
+/// Scores pages, 0 to 1, in the order given, by the weighted sum that [`fuse`] takes of passages.
+pub fn fuse_pages(pages: &[PageScores], legs: Legs, semantic_weight: f32, shares: PageShares) -> Vec<f32> {
     let scored = |page: &PageScores| Scored {
         address: (),
-        bm25_score: Some(page.bm25_score),
-        cosine: page.cosine(title_share),
+        bm25_score: Some(page.bm25_score(shares.page)),
+        cosine: page.cosine(shares.title),
         lexical_rank: None,
         semantic_rank: None,
     };
     weighted(&pages.iter().map(scored).collect::<Vec<_>>(), legs, semantic_weight)
+}
+
+/// The share of words in the weighted sum, 0 to 1: without a single vector there is nothing to weigh.
+pub fn words_share(legs: Legs, has_cosines: bool, semantic_weight: f32) -> f32 {
+    match legs {
+        Legs::Both if has_cosines => 1.0 - semantic_weight.clamp(0.0, 1.0),
+        Legs::Both | Legs::Lexical => 1.0,
+        Legs::Semantic => 0.0,
+    }
 }
 
 fn weighted<A>(candidates: &[Scored<A>], legs: Legs, semantic_weight: f32) -> Vec<f32> {
@@ -110,16 +132,10 @@ fn weighted<A>(candidates: &[Scored<A>], legs: Legs, semantic_weight: f32) -> Ve
     let bm25_max = candidates.iter().filter_map(|candidate| candidate.bm25_score).fold(0.0, f32::max);
     let cosine_max = cosines().fold(-1.0, f32::max);
     let cosine_min = cosines().fold(cosine_max, f32::min);
-    let semantic_weight = match legs {
-        // Without a single vector there is nothing to weigh.
-        Legs::Both if cosines().next().is_none() => 0.0,
-        Legs::Both => semantic_weight.clamp(0.0, 1.0),
-        Legs::Lexical => 0.0,
-        Legs::Semantic => 1.0,
-    };
+    let of_words = words_share(legs, cosines().next().is_some(), semantic_weight);
     let lexical = |candidate: &Scored<A>| share(candidate.bm25_score.unwrap_or(0.0), 0.0, bm25_max);
     let semantic = |candidate: &Scored<A>| share(candidate.cosine.unwrap_or(cosine_min), -1.0, cosine_max);
-    let sum = |c: &Scored<A>| (1.0 - semantic_weight) * lexical(c) + semantic_weight * semantic(c);
+    let sum = |c: &Scored<A>| of_words * lexical(c) + (1.0 - of_words) * semantic(c);
     candidates.iter().map(sum).collect()
 }
 

@@ -35,30 +35,62 @@ impl<'a> QueryWords<'a> {
 /// not be told; any will do as long as both sides have the same, since scripts other than Latin do not depend on it.
 pub const TITLE_LANGUAGE: Language = Language::English;
 
-/// How much of the query is in the title and of the title in the query, 0 to 1: one when the title is the query.
-///
-/// The geometric mean of the two shares of words, which is the cosine of the two sets of words (Ochiai's coefficient).
-///
-/// `words` are those of [`TITLE_LANGUAGE`].
-pub fn title_match(words: &[QueryWord], title: &str, tokens: &mut Tokens) -> f32 {
-    let units: HashSet<u32> = words.iter().map(|word| word.unit).collect();
-    if units.is_empty() || title.is_empty() {
-        return 0.0;
-    }
-    Analyzer::new().tokens(title, TITLE_LANGUAGE, tokens);
-    let unit_of = units_by_term(words);
-    let mut found: HashSet<u32> = HashSet::new();
-    let (mut positions, mut covered) = (HashSet::new(), HashSet::new());
-    for token in tokens.iter() {
-        positions.insert(token.position);
-        if let Some(units) = unit_of.get(token.term) {
-            found.extend(units);
-            covered.insert(token.position);
+/// The words of a query as they are sought in titles.
+#[derive(Debug)]
+pub struct TitleWords<'a> {
+    /// What each word counts.
+    weights: Vec<f32>,
+    /// The words that each term stands for.
+    by_term: HashMap<&'a str, Vec<usize>>,
+    /// Of all weights.
+    total: f32,
+    /// Of the weights of the words that cover the query.
+    mean: f32,
+}
+
+impl<'a> TitleWords<'a> {
+    /// `words` are those of [`TITLE_LANGUAGE`], `rarities` how rare each of them is.
+    pub fn new(words: &'a [QueryWord], rarities: &[f32]) -> Self {
+        let weights: Vec<f32> = words.iter().zip(rarities).map(|(word, rarity)| word.weight() * rarity).collect();
+        let mut by_term: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, word) in words.iter().enumerate() {
+            for term in &word.terms {
+                by_term.entry(term).or_default().push(at);
+            }
         }
+        let covering = words.iter().zip(&weights).filter(|(word, _)| word.in_phrase);
+        let (count, sum) = covering.fold((0, 0.0), |(count, sum), (_, weight)| (count + 1, sum + weight));
+        Self { total: weights.iter().sum(), mean: sum / count.max(1) as f32, weights, by_term }
     }
-    let of_query = found.len() as f32 / units.len() as f32;
-    let of_title = covered.len() as f32 / positions.len().max(1) as f32;
-    (of_query * of_title).sqrt()
+
+    /// How much of the query is in the title and of the title in the query, 0 to 1: one when the title is the query.
+    ///
+    /// The geometric mean of two shares, each of words that count as much as they are rare: for words that count alike it is
+    /// the cosine of the two sets of words (Ochiai's coefficient). A word of the title that is not in the query counts as a
+    /// word of the query does on average.
+    pub fn match_of(&self, title: &str, tokens: &mut Tokens) -> f32 {
+        if self.total <= 0.0 || title.is_empty() {
+            return 0.0;
+        }
+        Analyzer::new().tokens(title, TITLE_LANGUAGE, tokens);
+        let mut found: HashSet<usize> = HashSet::new();
+        let mut weights: HashMap<u32, f32> = HashMap::new();
+        for token in tokens.iter() {
+            let weight = weights.entry(token.position).or_default();
+            for &at in self.by_term.get(token.term).into_iter().flatten() {
+                found.insert(at);
+                *weight = weight.max(self.weights[at]);
+            }
+        }
+        let covered: f32 = weights.values().sum();
+        if covered <= 0.0 {
+            return 0.0;
+        }
+        let others = weights.values().filter(|weight| **weight <= 0.0).count() as f32;
+        let of_query = found.iter().map(|&at| self.weights[at]).sum::<f32>() / self.total;
+        let of_title = covered / (covered + others * self.mean);
+        (of_query * of_title).sqrt()
+    }
 }
 
 /// How near the words of the query stand in a text, 0 to 1: one when all stand side by side, nothing for a single word.
@@ -142,7 +174,8 @@ mod tests {
 
     fn titled(query: &str, title: &str) -> f32 {
         let mut words = QueryWords::new(query);
-        title_match(words.of(TITLE_LANGUAGE), title, &mut Tokens::new())
+        let words = words.of(TITLE_LANGUAGE);
+        TitleWords::new(words, &vec![1.0; words.len()]).match_of(title, &mut Tokens::new())
     }
 
     #[test]
@@ -152,6 +185,16 @@ mod tests {
         assert!(titled("deploy runbook", "Deploy runbook archive") > titled("deploy runbook", "Deploy"));
         assert!(titled("deploy runbook", "Holiday plans").abs() < 1e-6);
         assert!(titled("", "Holiday plans").abs() < 1e-6);
+    }
+
+    #[test]
+    fn rare_words_of_a_title_count_more() {
+        let mut words = QueryWords::new("window mirroring");
+        let words = words.of(TITLE_LANGUAGE);
+        let titles = TitleWords::new(words, &[1.0, 5.0]);
+        let matched = |title| titles.match_of(title, &mut Tokens::new());
+        assert!(matched("Mirroring") > matched("Window"));
+        assert!((matched("Window mirroring") - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Searcher {
         fuzzy: bool,
     ) -> Result<Vec<Vec<Part>>, IndexError> {
         let (field, workspace) = (self.field(clause.field), mask.workspace_number());
+        let passages = self.stats(mask).passages;
         let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| is_typed);
         let mut units: Vec<Vec<Part>> = Vec::new();
         let mut unit_number = None;
@@ -149,7 +150,7 @@ impl Searcher {
                 is_known = is_known || (fuzzy && self.is_in_allowed(mask, &term)?);
                 found.push((term, *form));
             }
-            unit.extend(as_one_word(found, self.stats(mask).passages).map(Part::Term));
+            unit.extend(as_one_word(found, passages).map(Part::Term));
             // The words as written have a field of their own; titles hold them beside the stems.
             let written = if clause.field == Field::Title { field } else { self.fields.words };
             let weight = word.weight() * EXPANDED_WEIGHT;
@@ -164,6 +165,21 @@ impl Searcher {
             }
         }
         Ok(units)
+    }
+
+    /// How rare each word of a query is among the passages of the workspace, more than 0: as the most frequent of its terms.
+    pub fn rarities(&self, mask: &Mask, words: &[QueryWord]) -> Result<Vec<f32>, IndexError> {
+        let (workspace, passages) = (mask.workspace_number(), self.stats(mask).passages);
+        let mut lookup = Lookup::new(&self.snapshot.engine);
+        let mut rarity_of = |word: &QueryWord| {
+            let mut doc_freq = 0;
+            for text in &word.terms {
+                let found = lookup.find(Fields::word_term(self.fields.all, workspace, text), 1.0)?;
+                doc_freq = doc_freq.max(found.map_or(0, |found| found.doc_freq));
+            }
+            Ok(rarity(doc_freq, passages) as f32)
+        };
+        words.iter().map(&mut rarity_of).collect()
     }
 
     /// Whether some passage that the mask allows holds a term.

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use access::PageOrdinal;
-use index::analysis::Tokens;
+use index::analysis::{QueryWord, Tokens};
 use index::{Bm25Shape, Passage, PassageAddress};
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -14,10 +14,10 @@ use super::View;
 use crate::config::RescoreConfig;
 use crate::error::QueryError;
 use crate::filter::edited_at;
-use crate::fuse::{Legs, PageScores, Scored, fuse, fuse_pages, join};
+use crate::fuse::{Legs, PageScores, PageShares, Scored, fuse, fuse_pages, join, words_share};
 use crate::group::{PageGroup, Ranked, group};
 use crate::plan::Plan;
-use crate::rescore::{QueryWords, TITLE_LANGUAGE, proximity, recency, title_match};
+use crate::rescore::{QueryWords, TITLE_LANGUAGE, TitleWords, proximity, recency};
 use crate::retrieve::{Retrieved, Semantic};
 use crate::smooth::{direction, smooth};
 
@@ -81,9 +81,11 @@ pub(super) fn rank(
 
     let text = plan.query.wanted_text();
     let mut words = QueryWords::new(&text);
-    let boosts = page_boosts(view, &page_of, &mut words, weights, tokens);
+    let boosts = page_boosts(view, &page_of, words.of(TITLE_LANGUAGE), weights, tokens)?;
+    let has_cosines = scored.iter().any(|scored| scored.cosine.is_some());
+    let title_weight = weights.title_weight * words_share(legs, has_cosines, plan.semantic_weight);
     for page in &mut pages {
-        page.add(|details| &mut details.title_boost, boosts[&page.page].0);
+        page.add(|details| &mut details.title_boost, title_weight * boosts[&page.page].0);
     }
     sort(&mut pages);
     let mut read = HashMap::new();
@@ -141,8 +143,8 @@ fn sort(pages: &mut [CandidatePage]) {
     pages.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.page.cmp(&b.page)));
 }
 
-/// Fuses what words and meaning say of each page: BM25 of all its passages together, and the cosine of the nearest. By ranks
-/// instead, a page is as good as its best passage.
+/// Fuses what words and meaning say of each page: BM25 of all its passages together and of the best one, and the cosine of the
+/// nearest. By ranks instead, a page is as good as its best passage.
 fn fused_pages(
     view: &View,
     plan: &Plan,
@@ -162,22 +164,22 @@ fn fused_pages(
     };
     let of_passage: HashMap<PassageAddress, &Scored<PassageAddress>> =
         scored.iter().map(|scored| (scored.address, scored)).collect();
-    let mut cosines: HashMap<PageOrdinal, f32> = HashMap::new();
+    let mut best_of: HashMap<PageOrdinal, BestScores> = HashMap::new();
     for scored in scored {
-        let Some(cosine) = scored.cosine else { continue };
-        let highest = cosines.entry(page_of[&scored.address]).or_insert(cosine);
-        *highest = highest.max(cosine);
+        best_of.entry(page_of[&scored.address]).or_default().add(scored);
     }
     let titles = title_cosines(view, retrieved.semantic.as_ref(), &ordinals)?;
     let scores = |(at, page): (usize, &PageOrdinal)| PageScores {
         bm25_score: bm25.as_ref().map_or(0.0, |bm25| bm25[at]),
-        cosine: cosines.get(page).copied(),
+        passage_bm25_score: best_of[page].bm25_score,
+        cosine: best_of[page].cosine,
         title_cosine: titles[at],
     };
     let fused = match plan.fusion {
         FusionMethod::Weighted => {
             let pages: Vec<PageScores> = ordinals.iter().enumerate().map(scores).collect();
-            fuse_pages(&pages, retrieved.legs(), plan.semantic_weight, weights.title_share)
+            let shares = PageShares { page: weights.page_share, title: weights.title_share };
+            fuse_pages(&pages, retrieved.legs(), plan.semantic_weight, shares)
         }
         FusionMethod::Rrf => groups.iter().map(|group| group.score - group.passages_boost).collect(),
     };
@@ -198,6 +200,23 @@ fn fused_pages(
         CandidatePage { page: group.page, best: group.best, score: fused_score + group.passages_boost, details }
     };
     Ok(groups.iter().enumerate().zip(fused).map(page).collect())
+}
+
+/// The highest scores of the passages of a page, not always of the same one.
+#[derive(Clone, Copy, Debug, Default)]
+struct BestScores {
+    bm25_score: f32,
+    cosine: Option<f32>,
+}
+
+impl BestScores {
+    fn add(&mut self, passage: &Scored<PassageAddress>) {
+        self.bm25_score = self.bm25_score.max(passage.bm25_score.unwrap_or(0.0));
+        self.cosine = match (self.cosine, passage.cosine) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 /// Puts the passages of pages that were found by their titles alone among the candidates, of a long page of as many as
@@ -306,14 +325,14 @@ pub(super) fn fill_in(
     Ok(())
 }
 
-/// What title and age add, by page.
+/// How well the title fits, 0 to 1, and what age adds, by page.
 fn page_boosts(
     view: &View,
     page_of: &HashMap<PassageAddress, PageOrdinal>,
-    words: &mut QueryWords<'_>,
+    words: &[QueryWord],
     weights: &RescoreConfig,
     tokens: &mut Tokens,
-) -> HashMap<PageOrdinal, (f32, f32)> {
+) -> Result<HashMap<PageOrdinal, (f32, f32)>, QueryError> {
     let mut heads: HashMap<PageOrdinal, (String, Option<Timestamp>)> = HashMap::new();
     {
         let state = view.workspace.read();
@@ -322,13 +341,15 @@ fn page_boosts(
             heads.entry(page).or_insert_with(head);
         }
     }
+    let rarities =
+        view.searcher.rarities(&view.mask, words).map_err(QueryError::index("count the words of the query"))?;
+    let words = TitleWords::new(words, &rarities);
     let now = Timestamp::now();
     let boosts = heads.into_iter().map(|(page, (title, edited_at))| {
-        let of_title = title_match(words.of(TITLE_LANGUAGE), &title, tokens);
-        let boosts = (weights.title_weight * of_title, weights.recency_weight * recency(edited_at, now, weights));
-        (page, boosts)
+        let of_title = words.match_of(&title, tokens);
+        (page, (of_title, weights.recency_weight * recency(edited_at, now, weights)))
     });
-    boosts.collect()
+    Ok(boosts.collect())
 }
 
 /// The pages in the order of their last change, as far as the end of this page of the list and one more; equal ones by

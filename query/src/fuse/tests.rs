@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const SHARES: PageShares = PageShares { page: 0.5, title: 0.3 };
+
 fn scored(address: u32, bm25_score: Option<f32>, cosine: Option<f32>) -> Scored<u32> {
     Scored { address, bm25_score, cosine, lexical_rank: None, semantic_rank: None }
 }
@@ -56,21 +58,58 @@ fn first_in_both_lists_has_the_full_score_by_ranks() {
 }
 
 #[test]
+fn a_page_is_as_good_in_words_as_the_whole_and_its_best_passage() {
+    let page = |bm25_score, passage_bm25_score| PageScores {
+        bm25_score,
+        passage_bm25_score,
+        cosine: None,
+        title_cosine: None,
+    };
+    let pages = [page(8.0, 2.0), page(4.0, 4.0), page(2.0, 6.0)];
+    let scores = |page| fuse_pages(&pages, Legs::Lexical, 0.7, PageShares { page, ..SHARES });
+    for (share, expected) in [(1.0, [1.0, 0.5, 0.25]), (0.5, [1.0, 0.8, 0.8]), (0.0, [1.0 / 3.0, 2.0 / 3.0, 1.0])] {
+        let near =
+            scores(share).iter().zip(expected).all(|(score, expected): (&f32, f32)| (score - expected).abs() < 1e-6);
+        assert!(near, "{share}: {:?}", scores(share));
+    }
+}
+
+#[test]
+fn words_have_what_meaning_leaves_to_them() {
+    let shares = |legs| [true, false].map(|has_cosines| words_share(legs, has_cosines, 0.75));
+    let expected = [(Legs::Both, [0.25, 1.0]), (Legs::Lexical, [1.0, 1.0]), (Legs::Semantic, [0.0, 0.0])];
+    for (legs, [with, without]) in expected {
+        let found = shares(legs);
+        assert!((found[0] - with).abs() < 1e-6 && (found[1] - without).abs() < 1e-6, "{legs:?}: {found:?}");
+    }
+}
+
+#[test]
 fn pages_are_weighed_as_passages_are() {
-    let page = |bm25_score, cosine| PageScores { bm25_score, cosine: Some(cosine), title_cosine: None };
+    let page = |bm25_score, cosine| PageScores {
+        bm25_score,
+        passage_bm25_score: bm25_score,
+        cosine: Some(cosine),
+        title_cosine: None,
+    };
     let pages = [page(4.0, 0.2), page(0.0, 0.6)];
     let passages = [scored(0, Some(4.0), Some(0.2)), scored(1, None, Some(0.6))];
     for legs in [Legs::Both, Legs::Lexical, Legs::Semantic] {
-        assert_eq!(fuse_pages(&pages, legs, 0.7, 0.3), fuse(&passages, legs, FusionMethod::Weighted, 0.7));
+        assert_eq!(fuse_pages(&pages, legs, 0.7, SHARES), fuse(&passages, legs, FusionMethod::Weighted, 0.7));
     }
 }
 
 #[test]
 fn a_title_speaks_for_its_page_by_its_share() {
-    let page = |cosine, title_cosine| PageScores { bm25_score: 0.0, cosine: Some(cosine), title_cosine };
+    let page = |cosine, title_cosine| PageScores {
+        bm25_score: 0.0,
+        passage_bm25_score: 0.0,
+        cosine: Some(cosine),
+        title_cosine,
+    };
     let pages = [page(0.5, Some(0.9)), page(0.6, Some(0.1)), page(0.5, None)];
-    let best = |share| {
-        let scores = fuse_pages(&pages, Legs::Semantic, 1.0, share);
+    let best = |title| {
+        let scores = fuse_pages(&pages, Legs::Semantic, 1.0, PageShares { title, ..SHARES });
         (0..pages.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap()
     };
     assert_eq!((best(0.0), best(0.3)), (1, 0));

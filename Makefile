@@ -59,14 +59,15 @@ deny:
 typos:
 	@scripts/typos.sh
 
+# The whole workspace is built each time, so that it is built once.
 bench: models ## run the benchmarks; each says what it measures, on what and with which seed
-	cargo bench -p access --bench access
-	cargo run --release -p models --example embeddings -- $(EMBEDDINGS_DIR)
-	cargo bench -p index --bench vectors -- $$(test -s $(EMBEDDINGS_DIR)/queries.f32 && echo --embeddings $(abspath $(EMBEDDINGS_DIR)))
-	cargo bench -p index --bench analysis --bench search --bench writing
-	cargo bench -p models --bench embed
-	cargo bench -p indexer --bench ingest
-	cargo bench -p eval --bench hybrid --bench scale
+	cargo bench --workspace --bench access
+	cargo build --release --workspace --example embeddings
+	target/release/examples/embeddings $(EMBEDDINGS_DIR)
+	cargo bench --workspace --bench vectors -- $$(test -s $(EMBEDDINGS_DIR)/queries.f32 && echo --embeddings $(abspath $(EMBEDDINGS_DIR)))
+	cargo bench --workspace --bench analysis --bench search --bench writing
+	cargo bench --workspace --bench embed --bench ingest --bench hybrid
+	cargo bench --workspace --bench scale
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
 instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)

@@ -171,7 +171,7 @@ pub(crate) fn narrow(searcher: &Searcher, mut mask: Mask, conditions: &[PageCond
     Ok(mask)
 }
 
-/// Searches by words: exactly first, and with typos forgiven when that finds too little.
+/// Searches by words: exactly first, and with typos forgiven when that finds too little or a longer word stands nowhere.
 fn lexical_leg(searcher: &Searcher, mask: &Mask, wanted: &Wanted) -> Result<Lexical, QueryError> {
     let exact = wanted.query.lexical(wanted.prefix, false);
     let search = |query: &LexicalQuery| {
@@ -184,7 +184,8 @@ fn lexical_leg(searcher: &Searcher, mask: &Mask, wanted: &Wanted) -> Result<Lexi
     }
     let fuzzy = LexicalQuery { fuzzy: true, ..exact.clone() };
     let forgiven = search(&fuzzy)?;
-    if forgiven.len() > candidates.len() {
+    // The same when there is no word like the unknown one.
+    if forgiven != candidates {
         return Ok(Lexical { candidates: forgiven, query: fuzzy });
     }
     Ok(Lexical { candidates, query: exact })

@@ -266,6 +266,11 @@ async fn typos_are_forgiven_when_exact_words_find_too_little() {
     assert_eq!(marked(&forgiven), ["telescope"]);
     let exact = ask("telescope").await;
     assert_eq!(pages(&exact), ["runbook"]);
+    let beside_a_frequent_word = ask("deploy telescoqe").await;
+    assert!(beside_a_frequent_word.typos_forgiven, "{:?}", pages(&beside_a_frequent_word));
+    assert_eq!(pages(&beside_a_frequent_word)[0], "runbook");
+    let unlike_any_word = ask("deploy xylophonists").await;
+    assert!(!unlike_any_word.typos_forgiven && pages(&unlike_any_word).contains(&"runbook"));
     let unseen = ask("lanternfisk").await;
     assert!(unseen.results.is_empty(), "typos lead nobody to what they cannot see");
 }

@@ -277,6 +277,9 @@ fn create(config: &Config) -> Result<Current, IndexError> {
     Ok(current)
 }
 
+/// How often a snapshot is tried again when segments are merged away while it is taken.
+const RETAKES: usize = 10;
+
 /// Compares with their checksums the files of a segment that decide who sees what: the columns, unless the segment is known,
 /// and the deletes. Costs a millisecond for some megabytes.
 fn check_deciding(dir: &Path, segment: &SegmentReader, is_known: bool) -> Result<(), IndexError> {
@@ -293,8 +296,34 @@ fn check_deciding(dir: &Path, segment: &SegmentReader, is_known: bool) -> Result
     Ok(())
 }
 
+fn segment_ids(reader: &IndexReader) -> Vec<SegmentId> {
+    reader.searcher().segment_readers().iter().map(SegmentReader::segment_id).collect()
+}
+
 impl Snapshot {
+    /// A snapshot of the last commit that the reader took in, or of a newer one.
     pub(crate) fn take(
+        engine: &tantivy::Index,
+        reader: &IndexReader,
+        dir: &Path,
+        former: &[Segment],
+    ) -> Result<Self, IndexError> {
+        // A writer elsewhere may merge a segment away between the look at what there is and the look into it.
+        for _ in 0..RETAKES {
+            let segments = segment_ids(reader);
+            let taken = Self::take_once(engine, reader, dir, former);
+            if taken.is_ok() {
+                return taken;
+            }
+            reader.reload().doing("reload the reader")?;
+            if segment_ids(reader) == segments {
+                return taken;
+            }
+        }
+        Self::take_once(engine, reader, dir, former)
+    }
+
+    fn take_once(
         engine: &tantivy::Index,
         reader: &IndexReader,
         dir: &Path,

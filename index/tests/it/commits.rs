@@ -1,6 +1,9 @@
 //! One commit: nothing before it is seen, and all of it stays.
 
-use index::{CommitPayload, Config, Index, IndexError, OpenMode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use index::{CommitPayload, Config, Index, IndexError, OpenMode, PurgeExtent};
 
 use crate::content::{Content, MODEL, page, query_vector, words, workspace};
 
@@ -19,6 +22,32 @@ fn what_is_not_committed_is_not_seen_and_is_lost_when_the_index_is_closed() {
     content.put("acme", "b", "", &["harbour two"]);
     content.commit();
     assert_eq!(content.found(&words("harbour")), ["a", "b"]);
+}
+
+#[test]
+fn an_index_opens_while_another_merges_it() {
+    let mut content = Content::new();
+    content.put("acme", "a", "", &["harbour"]);
+    content.commit();
+    let (config, over) = (content.config.clone(), AtomicBool::new(false));
+    let opened = thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            let mut opened = 0;
+            while !over.load(Ordering::Relaxed) {
+                Index::open(&config, OpenMode::ReadOnly).unwrap();
+                opened += 1;
+            }
+            opened
+        });
+        for _ in 0..30 {
+            content.put("acme", "a", "", &["harbour"]);
+            content.commit();
+            content.writer.purge(PurgeExtent::Deleted, &|| true).unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        opening.join().unwrap()
+    });
+    assert!(opened > 0);
 }
 
 #[test]

@@ -309,18 +309,16 @@ impl Snapshot {
         former: &[Segment],
     ) -> Result<Self, IndexError> {
         // A writer elsewhere may merge a segment away between the look at what there is and the look into it.
-        for _ in 0..RETAKES {
+        let mut tries_left = RETAKES;
+        loop {
             let segments = segment_ids(reader);
             let taken = Self::take_once(engine, reader, dir, former);
-            if taken.is_ok() {
+            // A look that fails says nothing of a file by name: what was found before does.
+            if taken.is_ok() || tries_left == 0 || reader.reload().is_err() || segment_ids(reader) == segments {
                 return taken;
             }
-            reader.reload().doing("reload the reader")?;
-            if segment_ids(reader) == segments {
-                return taken;
-            }
+            tries_left -= 1;
         }
-        Self::take_once(engine, reader, dir, former)
     }
 
     fn take_once(

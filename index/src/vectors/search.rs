@@ -195,10 +195,10 @@ fn rank_chosen(
 
 /// How many of so many candidates the number of differing signs leaves; `None` when scoring all of them is as good.
 ///
-/// The shortlist grows with the [`SHORTLIST_GROWTH`]th power of the candidates. Measured on MiniLM embeddings of 15,000, 30,000 and 60,000
-/// passages of documentation, the shortlist that holds 99 % of the true nearest 100 grows by a third with each
-/// doubling (2,073, 2,735, 3,670 rows), and that of the nearest 10 by a sixth (421, 433, 570). This gives about twice as many
-/// as were needed for the nearest 100, at each of these sizes.
+/// The shortlist grows with the [`SHORTLIST_GROWTH`]th power of the candidates. Measured on MiniLM embeddings of 15,000,
+/// 30,000 and 60,000 passages of documentation, the shortlist that holds 99 % of the true nearest 100 grows by a third with
+/// each doubling (2,073, 2,735, 3,670 rows), and that of the nearest 10 by a sixth (421, 433, 570). This gives about twice as
+/// many as were needed for the nearest 100, at each of these sizes.
 fn shortlist_rows(candidates: usize, depth: usize) -> Option<usize> {
     let rows_of_exact_max = SHORTLIST_ROWS_MIN.max(depth.saturating_mul(SHORTLIST_ROWS_PER_HIT));
     let growth = (candidates as f64 / EXACT_ROWS_MAX as f64).powf(SHORTLIST_GROWTH);

@@ -81,11 +81,12 @@ pub(super) fn rank(
 
     let text = plan.query.wanted_text();
     let mut words = QueryWords::new(&text);
-    let boosts = page_boosts(view, &page_of, words.of(TITLE_LANGUAGE), weights, tokens)?;
     let has_cosines = scored.iter().any(|scored| scored.cosine.is_some());
     let title_weight = weights.title_weight * words_share(legs, has_cosines, plan.semantic_weight);
+    let weights = &RescoreConfig { title_weight, ..*weights };
+    let boosts = page_boosts(view, &page_of, words.of(TITLE_LANGUAGE), weights, tokens)?;
     for page in &mut pages {
-        page.add(|details| &mut details.title_boost, title_weight * boosts[&page.page].0);
+        page.add(|details| &mut details.title_boost, boosts[&page.page].0);
     }
     sort(&mut pages);
     let mut read = HashMap::new();
@@ -239,7 +240,7 @@ fn add_passages(
     }
     let known: HashSet<PageOrdinal> = page_of.values().copied().collect();
     for title in titles.iter().filter(|title| !known.contains(&title.page)) {
-        for address in some_passages(view, title.page)? {
+        for address in some_passages(view, title.page, VECTORS_MAX)? {
             page_of.insert(address, title.page);
             scored.push(Scored { address, bm25_score: None, cosine: None, lexical_rank: None, semantic_rank: None });
         }
@@ -267,12 +268,16 @@ fn title_cosines(
     Ok(cosines)
 }
 
-/// The passages of a page, of a long one [`VECTORS_MAX`] that are evenly spread.
-fn some_passages(view: &View, page: PageOrdinal) -> Result<impl Iterator<Item = PassageAddress>, QueryError> {
+/// The passages of a page, of a long one at most `max` that are evenly spread.
+pub(super) fn some_passages(
+    view: &View,
+    page: PageOrdinal,
+    max: usize,
+) -> Result<impl Iterator<Item = PassageAddress>, QueryError> {
     let failed = QueryError::index("list the passages of a page");
     let mut passages = view.searcher.page_passages(&view.mask, page).map_err(failed)?;
     passages.sort_unstable();
-    let step = passages.len().div_ceil(VECTORS_MAX).max(1);
+    let step = passages.len().div_ceil(max).max(1);
     Ok(passages.into_iter().step_by(step))
 }
 
@@ -295,7 +300,7 @@ fn smooth_best(view: &View, weights: &RescoreConfig, pages: &mut [CandidatePage]
 /// What a page is about: the direction of the vectors of its passages together.
 fn page_vector(view: &View, page: PageOrdinal) -> Result<Option<Vec<f32>>, QueryError> {
     let mut vectors = Vec::with_capacity(VECTORS_MAX);
-    for address in some_passages(view, page)? {
+    for address in some_passages(view, page, VECTORS_MAX)? {
         let failed = QueryError::index("read a vector");
         vectors.extend(view.searcher.vector_of(&view.mask, address).map_err(failed)?.map(|vector| vector.decode()));
     }
@@ -325,7 +330,7 @@ pub(super) fn fill_in(
     Ok(())
 }
 
-/// How well the title fits, 0 to 1, and what age adds, by page.
+/// What title and age add, by page. Titles that count nothing are not looked into.
 fn page_boosts(
     view: &View,
     page_of: &HashMap<PassageAddress, PageOrdinal>,
@@ -346,8 +351,8 @@ fn page_boosts(
     let words = TitleWords::new(words, &rarities);
     let now = Timestamp::now();
     let boosts = heads.into_iter().map(|(page, (title, edited_at))| {
-        let of_title = words.match_of(&title, tokens);
-        (page, (of_title, weights.recency_weight * recency(edited_at, now, weights)))
+        let of_title = if weights.title_weight > 0.0 { words.match_of(&title, tokens) } else { 0.0 };
+        (page, (weights.title_weight * of_title, weights.recency_weight * recency(edited_at, now, weights)))
     });
     Ok(boosts.collect())
 }

@@ -13,6 +13,7 @@ use schemas::api::suggest::{SimilarPage, SimilarResponse};
 use schemas::api::{Consistency, ListObject};
 use schemas::ids::PageId;
 
+use super::rank::some_passages;
 use super::suggest::check_limit;
 use super::{Engine, View};
 use crate::deadline::Deadline;
@@ -67,7 +68,7 @@ impl Engine {
         }
         let others = findable.mask.narrow(&(findable.mask.allowed() - RoaringBitmap::from_iter([ordinal.0])));
         let findable = &View { mask: others, ..findable.clone() };
-        let passages = spread(&passages_of(readable, ordinal)?);
+        let passages: Vec<PassageAddress> = some_passages(readable, ordinal, PASSAGES_MAX)?.collect();
         let mut degraded = Vec::new();
         let mut groups = by_vectors(readable, findable, &passages)?;
         if groups.is_none() {
@@ -97,19 +98,6 @@ impl Engine {
             request_id: String::new(),
         })
     }
-}
-
-fn passages_of(view: &View, page: PageOrdinal) -> Result<Vec<PassageAddress>, QueryError> {
-    let failed = QueryError::index("list the passages of a page");
-    let mut passages = view.searcher.page_passages(&view.mask, page).map_err(failed)?;
-    passages.sort_unstable();
-    Ok(passages)
-}
-
-/// At most [`PASSAGES_MAX`] of these, evenly spread.
-fn spread(passages: &[PassageAddress]) -> Vec<PassageAddress> {
-    let step = passages.len().div_ceil(PASSAGES_MAX).max(1);
-    passages.iter().step_by(step).copied().collect()
 }
 
 /// By the nearest passages of each passage; `None` when none of them has a vector.

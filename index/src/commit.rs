@@ -4,19 +4,19 @@
 //! writer. Nothing written is seen before [`Writer::commit`] and [`crate::Index::reload`]. After a failure everything
 //! since the last commit is dropped and has to be written again.
 
+mod payload;
 mod purge;
+mod reads;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{PageOrdinal, WorkspaceNumber};
 use roaring::RoaringTreemap;
-use schemas::ids::{BlockId, GroupId, PageId, UserId, WorkspaceId};
+use schemas::ids::{GroupId, PageId, UserId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use tantivy::schema::{IndexRecordOption, Value};
-use tantivy::{DocAddress, DocSet, IndexWriter, TERMINATED, TantivyDocument, Term};
+use serde::Serialize;
+use tantivy::{IndexWriter, TantivyDocument};
 
 use crate::analysis::Tokens;
 use crate::catalog::Catalog;
@@ -24,115 +24,21 @@ use crate::compaction;
 use crate::directory::Merges;
 use crate::documents::properties_text;
 use crate::error::{Doing, IndexError};
-use crate::fields::{
-    FORMAT, Fields, NO_PAGE, block_key, group_key, hash_key, member_key, page_key, page_record_key, workspace_key,
-};
+use crate::fields::{Fields, NO_PAGE, block_key, group_key, member_key, page_key, page_record_key, workspace_key};
 use crate::generation::Generation;
 use crate::open::{Slot, Snapshot, held};
-use crate::passages::{Passage, PassageWrite, TextHash};
+use crate::passages::PassageWrite;
 use crate::records::{Head, PageHead};
 use crate::rests;
-use crate::vectors::{ModelTag, StoredVector};
 
+pub use payload::{CommitPayload, Follows};
 pub use purge::{PurgeExtent, Purged};
-
-/// What a commit says of itself: how far the source was read, under which number, with which model.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitPayload {
-    /// Number of the commit, growing by one.
-    pub index_seq: u64,
-    /// The next position to read in each stream.
-    #[serde(default)]
-    pub offsets: BTreeMap<String, i64>,
-    /// The embedding model of all vectors.
-    #[serde(default)]
-    pub model_id: Option<String>,
-    /// How far a generation that is being built has followed the one in use; absent once it is in use itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub follows: Option<Follows>,
-}
-
-/// How far one generation has followed another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Follows {
-    /// The one that is followed.
-    pub generation: u32,
-    /// Number of the commit of that one whose records are all here, once nothing is left to copy.
-    pub index_seq: u64,
-    /// While the first copy is made: the page that comes next.
-    pub next: Option<(WorkspaceNumber, u32)>,
-}
-
-/// The payload as it is stored.
-#[derive(Serialize, Deserialize)]
-struct StoredPayload {
-    format: u32,
-    #[serde(flatten)]
-    payload: CommitPayload,
-}
-
-impl CommitPayload {
-    fn encode(&self) -> String {
-        let stored = StoredPayload { format: FORMAT, payload: self.clone() };
-        serde_json::to_string(&stored).expect("numbers and text are JSON")
-    }
-
-    /// The format and the payload of the last commit; `None` before the first.
-    pub(crate) fn of(engine: &tantivy::Index) -> Result<Option<(u32, Self)>, IndexError> {
-        let payload = engine.load_metas().doing("read its description")?.payload;
-        payload.as_deref().map(Self::decode).transpose()
-    }
-
-    /// Reads a payload and the format it says.
-    pub(crate) fn decode(json: &str) -> Result<(u32, Self), IndexError> {
-        let stored: StoredPayload = serde_json::from_str(json)
-            .map_err(|error| IndexError::Damaged { what: "commit payload", source: Box::new(error) })?;
-        Ok((stored.format, stored.payload))
-    }
-}
+pub use reads::{RecordId, WrittenRecord};
+pub(crate) use reads::{live_docs, stored, stored_passage, stored_record};
 
 /// The one writer of an index. Cloning is cheap.
 #[derive(Clone)]
 pub struct Writer(Arc<Parts>);
-
-/// A record that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrittenRecord {
-    /// Its workspace.
-    pub workspace: WorkspaceNumber,
-    /// Which it is.
-    pub record: RecordId,
-}
-
-/// Names a record within its workspace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RecordId {
-    /// The workspace itself.
-    Workspace {
-        /// Its id.
-        id: WorkspaceId,
-        /// True once erased.
-        erased: bool,
-    },
-    /// A group.
-    Group(GroupId),
-    /// A person.
-    Member(UserId),
-    /// A page.
-    Page(PageOrdinal, PageId),
-}
-
-impl WrittenRecord {
-    fn of(workspace: WorkspaceNumber, head: Head) -> Self {
-        let record = match head {
-            Head::Workspace { workspace: id, erased } => RecordId::Workspace { id, erased },
-            Head::Group { group, .. } => RecordId::Group(group),
-            Head::Member { user, .. } => RecordId::Member(user),
-            Head::Page(head) => RecordId::Page(head.ordinal, head.page),
-        };
-        Self { workspace, record }
-    }
-}
 
 struct Parts {
     current: Slot,
@@ -322,76 +228,6 @@ impl Writer {
         Ok(())
     }
 
-    /// The record of a page as it was committed last.
-    pub fn page_record(&self, workspace: WorkspaceNumber, page: &PageId) -> Result<Option<PageRecord>, IndexError> {
-        self.record(&page_record_key(workspace, page), "page record")
-    }
-
-    /// The record of a group as it was committed last.
-    pub fn group_record(&self, workspace: WorkspaceNumber, id: &GroupId) -> Result<Option<GroupRecord>, IndexError> {
-        self.record(&group_key(workspace, id), "group record")
-    }
-
-    /// The record of a person as it was committed last.
-    pub fn member_record(&self, workspace: WorkspaceNumber, id: &UserId) -> Result<Option<MemberRecord>, IndexError> {
-        self.record(&member_key(workspace, id), "member record")
-    }
-
-    /// The page whose record holds a block, as it was committed last. Cost: one look into the terms of each segment.
-    pub fn block_home(&self, workspace: WorkspaceNumber, block: &BlockId) -> Result<Option<PageId>, IndexError> {
-        let (snapshot, fields) = self.committed();
-        let term = fields.key_term(&block_key(workspace, block));
-        let Some(address) = live_docs(&snapshot, &term, 1)?.pop() else { return Ok(None) };
-        let ordinal = snapshot.segments[address.segment_ord as usize].pages.page_of(address.doc_id);
-        let Some(workspace) = self.0.catalog.numbered(workspace) else { return Ok(None) };
-        let page = workspace.read().access.page_of(ordinal).cloned();
-        Ok(page)
-    }
-
-    /// The records that were written after a commit, in the order of workspaces; of each the workspace first, then groups and
-    /// people, then pages by their number. Some that were not may be among them. Cost: a pass over all documents.
-    pub fn written_since(&self, index_seq: u64) -> Result<Vec<WrittenRecord>, IndexError> {
-        let (snapshot, _) = self.committed();
-        let heads = snapshot.heads_written_since(index_seq)?;
-        let mut records: Vec<_> =
-            heads.into_iter().map(|(workspace, head)| WrittenRecord::of(workspace, head)).collect();
-        records.sort_unstable_by(|a, b| (a.workspace, &a.record).cmp(&(b.workspace, &b.record)));
-        Ok(records)
-    }
-
-    /// The embeddings of a page's passages as they were committed last, of any model.
-    pub fn page_vectors(
-        &self,
-        workspace: WorkspaceNumber,
-        page: PageOrdinal,
-    ) -> Result<HashMap<TextHash, StoredVector>, IndexError> {
-        let (snapshot, fields) = self.committed();
-        let mut vectors = HashMap::new();
-        for address in live_docs(&snapshot, &fields.page_term(workspace, page), usize::MAX)? {
-            let Some(vector) = snapshot.vectors[address.segment_ord as usize].vector_of(address.doc_id) else {
-                continue;
-            };
-            if let Some(passage) = stored_passage(&snapshot, fields, address)? {
-                vectors.insert(passage.hash(), vector);
-            }
-        }
-        Ok(vectors)
-    }
-
-    /// An embedding of a text by a model, if some passage of the workspace has it.
-    pub fn vector_of(
-        &self,
-        workspace: WorkspaceNumber,
-        hash: TextHash,
-        model: ModelTag,
-    ) -> Result<Option<StoredVector>, IndexError> {
-        let (snapshot, fields) = self.committed();
-        let term = fields.key_term(&hash_key(workspace, &hash));
-        let vector_at = |at: DocAddress| snapshot.vectors[at.segment_ord as usize].vector_of(at.doc_id);
-        let found = live_docs(&snapshot, &term, VECTORS_TRIED_MAX)?.into_iter().filter_map(vector_at);
-        Ok(found.into_iter().find(|vector| vector.model() == model))
-    }
-
     /// What was committed last, with the fields of its generation.
     pub(crate) fn committed(&self) -> (Arc<Snapshot>, Fields) {
         let generation = held(&self.0.current);
@@ -409,12 +245,6 @@ impl Writer {
             state.open_engine(&generation, self.0.memory_bytes)?;
         }
         Ok(state)
-    }
-
-    fn record<T: DeserializeOwned>(&self, key: &str, what: &'static str) -> Result<Option<T>, IndexError> {
-        let (snapshot, fields) = self.committed();
-        let Some(address) = live_docs(&snapshot, &fields.key_term(key), 1)?.pop() else { return Ok(None) };
-        stored_record(&snapshot, fields, address, what)
     }
 
     fn add(state: &mut State, document: TantivyDocument) -> Result<(), IndexError> {
@@ -485,9 +315,6 @@ impl Writer {
     }
 }
 
-/// Most passages with one text that are looked at for a vector.
-const VECTORS_TRIED_MAX: usize = 16;
-
 impl State {
     /// Opens the engine's writer over what was committed last.
     fn open_engine(&mut self, generation: &Generation, memory_bytes: usize) -> Result<(), IndexError> {
@@ -514,54 +341,6 @@ impl State {
     fn engine(&mut self) -> Result<&mut IndexWriter, IndexError> {
         self.engine.as_mut().and_then(|engine| engine.writer.as_mut()).ok_or(IndexError::WriterLost)
     }
-}
-
-/// Documents that hold a term and are not deleted, at most `limit`.
-pub(crate) fn live_docs(snapshot: &Snapshot, term: &Term, limit: usize) -> Result<Vec<DocAddress>, IndexError> {
-    let mut found = Vec::new();
-    for (segment_ord, reader) in snapshot.engine.segment_readers().iter().enumerate() {
-        let inverted = reader.inverted_index(term.field()).doing("open the terms of a segment")?;
-        let postings = inverted.read_postings(term, IndexRecordOption::Basic);
-        let Some(mut postings) = postings.doing("look up a term")? else { continue };
-        while postings.doc() != TERMINATED && found.len() < limit {
-            if !reader.is_deleted(postings.doc()) {
-                found.push(DocAddress::new(segment_ord as u32, postings.doc()));
-            }
-            postings.advance();
-        }
-    }
-    Ok(found)
-}
-
-/// The passage stored in a document; `None` when it is a record.
-pub(crate) fn stored_passage(
-    snapshot: &Snapshot,
-    fields: Fields,
-    address: DocAddress,
-) -> Result<Option<Passage>, IndexError> {
-    stored(snapshot, fields.passage, address, "passage")
-}
-
-/// The record stored in a document; `None` when it is a passage.
-pub(crate) fn stored_record<T: DeserializeOwned>(
-    snapshot: &Snapshot,
-    fields: Fields,
-    address: DocAddress,
-    what: &'static str,
-) -> Result<Option<T>, IndexError> {
-    stored(snapshot, fields.record, address, what)
-}
-
-/// What a field of a stored document holds; `None` when it is of another kind.
-pub(crate) fn stored<T: DeserializeOwned>(
-    snapshot: &Snapshot,
-    field: tantivy::schema::Field,
-    address: DocAddress,
-    what: &'static str,
-) -> Result<Option<T>, IndexError> {
-    let document: TantivyDocument = snapshot.engine.doc(address).doing("read a document")?;
-    let Some(bytes) = document.get_first(field).and_then(|value| value.as_bytes()) else { return Ok(None) };
-    serde_json::from_slice(bytes).map(Some).map_err(|error| IndexError::Damaged { what, source: Box::new(error) })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Pure. Made before the gate is opened, since marking words takes time; what comes out is held back until then.
 
+use std::collections::HashSet;
+
 use index::Passage;
 use index::analysis::Tokens;
 use schemas::api::search::Snippet;
@@ -22,7 +24,7 @@ pub(crate) struct Presenter<'a> {
 /// What a hit shows of its passage.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
-    /// The block of the first word that is marked, or that the excerpt begins in.
+    /// The block that says most of what was asked, or that the excerpt begins in.
     pub(crate) block: Option<BlockId>,
     /// The headings above the passage.
     pub(crate) headings: Vec<String>,
@@ -41,7 +43,7 @@ impl<'a> Presenter<'a> {
         let marks = marks(&passage.text, passage.language, &mut self.words, self.leniency, self.tokens);
         let excerpt = excerpt(&passage.text, &marks, self.snippet_chars);
         Shown {
-            block: passage.block_at(excerpt.first_mark).cloned(),
+            block: fullest_block(passage, &marks).or_else(|| passage.block_at(excerpt.start)).cloned(),
             headings: passage.headings.clone(),
             snippet: excerpt.snippet,
         }
@@ -51,5 +53,47 @@ impl<'a> Presenter<'a> {
     pub(crate) fn show_title(&mut self, title: &str) -> Snippet {
         let marks = marks(title, TITLE_LANGUAGE, &mut self.words, self.leniency, self.tokens);
         excerpt(title, &marks, self.snippet_chars).snippet
+    }
+}
+
+/// The block whose marked words, each counted once, have the most letters together; the first of equally full ones, and none
+/// where no word is marked.
+fn fullest_block<'p>(passage: &'p Passage, marks: &[(u32, u32)]) -> Option<&'p BlockId> {
+    let mut fullest = (0, None);
+    for range in &passage.blocks {
+        let inside = marks.iter().filter(|(start, _)| (range.start..range.end).contains(start));
+        let words: HashSet<_> = inside
+            .filter_map(|&(start, end)| passage.text.get(start as usize..end as usize))
+            .map(str::to_lowercase)
+            .collect();
+        let letters: usize = words.iter().map(|word| word.chars().count()).sum();
+        if letters > fullest.0 {
+            fullest = (letters, Some(&range.block));
+        }
+    }
+    fullest.1
+}
+
+#[cfg(test)]
+mod tests {
+    use index::analysis::Language;
+    use index::passages::BlockRange;
+
+    use super::*;
+
+    #[test]
+    fn the_block_that_says_most_is_opened_not_the_first_with_a_word_of_it() {
+        let text = "The dome, the dome.\nERR_DOME_STALL means ice.";
+        let range = |id, start, end| BlockRange { block: BlockId::new(id).unwrap(), start, end };
+        let passage = Passage {
+            text: text.to_owned(),
+            blocks: vec![range("first", 0, 19), range("second", 20, text.len() as u32)],
+            language: Language::English,
+            ..Passage::of_title("", Language::English)
+        };
+        let fullest = |marks| fullest_block(&passage, marks).map(BlockId::as_str);
+        assert_eq!(fullest(&[(4, 8), (14, 18), (20, 34)]), Some("second"));
+        assert_eq!(fullest(&[(4, 8), (14, 18)]), Some("first"), "a word counts once");
+        assert_eq!(fullest(&[]), None);
     }
 }

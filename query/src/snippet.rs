@@ -12,8 +12,6 @@ pub struct Excerpt {
     pub snippet: Snippet,
     /// The byte of the passage that it begins with.
     pub start: u32,
-    /// The first byte of the passage that is marked, or [`Excerpt::start`] if none is.
-    pub first_mark: u32,
 }
 
 /// Characters shown before the first mark, where there are more.
@@ -74,7 +72,6 @@ fn render(text: &str, marks: &[(u32, u32)], start: usize, end: usize) -> Excerpt
     let mut highlights: Vec<[u32; 2]> = Vec::new();
     let mut marks_left = marks.iter().filter(|mark| mark.0 as usize >= start && mark.1 as usize <= end).peekable();
     let mut open = None;
-    let mut first_mark = None;
     for (at, c) in text[start..end].char_indices() {
         let byte = start + at;
         if let Some((from, until)) = open
@@ -87,7 +84,6 @@ fn render(text: &str, marks: &[(u32, u32)], start: usize, end: usize) -> Excerpt
             && mark_start as usize <= byte
         {
             open = Some((units, mark_end as usize));
-            first_mark.get_or_insert(mark_start);
             marks_left.next();
         }
         // One line; the length in bytes stays, so that the ranges do.
@@ -100,7 +96,7 @@ fn render(text: &str, marks: &[(u32, u32)], start: usize, end: usize) -> Excerpt
         push('…', &mut shown, &mut units);
     }
     let snippet = Snippet { text: shown, highlights, unit: HighlightUnit::Utf16CodeUnits };
-    Excerpt { snippet, start: start as u32, first_mark: first_mark.unwrap_or(start as u32) }
+    Excerpt { snippet, start: start as u32 }
 }
 
 #[cfg(test)]
@@ -129,7 +125,6 @@ mod tests {
         let excerpt = excerpt("one\ntwo", &[(4, 7)], 100);
         assert_eq!(excerpt.snippet.text, "one two");
         assert_eq!(marked(&excerpt.snippet), ["two"]);
-        assert_eq!(excerpt.first_mark, 4);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services check fmt clippy doc deny typos bench eval fuzz instructions leak schemathesis clean
+.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench eval fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -35,6 +35,9 @@ test: setup ## run all tests, doc tests included
 
 test-services: setup ## start the servers that some tests need, on loopback, and run those tests
 	scripts/test-services.sh
+
+test-browser: models ## drive the page in a real Chromium, and leave screenshots in target/browser
+	scripts/test-browser.sh
 
 check: fmt clippy doc deny typos ## formatting, lints, documentation, dependencies, spelling
 

@@ -65,6 +65,8 @@ fi
 
 cat <<TRY
 
+== Open http://$address in a browser: search, switch the person who asks, and see why they may see what they find.
+
 == What to try, in another terminal
 
 The observatory has 85 pages in seven languages. Who sees what is told in samples/README.md.

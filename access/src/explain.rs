@@ -135,10 +135,7 @@ impl AccessGraph {
         let reached = self.reached_by(&self.newest, subject);
         let principals = reached.iter().map(|to| self.reach(&reached, to.principal)).collect();
         let role = match subject {
-            Subject::User(user) => {
-                let user = self.principals.get(&Principal::User(user.clone()));
-                user.and_then(|user| self.newest.directory.role(user))
-            }
+            Subject::User(user) => self.role_of(user),
             Subject::Anonymous => None,
         };
         let mut explanation = Explanation {

@@ -289,6 +289,11 @@ impl AccessGraph {
         self.scopes.grants(self.newest.scope_of[at as usize])
     }
 
+    /// What a person is in the workspace; `None` when nothing was said of them.
+    pub fn role_of(&self, user: &UserId) -> Option<Role> {
+        self.newest.directory.role(self.principals.get(&Principal::User(user.clone()))?)
+    }
+
     /// The ordinal that a page has, also once it is deleted.
     pub fn ordinal_of(&self, page: &PageId) -> Option<PageOrdinal> {
         self.tree.ordinal_of(page).map(PageOrdinal)

@@ -15,7 +15,9 @@ mod pages;
 pub mod problem;
 mod room;
 mod search;
+mod session;
 mod surround;
+mod web;
 
 use std::io;
 use std::sync::Arc;
@@ -150,11 +152,13 @@ impl App {
             .route("/v1/pages/{id}", get(pages::page))
             .route("/v1/explain-access", get(operate::explain_access))
             .route("/v1/status", get(operate::status))
+            .route("/v1/session", get(session::session))
             .layer(body_limit)
             .route("/v1/events", post(events::submit).layer(batch_limit))
             .route("/healthz", get(operate::healthz))
             .route("/readyz", get(operate::readyz))
             .route("/openapi.json", get(openapi::openapi_json))
+            .merge(web::routes())
             .fallback(|| async { ApiError::new(ProblemCode::NotFound, "there is no such endpoint; see /openapi.json") })
             .method_not_allowed_fallback(|| async {
                 ApiError::new(ProblemCode::MethodNotAllowed, "see `Allow` for the methods of this endpoint")

@@ -8,6 +8,7 @@ pub mod feedback;
 pub mod operate;
 pub mod pages;
 pub mod search;
+pub mod session;
 pub mod suggest;
 
 use serde::{Deserialize, Deserializer, Serialize};

@@ -112,6 +112,7 @@ impl Modify for Security {
         super::events::submit,
         super::operate::explain_access,
         super::operate::status,
+        super::session::session,
         super::operate::healthz,
         super::operate::readyz,
         openapi_json,

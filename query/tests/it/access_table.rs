@@ -64,9 +64,12 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "GET /v1/explain-access?page=secret&user=bob",
         "POST /v1/events",
         "GET /v1/status",
+        "GET /v1/session",
         "GET /healthz",
         "GET /readyz",
         "GET /openapi.json",
+        "GET /",
+        "GET /ui/main.js",
         "GET /v2/search",
         "DELETE /v1/search",
     ];

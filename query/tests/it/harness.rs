@@ -272,13 +272,24 @@ impl Client {
         Self::of(content, HttpConfig::default(), config)
     }
 
+    /// A client of a server in insecure development.
+    pub fn insecure() -> Self {
+        let insecure = AuthConfig { insecure_development: true, ..AuthConfig::default() };
+        let auth = Auth::new(&insecure, Secrets::default()).unwrap();
+        Self::behind(auth, acme(), HttpConfig::default(), Config::default())
+    }
+
     fn of(content: Content, http: HttpConfig, config: Config) -> Self {
+        Self::behind(auth(), content, http, config)
+    }
+
+    fn behind(auth: Auth, content: Content, http: HttpConfig, config: Config) -> Self {
         let ingest = Arc::new(FakeIngest::default());
         let dir = TempDir::new().unwrap();
         let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
         let engine = Engine::new(content.index(), Some(content.embedder()), config).unwrap();
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
-        let app = App::with_feedback(engine, writes, feedback.clone(), auth(), http);
+        let app = App::with_feedback(engine, writes, feedback.clone(), auth, http);
         Self { router: app.router(), ingest, content, feedback, dir }
     }
 

@@ -13,3 +13,4 @@ mod harness;
 mod leaks;
 mod search;
 mod serve;
+mod web;

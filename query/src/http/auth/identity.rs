@@ -44,6 +44,11 @@ impl Identity {
         self.workspace.as_ref()
     }
 
+    /// The person it asks for, if it named one.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
     /// The caller of a search: a person in a workspace.
     pub fn caller(&self) -> Result<Caller, ApiError> {
         self.require(Scope::Search)?;

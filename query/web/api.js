@@ -1,0 +1,69 @@
+// The HTTP API as the page uses it: requests with the caller's identity, and problems (RFC 9457) as errors.
+
+import { identityHeaders } from "./session.js";
+
+/** A response that was no success, or none at all. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, code = "", requestId = "" } = {}) {
+    super(message);
+    Object.assign(this, { status, code, requestId });
+  }
+}
+
+async function ask(path, { query, body, signal, accept = "application/json" } = {}) {
+  const url = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  const headers = { accept, ...identityHeaders() };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(url, { method: body === undefined ? "GET" : "POST", headers, body: body && JSON.stringify(body), signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("The server cannot be reached. Is it running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  const message = problem.detail || problem.title || `The server answered with status ${response.status}.`;
+  throw new ApiError(message, { status: response.status, code: problem.code, requestId: problem.request_id });
+}
+
+/** Asks for JSON: GET, or POST where there is a body. */
+export async function json(path, options) {
+  return (await ask(path, options)).json();
+}
+
+/** Asks for server-sent events, and yields them as `{event, data, id}` with the data parsed. */
+export async function* events(path, options) {
+  const response = await ask(path, { ...options, accept: "text/event-stream" });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value.replaceAll("\r", "")).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const event = parseEvent(block);
+        if (event) yield event;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function parseEvent(block) {
+  const fields = { event: "message", data: [], id: null };
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon === 0) continue;
+    const [name, value] = colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 1).replace(/^ /, "")];
+    if (name === "data") fields.data.push(value);
+    else if (name === "event" || name === "id") fields[name] = value;
+  }
+  return fields.data.length ? { event: fields.event, id: fields.id, data: JSON.parse(fields.data.join("\n")) } : null;
+}

@@ -1,0 +1,52 @@
+// Making elements. Text is always set as text, never as markup: nothing that comes from the server is parsed as HTML.
+
+/** An element with attributes (`on…` are listeners, `class` is the class) and children; empty children are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Puts children in the place of those that an element has. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Tells those who hear the page what changed. */
+export function announce(text) {
+  document.getElementById("announce").textContent = text;
+}
+
+/** Text with the ranges marked, which count UTF-16 code units as JavaScript does. */
+export function marked(text, ranges) {
+  const parts = [];
+  let from = 0;
+  for (const [start, end] of ranges) {
+    if (start < from || end <= start) continue;
+    parts.push(text.slice(from, start), h("mark", {}, text.slice(start, end)));
+    from = end;
+  }
+  parts.push(text.slice(from));
+  return parts;
+}
+
+/** A day, as the reader's language writes it, in an element that machines can read. */
+export function day(timestamp) {
+  const date = new Date(timestamp);
+  if (Number.isNaN(date.getTime())) return null;
+  return h("time", { datetime: timestamp }, date.toLocaleDateString(undefined, { dateStyle: "medium" }));
+}
+
+/** What a caller reads where something went wrong. */
+export function failure(error, again) {
+  const id = error.requestId && h("p", { class: "small" }, "Request ", h("code", {}, error.requestId));
+  const button = again && h("button", { type: "button", onclick: again }, "Try again");
+  return h("div", { class: "notice error", role: "alert" }, h("p", {}, error.message), id, button);
+}

@@ -1,0 +1,37 @@
+// The addresses of the page, all behind the `#`: what is shown, of whom it is asked never.
+
+const FILTERS = ["type", "in", "author", "tag"];
+
+function address(path, pairs) {
+  const query = new URLSearchParams(pairs.filter(([, value]) => value)).toString();
+  return `#/${path}${query ? `?${query}` : ""}`;
+}
+
+/** Addresses, for links. */
+export const link = {
+  search: (query, filters = {}) =>
+    address("search", [["q", query], ...Object.entries(filters).flatMap(([name, values]) => values.map((value) => [name, value]))]),
+  page: (id, block) => address(`page/${encodeURIComponent(id)}`, [["block", block]]),
+  ask: (question = "") => address("ask", [["q", question]]),
+  why: (id = "", user = "") => address(`why/${encodeURIComponent(id)}`, [["user", user]]),
+  status: () => "#/status",
+};
+
+/** What the address says is shown. */
+export function route() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view = "", id = ""] = path.split("/");
+  const pairs = new URLSearchParams(query);
+  const filters = {};
+  for (const name of FILTERS) {
+    const values = pairs.getAll(name);
+    if (values.length) filters[name] = values;
+  }
+  let page = "";
+  try {
+    page = decodeURIComponent(id);
+  } catch {
+    // An address that was cut off names no page.
+  }
+  return { view: view || "search", id: page, query: pairs.get("q") ?? "", block: pairs.get("block"), user: pairs.get("user") ?? "", filters };
+}

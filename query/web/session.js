@@ -1,0 +1,119 @@
+// Who is asking. In insecure development a person is picked from a list; elsewhere a token is asked for and kept until the
+// tab is closed. The server decides what it believes: this only fills in headers.
+
+import { json } from "./api.js";
+import { fill, h } from "./dom.js";
+
+const KEPT = "tessera.identity";
+
+/** What the server said of the caller, see `/v1/session`. */
+export let session = { development: false, administrator: false, answers: false, people: [] };
+
+let identity = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+
+function keep(next) {
+  identity = next;
+  sessionStorage.setItem(KEPT, JSON.stringify(next));
+}
+
+/** The headers that say who is asking. */
+export function identityHeaders() {
+  const headers = {};
+  if (identity.token) {
+    headers.authorization = `Bearer ${identity.token}`;
+    if (identity.workspace) headers["tessera-workspace"] = identity.workspace;
+    if (identity.user) headers["tessera-act-as"] = identity.user;
+  } else if (identity.workspace && identity.user) {
+    headers["tessera-workspace"] = identity.workspace;
+    headers["tessera-user"] = identity.user;
+  }
+  return headers;
+}
+
+/** Whether the caller is someone. */
+export function isKnown() {
+  return Boolean(session.workspace && session.user);
+}
+
+/** Finds out who is asking, and draws the part of the header that says so. `changed` is called when it is someone else. */
+export async function startSession(changed) {
+  await load();
+  if (session.development && !isKnown() && session.people.length) {
+    const { workspace, user } = session.people[0];
+    keep({ workspace, user });
+    await load();
+  }
+  draw(changed);
+}
+
+async function load() {
+  try {
+    session = await json("/v1/session");
+  } catch (error) {
+    // A token that has run out: go on as nobody, so that another can be given.
+    if (error.status !== 401 && error.status !== 403) throw error;
+    keep({});
+    session = await json("/v1/session");
+  }
+  session.people ??= [];
+}
+
+function draw(changed) {
+  const place = document.getElementById("who");
+  const become = async (next) => {
+    keep(next);
+    await load();
+    draw(changed);
+    changed();
+  };
+  if (session.development) {
+    const name = ({ workspace, user }) => JSON.stringify([workspace, user]);
+    const several = new Set(session.people.map((person) => person.workspace)).size > 1;
+    const options = session.people.map((person) => {
+      const role = person.role === "guest" ? " (guest)" : "";
+      return h("option", { value: name(person) }, several ? `${person.user}${role} in ${person.workspace}` : `${person.user}${role}`);
+    });
+    const select = h("select", { id: "person", onchange: () => {
+      const [workspace, user] = JSON.parse(select.value);
+      become({ workspace, user });
+    } }, options);
+    select.value = name({ workspace: session.workspace, user: session.user });
+    fill(place, h("label", { for: "person" }, h("span", { class: "wide" }, "Searching as"), h("span", { class: "hidden" }, " (insecure development)")), select);
+  } else if (isKnown()) {
+    fill(place, h("span", { class: "name" }, session.user), h("button", { type: "button", class: "plain", onclick: () => become({}) }, "Sign out"));
+  } else {
+    fill(place);
+  }
+}
+
+/** The form that asks for a token, for those who are nobody yet. */
+export function signIn(changed) {
+  const token = h("input", { id: "token", type: "password", required: true, autocomplete: "off" });
+  const workspace = h("input", { id: "token-workspace", autocomplete: "off" });
+  const user = h("input", { id: "token-user", autocomplete: "off" });
+  const wrong = h("p", { class: "notice error", role: "alert", hidden: true });
+  const submit = async (event) => {
+    event.preventDefault();
+    keep({ token: token.value.trim(), workspace: workspace.value.trim(), user: user.value.trim() });
+    try {
+      session = await json("/v1/session");
+      session.people ??= [];
+      if (!isKnown()) throw new Error("A service key needs the workspace and the person it acts for.");
+      draw(changed);
+      changed();
+    } catch (error) {
+      keep({});
+      wrong.hidden = false;
+      wrong.textContent = error.message;
+    }
+  };
+  return h("form", { class: "card sign-in", onsubmit: submit },
+    h("h1", {}, "Who is asking?"),
+    h("p", {}, "What is found depends on who asks. Paste a token of your product, or a service key and whom it acts for. It is kept in this tab alone."),
+    h("label", { for: "token" }, "Token or service key"), token,
+    h("details", {}, h("summary", {}, "For a service key"),
+      h("label", { for: "token-workspace" }, "Workspace"), workspace,
+      h("label", { for: "token-user" }, "Person it acts for"), user),
+    wrong,
+    h("button", { type: "submit", class: "primary" }, "Go on"));
+}

@@ -5,4 +5,5 @@
 //! that it names. Every vector it hands out is finite, of unit length and tagged by the [`embed::ModelId`] it came from.
 
 pub mod embed;
+pub mod extract;
 pub mod generate;

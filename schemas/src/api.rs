@@ -3,6 +3,7 @@
 //! Shapes only: bounds that depend on configuration are checked where the request is handled. Requests refuse unknown
 //! fields; responses may gain fields, so readers ignore those they do not know. Times are RFC 3339 in UTC.
 
+pub mod answers;
 pub mod events;
 pub mod feedback;
 pub mod operate;

@@ -91,7 +91,7 @@ impl Default for SearchRequest {
 }
 
 /// Reads an object alone: serde would take an array of the fields' values for one.
-fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let fields = serde_json::Map::deserialize(deserializer)?;
     serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)
 }
@@ -100,11 +100,13 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     WholeNumber::deserialize(deserializer)?.within()
 }
 
-fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+pub(super) fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     Option::<WholeNumber>::deserialize(deserializer)?.map(WholeNumber::within).transpose()
 }
 
-fn object_or_null<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn object_or_null<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     let fields = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(deserializer)?;
     fields.map(|fields| serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)).transpose()
 }

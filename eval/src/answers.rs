@@ -26,7 +26,6 @@
 //! with citations" (ALCE), EMNLP 2023, section 3.2, with a [`Support`] in the place of their entailment model.
 
 pub mod separation;
-pub mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lines;
 use crate::qrels::Qrels;
-use support::Support;
+use query::answer::support::Support;
 
 /// Longest line of a file of answers in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;

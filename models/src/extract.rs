@@ -113,8 +113,7 @@ const WEAK_COST: f32 = 0.25;
 ///
 /// Equal sentences go in the order of the sources. Takes time in the number of sentences, of words and of picks.
 pub fn extract(question: &Question, sources: &[Source], limits: Limits) -> Extract {
-    let mut left: Vec<Picked> = candidates(question, sources);
-    left.sort_by(|a, b| b.relevance.total_cmp(&a.relevance));
+    let mut left = ranked(question, sources);
     let confidence = confidence(question, sources, &left);
     if confidence < CONFIDENCE_MIN {
         return Extract { picked: Vec::new(), confidence };
@@ -141,8 +140,10 @@ pub fn extract(question: &Question, sources: &[Source], limits: Limits) -> Extra
     Extract { picked: in_reading_order(picked), confidence }
 }
 
-/// Every sentence with its relevance.
-fn candidates(question: &Question, sources: &[Source]) -> Vec<Picked> {
+/// Every sentence by its relevance, the most relevant first.
+///
+/// Where only some sentences can be embedded, those at the head of what words alone say are worth it most.
+pub fn ranked(question: &Question, sources: &[Source]) -> Vec<Picked> {
     let total: f32 = question.words.iter().map(|word| word.weight).sum();
     let mut found = Vec::new();
     for (source, text) in sources.iter().enumerate() {
@@ -158,6 +159,7 @@ fn candidates(question: &Question, sources: &[Source]) -> Vec<Picked> {
             found.push(Picked { source, sentence: at, relevance });
         }
     }
+    found.sort_by(|a, b| b.relevance.total_cmp(&a.relevance));
     found
 }
 

@@ -6,6 +6,7 @@ use schemas::api::search::{FusionMethod, LIMIT_MAX, TIMEOUT_MS_MAX, TIMEOUT_MS_M
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::answer::config::AnswerConfig;
 use crate::feedback::FeedbackConfig;
 use crate::interleave::InterleaveConfig;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub feedback: FeedbackConfig,
     /// Choices about showing a second ranking.
     pub interleave: InterleaveConfig,
+    /// Choices about answers.
+    pub answer: AnswerConfig,
 }
 
 /// Weights of what is added to the fused score, which is between 0 and 1. Zero switches one off.
@@ -92,6 +95,7 @@ impl Default for Config {
             page_url: String::new(),
             feedback: FeedbackConfig::default(),
             interleave: InterleaveConfig::default(),
+            answer: AnswerConfig::default(),
         }
     }
 }
@@ -151,6 +155,7 @@ impl Config {
         let url = self.page_url.is_empty() || self.page_url.contains("{page}");
         rule(url, "page_url", "must be empty or hold `{page}`")?;
         self.feedback.check()?;
+        self.answer.check()?;
         self.interleave.check(self)
     }
 

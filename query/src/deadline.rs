@@ -12,6 +12,11 @@ impl Deadline {
         Self(Instant::now() + duration)
     }
 
+    /// Due at this moment.
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
     /// The moment itself.
     pub fn instant(self) -> Instant {
         self.0

@@ -9,6 +9,7 @@ mod page;
 mod rank;
 mod search;
 mod similar;
+pub(crate) mod sources;
 mod suggest;
 
 use std::sync::Arc;
@@ -18,12 +19,14 @@ use access::{Caller, Mask, Purpose, Subject};
 use index::catalog::Workspace;
 use index::{Index, Searcher};
 use models::embed::{Embedder, Embedders};
+use models::generate::Generate;
 use schemas::api::Consistency;
 use schemas::api::operate::{ExplainAccess, IndexedPage, Status, WorkspaceStatus};
 use schemas::api::session::Person;
 use schemas::grant::Role;
 use schemas::ids::{PageId, UserId, WorkspaceId};
 
+use crate::answer::Answers;
 use crate::buffers::Buffers;
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
@@ -49,6 +52,7 @@ struct Parts {
     pools: Pools,
     buffers: Buffers,
     dropped: Arc<Dropped>,
+    answers: Answers,
 }
 
 /// What one request reads: a workspace, a snapshot of its text, and what the caller may see of it.
@@ -64,14 +68,26 @@ struct View {
 }
 
 impl Engine {
-    /// Takes an index, and the models there are. Where that of the index is missing, search goes by words alone and says so.
+    /// Takes an index, and the embedding models there are. Where that of the index is missing, search goes by words alone and
+    /// says so. Answers are made of sentences of their sources.
     pub fn new(index: Index, embedders: impl Into<Embedders>, config: Config) -> Result<Self, ConfigError> {
+        Self::with_writer(index, embedders, None, config)
+    }
+
+    /// As [`Engine::new`], with language models to write answers, if there are any.
+    pub fn with_writer(
+        index: Index,
+        embedders: impl Into<Embedders>,
+        generate: Option<Arc<dyn Generate>>,
+        config: Config,
+    ) -> Result<Self, ConfigError> {
         config.check()?;
         let second = config.interleave.second(&config)?;
         let tasks_max = config.tasks_max_effective();
         let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
         let url = PageUrl(config.page_url.clone());
         let embedders = embedders.into();
+        let answers = Answers::new(generate, &config.answer);
         let parts = Parts {
             index,
             embedders,
@@ -81,6 +97,7 @@ impl Engine {
             pools,
             buffers: Buffers::default(),
             dropped: Arc::default(),
+            answers,
         };
         Ok(Self(Arc::new(parts)))
     }
@@ -88,6 +105,11 @@ impl Engine {
     /// The choices it was made with.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// What answers share.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// Pages that were retrieved and turned away at the last check since the start. It rises when access is taken away

@@ -23,6 +23,9 @@ pub enum QueryError {
     /// What the request asks for at least had not been read by the deadline.
     #[error("the changes asked for were not visible by the deadline")]
     NotYetVisible,
+    /// The caller lost a page that the answer was being made from.
+    #[error("access changed while the answer was written")]
+    AccessChanged,
     /// Nothing could be answered by the deadline.
     #[error("the deadline passed before there was an answer")]
     DeadlineExceeded,
@@ -66,7 +69,7 @@ impl QueryError {
         match self {
             Self::InvalidRequest { .. } | Self::InvalidCursor => ErrorKind::Invalid,
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotYetVisible | Self::DeadlineExceeded => ErrorKind::Retryable,
+            Self::NotYetVisible | Self::AccessChanged | Self::DeadlineExceeded => ErrorKind::Retryable,
             Self::Overloaded => ErrorKind::Exhausted,
             Self::Index { .. } | Self::Panicked { .. } => ErrorKind::Bug,
         }

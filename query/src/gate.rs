@@ -5,8 +5,8 @@
 //! after all reading is done, holds the state of the workspace still for the moment in which the response is put
 //! together, and does no I/O. What it turns away is counted: a rising count is an alarm.
 
-use std::sync::RwLockReadGuard;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLockReadGuard};
 
 use access::{Caller, Mask, PageOrdinal, Purpose};
 use index::catalog::{Workspace, WorkspaceState};
@@ -86,6 +86,13 @@ impl<'a> Gate<'a> {
         now == (mask.access_seq(), mask.published_seq())
     }
 
+    /// The address of the page that an address names, if the caller can read that page now.
+    pub fn page_address(&self, address: &str) -> Option<String> {
+        let page = self.url.page_at(address, self.workspace)?;
+        let head = self.state.head_of(&page).filter(|head| !head.deleted && self.readable.allows(head.ordinal))?;
+        self.url.of(head, self.workspace)
+    }
+
     /// The number of the newest access state.
     pub fn access_seq(&self) -> u64 {
         self.state.access.seq()
@@ -104,6 +111,56 @@ impl<'a> Gate<'a> {
         let head = self.state.head(page).filter(|head| !head.deleted)?;
         let named = self.readable.allows(page) || self.mask.allows(page);
         named.then(|| Crumb { id: head.page.clone(), title: head.title.clone() })
+    }
+}
+
+/// Follows access to the pages that a text rests on, for as long as it is written.
+///
+/// What is written piece by piece cannot be let out by one gate, which holds the workspace still. So each piece asks here; access
+/// is looked up again only when it changed since the last piece.
+#[derive(Debug)]
+pub struct Watch {
+    workspace: Arc<Workspace>,
+    caller: Caller,
+    purpose: Purpose,
+    pages: Vec<PageOrdinal>,
+    dropped: Arc<Dropped>,
+    /// The access state under which all pages were last found allowed: newest and published.
+    seen: Option<(u64, u64)>,
+}
+
+impl Watch {
+    /// Follows these pages for a caller. Nothing is taken for granted: the first piece is checked, too.
+    pub fn new(
+        workspace: Arc<Workspace>,
+        caller: Caller,
+        purpose: Purpose,
+        pages: Vec<PageOrdinal>,
+        dropped: Arc<Dropped>,
+    ) -> Self {
+        Self { workspace, caller, purpose, pages, dropped, seen: None }
+    }
+
+    /// Lets something out that was made of all the pages, if the caller may see every one of them now. A refusal is counted.
+    pub fn let_out<T>(&mut self, value: T) -> Option<T> {
+        self.allows_all().then_some(value)
+    }
+
+    fn allows_all(&mut self) -> bool {
+        let state = self.workspace.read();
+        let now = (state.access.seq(), state.access.published_seq());
+        if state.erased {
+            return false;
+        }
+        if self.seen == Some(now) {
+            return true;
+        }
+        let mask = state.access.mask(&self.caller, self.purpose);
+        let is_lost = |page: &&PageOrdinal| !mask.allows(**page) || state.head(**page).is_none_or(|head| head.deleted);
+        let lost = self.pages.iter().filter(is_lost).count();
+        self.dropped.0.fetch_add(lost as u64, Ordering::Relaxed);
+        self.seen = (lost == 0).then_some(now);
+        lost == 0
     }
 }
 
@@ -198,6 +255,14 @@ impl<'a> Permit<'a> {
 }
 
 impl PageUrl {
+    /// The page that an address made here names.
+    pub fn page_at(&self, address: &str, workspace: &Workspace) -> Option<PageId> {
+        let pattern = self.0.replace("{workspace}", &encoded(workspace.id.as_str()));
+        let (before, after) = pattern.split_once("{page}")?;
+        let page = address.strip_prefix(before)?.strip_suffix(after)?;
+        PageId::new(decoded(page)?).ok()
+    }
+
     fn of(&self, head: &PageHead, workspace: &Workspace) -> Option<String> {
         if self.0.is_empty() {
             return None;
@@ -205,6 +270,23 @@ impl PageUrl {
         let address = self.0.replace("{workspace}", &encoded(workspace.id.as_str()));
         Some(address.replace("{page}", &encoded(head.page.as_str())))
     }
+}
+
+/// What a percent-encoded text stands for, if it is UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (hex, after) = rest.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.

@@ -4,6 +4,7 @@
 //! response that is no success is a problem (RFC 9457), unknown routes, wrong methods and panics included. Invariant:
 //! what a caller may not see and what does not exist are answered alike.
 
+mod answers;
 pub mod auth;
 mod events;
 mod extract;
@@ -148,6 +149,7 @@ impl App {
             .route("/v1/search", get(search::search_by_query).post(search::search_by_body))
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
+            .route("/v1/answers", post(answers::answer))
             .route("/v1/feedback", post(feedback::feedback))
             .route("/v1/pages/{id}", get(pages::page))
             .route("/v1/explain-access", get(operate::explain_access))

@@ -4,6 +4,7 @@
 //! writes nothing but the log of [`feedback`], where that is on, knows nothing of the write side, and lets no text out but
 //! through [`gate`].
 
+pub mod answer;
 mod buffers;
 pub mod config;
 pub mod cursor;

@@ -92,6 +92,17 @@ impl ParsedQuery {
         Self { parts }
     }
 
+    /// The same as a question: its filters hold, and everything else is words. Who asks in sentences means no operators by
+    /// quotation marks and dashes.
+    #[must_use]
+    pub fn as_question(self) -> Self {
+        let parts = self.parts.into_iter().map(|part| match part.kind {
+            PartKind::Phrase(text) | PartKind::Word(text) => Part { excluded: false, kind: PartKind::Word(text) },
+            kind => Part { kind, ..part },
+        });
+        Self { parts: parts.collect() }
+    }
+
     /// True when there are words to look for, so that hits can be ranked.
     pub fn has_words(&self) -> bool {
         self.parts.iter().any(|part| !part.excluded && !matches!(part.kind, PartKind::Filter(_)))

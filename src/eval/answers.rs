@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use eval::answers::separation::{self, Separation};
-use eval::answers::support::{ByMeaning, ByWords, Support};
 use eval::answers::{Scores, read, score};
 use eval::dataset::Dataset;
 use index::analysis::Language;
 use models::embed::Embedder;
+use query::answer::support::{ByMeaning, ByWords, Support};
 
 use crate::config::Config;
 use crate::parts;

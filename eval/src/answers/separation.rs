@@ -16,8 +16,8 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use serde::Serialize;
 
-use super::support::{Support, sentences};
 use crate::dataset::Dataset;
+use query::answer::support::{Support, sentences};
 
 /// What came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -14,7 +14,7 @@ impl Support for Letters {
         1.0
     }
 
-    fn score(&self, texts: &[&str], sentence: &str) -> anyhow::Result<f64> {
+    fn score(&self, texts: &[&str], sentence: &str) -> Result<f64, models::embed::EmbedError> {
         let held = |letter: char| texts.iter().any(|text| text.contains(letter));
         let count = sentence.chars().filter(|letter| held(*letter)).count();
         Ok(share(count, sentence.chars().count()))

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use eval::answers::separation::measure;
-use eval::answers::support::{ByWords, Support};
 use eval::dataset::Dataset;
 use index::analysis::Language;
+use query::answer::support::{ByWords, Support};
 use serde::Deserialize;
 
 /// A text, a sentence, and whether the one bears the other out. Written by hand before any threshold was chosen; the opposite

@@ -1,6 +1,6 @@
 //! A search from request to response.
 
-mod passages;
+pub(super) mod passages;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Narrows what is searched to what filters and conditions leave over.
-    async fn narrowed(&self, mut view: View, plan: &Plan, deadline: Deadline) -> Result<View, QueryError> {
+    pub(super) async fn narrowed(&self, mut view: View, plan: &Plan, deadline: Deadline) -> Result<View, QueryError> {
         let conditions = plan.query.page_conditions();
         if plan.filters.is_empty() && conditions.is_empty() {
             return Ok(view);
@@ -104,7 +104,12 @@ impl Engine {
         self.0.pools.words.run(deadline, work).await
     }
 
-    async fn retrieved(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Retrieved, QueryError> {
+    pub(super) async fn retrieved(
+        &self,
+        view: &View,
+        plan: &Plan,
+        deadline: Deadline,
+    ) -> Result<Retrieved, QueryError> {
         if view.mask.is_empty() {
             return Ok(Retrieved::default());
         }
@@ -121,7 +126,7 @@ impl Engine {
     }
 
     /// Fuses, rescores and groups what was retrieved.
-    async fn ranked(
+    pub(super) async fn ranked(
         &self,
         view: &View,
         plan: &Plan,
@@ -139,7 +144,7 @@ impl Engine {
     }
 
     /// Lists the pages that the filters leave over, those changed last first.
-    async fn listed(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Ranking, QueryError> {
+    pub(super) async fn listed(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Ranking, QueryError> {
         let (view, offset, limit) = (view.clone(), plan.offset, plan.limit);
         self.0.pools.words.run(deadline, move || list(&view, offset, limit)).await
     }

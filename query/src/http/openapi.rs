@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use schemas::api::answers::{CitationEvent, DeltaEvent, DoneEvent, ErrorEvent, SourcesEvent};
 use schemas::problem::{PROBLEM_JSON, Problem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -107,6 +108,7 @@ impl Modify for Security {
         super::search::search_by_query,
         super::search::suggest,
         super::search::similar,
+        super::answers::answer,
         super::feedback::feedback,
         super::pages::page,
         super::events::submit,
@@ -117,7 +119,7 @@ impl Modify for Security {
         super::operate::readyz,
         openapi_json,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, SourcesEvent, DeltaEvent, CitationEvent, DoneEvent, ErrorEvent)),
     security(("bearer" = [])),
     modifiers(&Security),
 )]

@@ -142,6 +142,9 @@ impl From<QueryError> for ApiError {
             QueryError::NotYetVisible => {
                 Self::new(ProblemCode::NotYetVisible, "try again, or ask for less in `at_least`")
             }
+            QueryError::AccessChanged => {
+                Self::new(ProblemCode::Unavailable, "access changed while the answer was written; ask again")
+            }
             QueryError::DeadlineExceeded => {
                 Self::new(ProblemCode::DeadlineExceeded, "try again, or allow more in `timeout_ms`")
             }

@@ -56,6 +56,7 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "POST /v1/search",
         "GET /v1/suggest?query=dep",
         "GET /v1/similar?page=runbook",
+        "POST /v1/answers",
         "POST /v1/feedback",
         "GET /v1/pages/runbook",
         "GET /v1/pages/handbook",

@@ -21,6 +21,7 @@ use access::{Caller, Subject};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
+use models::generate::Generate;
 use query::config::Config;
 use query::engine::Engine;
 use query::feedback::Feedback;
@@ -263,31 +264,42 @@ impl Client {
 
     /// A client of a server with these choices.
     pub fn with(config: HttpConfig) -> Self {
-        Self::of(acme(), config, Config::default())
+        Self::of(acme(), config, Config::default(), None)
+    }
+
+    /// A client of a server over this content whose answers are written by a model, with these choices.
+    pub fn writing(content: Content, config: Config, generate: Option<Arc<dyn Generate>>) -> Self {
+        Self::of(content, HttpConfig::default(), config, generate)
     }
 
     /// A client of a server over this content that records feedback, with these choices about searching.
     pub fn recording(content: Content, mut config: Config) -> Self {
         config.feedback.enabled = true;
-        Self::of(content, HttpConfig::default(), config)
+        Self::of(content, HttpConfig::default(), config, None)
     }
 
     /// A client of a server in insecure development.
     pub fn insecure() -> Self {
         let insecure = AuthConfig { insecure_development: true, ..AuthConfig::default() };
         let auth = Auth::new(&insecure, Secrets::default()).unwrap();
-        Self::behind(auth, acme(), HttpConfig::default(), Config::default())
+        Self::behind(auth, acme(), HttpConfig::default(), Config::default(), None)
     }
 
-    fn of(content: Content, http: HttpConfig, config: Config) -> Self {
-        Self::behind(auth(), content, http, config)
+    fn of(content: Content, http: HttpConfig, config: Config, generate: Option<Arc<dyn Generate>>) -> Self {
+        Self::behind(auth(), content, http, config, generate)
     }
 
-    fn behind(auth: Auth, content: Content, http: HttpConfig, config: Config) -> Self {
+    fn behind(
+        auth: Auth,
+        content: Content,
+        http: HttpConfig,
+        config: Config,
+        generate: Option<Arc<dyn Generate>>,
+    ) -> Self {
         let ingest = Arc::new(FakeIngest::default());
         let dir = TempDir::new().unwrap();
         let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
-        let engine = Engine::new(content.index(), Some(content.embedder()), config).unwrap();
+        let engine = Engine::with_writer(content.index(), Some(content.embedder()), generate, config).unwrap();
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
         let app = App::with_feedback(engine, writes, feedback.clone(), auth, http);
         Self { router: app.router(), ingest, content, feedback, dir }
@@ -343,6 +355,14 @@ impl Client {
             request = request.header(*name, *value);
         }
         self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// An answer as somebody of `acme`.
+    pub async fn answer_as(&self, user: &str, request: Value) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-request-id", "same")];
+        self.post("/v1/answers", &headers, request.to_string()).await
     }
 
     /// A search as somebody of `acme`.

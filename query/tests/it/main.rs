@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "nothing is public in tests")]
 
 mod access_table;
+mod answers;
 mod api;
 mod content;
 mod feedback;
@@ -11,6 +12,7 @@ mod gate;
 mod generated;
 mod harness;
 mod leaks;
+mod scripted;
 mod search;
 mod serve;
 mod web;

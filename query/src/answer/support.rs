@@ -1,16 +1,16 @@
 //! Support: how far a cited text bears out a sentence, as a score and the threshold from which it does.
 //!
 //! Two scorers, neither of which calls a language model. They tell a sentence that says what the text says from one that is about
-//! something else; a text that says the opposite in the same words escapes both. How well they do is measured by
-//! [`super::separation`] and by the pairs in `tests/data/support-pairs.jsonl`, not asserted.
+//! something else; a text that says the opposite in the same words escapes both. How well they do is measured in `eval`, not
+//! asserted, and told in docs/feedback.md.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use anyhow::Context;
 use index::analysis::{Analyzer, Language, TokenKind, Tokens};
-use models::embed::Embedder;
-use unicode_segmentation::UnicodeSegmentation as _;
+use models::embed::{EmbedError, Embedder};
+
+use super::source::sentence_ranges;
 
 /// Says how far texts support a sentence.
 pub trait Support {
@@ -21,7 +21,7 @@ pub trait Support {
     fn threshold(&self) -> f64;
 
     /// How far the texts together support the sentence, 0 to 1.
-    fn score(&self, texts: &[&str], sentence: &str) -> anyhow::Result<f64>;
+    fn score(&self, texts: &[&str], sentence: &str) -> Result<f64, EmbedError>;
 }
 
 /// By words: the share of what a sentence says that the texts say too, rare words counting more than common ones.
@@ -49,8 +49,8 @@ const KNOWN_MAX: usize = 4_096;
 impl ByWords {
     /// The threshold that is used unless another one is asked for.
     ///
-    /// Chosen on that half of the questions of helpdocs-rag that [`super::separation`] sets aside for it, where 0.56 was best; what
-    /// it does on the other half is in docs/feedback.md.
+    /// Chosen on that half of the questions of helpdocs-rag that `eval::answers::separation` sets aside for it, where 0.56 was best;
+    /// what it does on the other half is in docs/feedback.md.
     pub const THRESHOLD: f64 = 0.55;
 
     /// With word counts from some texts, those that answers are made of at best; without any, all words count alike.
@@ -88,7 +88,7 @@ impl Support for ByWords {
         self.threshold
     }
 
-    fn score(&self, texts: &[&str], sentence: &str) -> anyhow::Result<f64> {
+    fn score(&self, texts: &[&str], sentence: &str) -> Result<f64, EmbedError> {
         let mut known = self.known.borrow_mut();
         if known.len() > KNOWN_MAX {
             known.clear();
@@ -134,7 +134,7 @@ impl ByMeaning {
         Self { threshold, embedder, known: RefCell::new(HashMap::new()) }
     }
 
-    fn embed(&self, texts: &[String]) -> anyhow::Result<()> {
+    fn embed(&self, texts: &[String]) -> Result<(), EmbedError> {
         let mut known = self.known.borrow_mut();
         let mut seen = HashSet::new();
         let is_new = |text: &&String| {
@@ -145,7 +145,7 @@ impl ByMeaning {
         if new.is_empty() {
             return Ok(());
         }
-        let vectors = self.embedder.embed_passages(new.clone()).context("cannot embed what is cited")?;
+        let vectors = self.embedder.embed_passages(new.clone())?;
         known.extend(new.iter().map(|text| blake3::hash(text.as_bytes())).zip(vectors));
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Support for ByMeaning {
         self.threshold
     }
 
-    fn score(&self, texts: &[&str], sentence: &str) -> anyhow::Result<f64> {
+    fn score(&self, texts: &[&str], sentence: &str) -> Result<f64, EmbedError> {
         let mut wanted: Vec<String> = texts.iter().flat_map(|text| windows(text)).collect();
         wanted.push(sentence.trim().to_owned());
         self.embed(&wanted)?;
@@ -176,8 +176,7 @@ impl Support for ByMeaning {
 
 /// The sentences of a text, in order, without white space around them.
 pub fn sentences(text: &str) -> Vec<&str> {
-    let lines = text.lines().flat_map(|line| line.split_sentence_bounds());
-    lines.map(str::trim).filter(|sentence| sentence.chars().any(char::is_alphanumeric)).collect()
+    sentence_ranges(text).into_iter().map(|range| &text[range]).collect()
 }
 
 /// Each sentence alone and each two that stand side by side.

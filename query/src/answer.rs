@@ -1,0 +1,228 @@
+//! Answers: a question in, cited text out, from what the caller may read and from nothing else.
+//!
+//! ```text
+//! question ─> retrieve ─> pack ─> gate ─> sources ─> write ─> cite ─> judge support ─> watch ─> respond
+//! ```
+//!
+//! [`Engine::ask`] goes as far as the sources, and no language model was asked by then unless `answer.rewrite` allows it;
+//! [`answering::Answering`] gives the rest piece by piece as it is asked for, and stops when it is dropped. Whoever writes, a
+//! language model or the built-in extractor, writes through [`writing`]. Invariants: content goes to a model and to the caller
+//! only while the caller may read every source ([`crate::gate::Watch`]); what a model writes holds no foreign link and no
+//! forged citation ([`markup`]); when the model fails before it has said anything, the extractor answers and the answer says so.
+
+pub mod answering;
+pub mod config;
+pub mod defuse;
+mod extractive;
+pub mod markup;
+mod not_found;
+pub(crate) mod pack;
+mod prompt;
+pub mod source;
+pub mod support;
+pub mod writing;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use access::Caller;
+use futures_util::StreamExt as _;
+use models::embed::TokenCounter;
+use models::generate::{Account, Generate, Piece, Request, Task};
+use schemas::api::answers::{
+    ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN, AnswerRequest, QUESTION_CHARS_MAX, TURN_CHARS_MAX, TURNS_MAX, Turn,
+    TurnRole,
+};
+use schemas::api::search::SearchRequest;
+use tokio::sync::Semaphore;
+
+use crate::deadline::Deadline;
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::parse::{Part, PartKind};
+use crate::plan::Plan;
+use answering::{Answering, Asked};
+use config::AnswerConfig;
+
+/// Share of the time that the extractor keeps for itself when a model is late.
+const EXTRACTOR_SHARE: f32 = 0.1;
+/// Share of the time that making a question stand alone may take.
+const REWRITE_SHARE: f32 = 0.2;
+/// Tokens of a question that stands alone.
+const REWRITE_TOKENS_MAX: u32 = 200;
+/// Tokens of the instructions around sources and question.
+const INSTRUCTIONS_TOKENS: usize = 400;
+
+/// What answers share.
+pub(crate) struct Answers {
+    pub(crate) generate: Option<Arc<dyn Generate>>,
+    pub(crate) room: Arc<Semaphore>,
+    counts: Counts,
+}
+
+/// What was taken out of answers since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    markers_dropped: AtomicU64,
+    links_removed: AtomicU64,
+}
+
+impl Answers {
+    pub(crate) fn new(generate: Option<Arc<dyn Generate>>, config: &AnswerConfig) -> Self {
+        Self { generate, room: Arc::new(Semaphore::new(config.answers_max)), counts: Counts::default() }
+    }
+
+    /// Counts what was taken out of an answer.
+    fn count(&self, (markers, links): (u64, u64)) {
+        self.counts.markers_dropped.fetch_add(markers, Ordering::Relaxed);
+        self.counts.links_removed.fetch_add(links, Ordering::Relaxed);
+    }
+
+    /// The models that may do something; without any, there is nobody to ask.
+    fn writer(&self, task: Task) -> Option<&Arc<dyn Generate>> {
+        self.generate.as_ref().filter(|generate| !generate.models(task).is_empty())
+    }
+}
+
+impl Engine {
+    /// Finds the sources of an answer, which is then written piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::InvalidRequest`] names the field that breaks a bound, [`QueryError::Overloaded`] comes at once when too
+    /// many answers are being written, the others are those of a search.
+    ///
+    /// Cancel safety: safe.
+    pub async fn ask(
+        &self,
+        caller: &Caller,
+        request: AnswerRequest,
+        request_id: String,
+    ) -> Result<Answering, QueryError> {
+        let started = Instant::now();
+        check(&request)?;
+        let config = &self.config().answer;
+        let permit = Arc::clone(&self.answers().room).try_acquire_owned().map_err(|_| QueryError::Overloaded)?;
+        let timeout_ms = request.timeout_ms.unwrap_or(config.timeout_ms).min(config.timeout_ms_max);
+        let deadline = Deadline::after(Duration::from_millis(u64::from(timeout_ms)));
+        let standing_alone = self.standing_alone(caller, &request, deadline).await;
+        let plan = self.plan_for(caller, &request, standing_alone)?;
+        let writer = self.answers().writer(Task::Answer).filter(|_| !request.extractive).cloned();
+        let (count, tokens_max) = self.room_for_sources(writer.as_ref(), &request);
+        let retrieval = Deadline::after(self.config().timeout(request.timeout_ms)).min(deadline);
+        let gathered = self.gather(caller, plan, tokens_max, count, retrieval).await?;
+        let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
+        let asked = Asked { caller: caller.clone(), request, request_id, started, deadline, model_deadline, writer };
+        Ok(Answering::begin(self.clone(), asked, gathered, permit))
+    }
+
+    /// Markers that named no source, and links that led elsewhere, taken out of answers since the start.
+    pub fn taken_out_of_answers(&self) -> (u64, u64) {
+        let counts = &self.answers().counts;
+        (counts.markers_dropped.load(Ordering::Relaxed), counts.links_removed.load(Ordering::Relaxed))
+    }
+
+    /// What to retrieve for a question: itself, as it stands alone, or with what was asked before it.
+    fn plan_for(
+        &self,
+        caller: &Caller,
+        request: &AnswerRequest,
+        standing_alone: Option<String>,
+    ) -> Result<Plan, QueryError> {
+        let search = SearchRequest {
+            query: request.question.clone(),
+            filters: request.filters.clone(),
+            at_least: request.at_least,
+            ..SearchRequest::default()
+        };
+        let mut plan = Plan::of(caller, &search, self.config())?;
+        plan.query = plan.query.as_question();
+        plan.limit = 2 * self.config().answer.sources_max;
+        let more = standing_alone.or_else(|| {
+            let before = request.messages.iter().rev().find(|turn| turn.role == TurnRole::User)?;
+            Some(before.content.chars().take(QUESTION_CHARS_MAX).collect())
+        });
+        plan.query.parts.extend(more.map(|text| Part { excluded: false, kind: PartKind::Word(text) }));
+        Ok(plan)
+    }
+
+    /// Has a model make the question stand alone, where that is allowed and there is a conversation before it.
+    async fn standing_alone(&self, caller: &Caller, request: &AnswerRequest, deadline: Deadline) -> Option<String> {
+        let allowed = self.config().answer.rewrite && !request.messages.is_empty() && !request.extractive;
+        let writer = self.answers().writer(Task::Rewrite).filter(|_| allowed)?;
+        let deadline = deadline.keeping(1.0 - REWRITE_SHARE);
+        let messages = prompt::rewrite(&request.question, &request.messages);
+        let asked = Request {
+            task: Task::Rewrite,
+            messages,
+            tokens_max: REWRITE_TOKENS_MAX,
+            temperature: Some(0.0),
+            deadline: deadline.instant(),
+            account: account(caller),
+        };
+        let rewritten = async {
+            let mut generation = writer.generate(asked).await.ok()?;
+            let mut text = String::new();
+            while let Some(Ok(Piece::Text(piece))) = generation.pieces.next().await {
+                text.push_str(&piece);
+                if text.len() > 4 * QUESTION_CHARS_MAX {
+                    return None;
+                }
+            }
+            let text: String = defuse::visible(&text).trim().chars().take(QUESTION_CHARS_MAX).collect();
+            (!text.is_empty()).then_some(text)
+        };
+        let rewritten = tokio::time::timeout_at(deadline.instant().into(), rewritten).await.ok().flatten();
+        if rewritten.is_none() {
+            tracing::warn!("no model made the question stand alone; it is taken as it is");
+        }
+        rewritten
+    }
+
+    /// How tokens are counted, and how many the sources may have.
+    fn room_for_sources(
+        &self,
+        writer: Option<&Arc<dyn Generate>>,
+        request: &AnswerRequest,
+    ) -> (crate::engine::sources::Count, usize) {
+        let tokens_max = self.config().answer.sources_tokens_max;
+        let Some(writer) = writer else {
+            let counter = TokenCounter::estimate();
+            return (Arc::new(move |text: &str| counter.count(text)), tokens_max);
+        };
+        let turns: usize = request.messages.iter().map(|turn| writer.count_tokens(&turn.content)).sum();
+        let taken = INSTRUCTIONS_TOKENS + writer.count_tokens(&request.question) + turns;
+        let left = writer.prompt_tokens_max(Task::Answer).saturating_sub(taken);
+        let writer = Arc::clone(writer);
+        (Arc::new(move |text: &str| writer.count_tokens(text)), tokens_max.min(left))
+    }
+}
+
+/// Who pays for what a caller asks.
+fn account(caller: &Caller) -> Account {
+    let user = match &caller.subject {
+        access::Subject::User(user) => user.as_str().to_owned(),
+        access::Subject::Anonymous => String::new(),
+    };
+    Account { workspace: caller.workspace.as_str().to_owned(), user }
+}
+
+fn check(request: &AnswerRequest) -> Result<(), QueryError> {
+    let rule = |holds: bool, field, reason: &dyn Fn() -> String| {
+        if holds { Ok(()) } else { Err(QueryError::InvalidRequest { field, reason: reason() }) }
+    };
+    let chars = request.question.chars().count();
+    rule(!request.question.trim().is_empty(), "question", &|| "must not be empty".to_owned())?;
+    rule(chars <= QUESTION_CHARS_MAX, "question", &|| {
+        format!("must have at most {QUESTION_CHARS_MAX} characters, it has {chars}")
+    })?;
+    let turns = request.messages.len();
+    rule(turns <= TURNS_MAX, "messages", &|| format!("must have at most {TURNS_MAX} turns, it has {turns}"))?;
+    let is_long = |turn: &Turn| turn.content.chars().count() > TURN_CHARS_MAX;
+    rule(!request.messages.iter().any(is_long), "messages", &|| {
+        format!("must have turns of at most {TURN_CHARS_MAX} characters")
+    })?;
+    let in_time = request.timeout_ms.is_none_or(|ms| (ANSWER_TIMEOUT_MS_MIN..=ANSWER_TIMEOUT_MS_MAX).contains(&ms));
+    rule(in_time, "timeout_ms", &|| format!("must be from {ANSWER_TIMEOUT_MS_MIN} to {ANSWER_TIMEOUT_MS_MAX}"))
+}

@@ -1,0 +1,223 @@
+//! Packing: from the passages of a page to the blocks that stand for it in an answer.
+//!
+//! Pure. What is taken first are the blocks of the passages that were found, then those beside them, as far as the next heading
+//! and the budget reach; a table comes whole where it fits. Invariants: blocks come in reading order and none twice; a block
+//! that was found is always there, cut to its passage when it is long.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use index::Passage;
+use index::analysis::Language;
+use schemas::block::{BlockContent, BlockType};
+use schemas::ids::{BlockId, PageId};
+use schemas::record::PageRecord;
+
+use super::source::{SourceText, SourceTextBlock};
+
+/// How much of a page is taken.
+pub(crate) struct Budget<'a> {
+    /// Counts the tokens of a text, never too few.
+    pub count: &'a (dyn Fn(&str) -> usize + Send + Sync),
+    /// Tokens of one source; a table that was found in part may take as much again.
+    pub tokens_max: usize,
+}
+
+/// Words that stand side by side in what is compared for repetition.
+const SHINGLE_WORDS: usize = 4;
+/// Share of the shorter text's shingles from which on two texts are the same.
+const DUPLICATE_SHARE: f64 = 0.8;
+
+/// A block of a page in reading order.
+struct Listed<'a> {
+    id: &'a BlockId,
+    content: &'a BlockContent,
+    depth: usize,
+    text: String,
+}
+
+/// Takes what stands for a page, of which these passages were found, best first; nothing when no block of theirs is left.
+pub(crate) fn pack(
+    page: &PageId,
+    record: &PageRecord,
+    passages: &[Passage],
+    score: f32,
+    budget: &Budget<'_>,
+) -> Option<SourceText> {
+    let listed: Vec<Listed<'_>> = record
+        .blocks_in_order(page)
+        .into_iter()
+        .map(|(id, content, depth)| Listed { id, content, depth, text: content.plain_text() })
+        .collect();
+    let place: BTreeMap<&BlockId, usize> = listed.iter().enumerate().map(|(at, block)| (block.id, at)).collect();
+    let mut taken = Taken { listed: &listed, budget, blocks: BTreeMap::new(), tokens: 0 };
+    for passage in passages {
+        taken.passage(passage, &place);
+    }
+    if taken.blocks.is_empty() {
+        return None;
+    }
+    taken.tables();
+    taken.beside();
+    let blocks = taken.finish(record);
+    let first = passages.first()?;
+    Some(SourceText { headings: first.headings.clone(), blocks, score })
+}
+
+struct Taken<'a> {
+    listed: &'a [Listed<'a>],
+    budget: &'a Budget<'a>,
+    /// By place: the bytes of the block, and the language.
+    blocks: BTreeMap<usize, (std::ops::Range<usize>, Language)>,
+    tokens: usize,
+}
+
+impl Taken<'_> {
+    /// The blocks of a passage: whole where they fit, else the part that the passage has. The first passage is taken at any price.
+    fn passage(&mut self, passage: &Passage, place: &BTreeMap<&BlockId, usize>) {
+        let is_first = self.blocks.is_empty();
+        for range in &passage.blocks {
+            let Some(&at) = place.get(&range.block) else { continue };
+            let text = &self.listed[at].text;
+            let whole = 0..text.len();
+            let part = passage.text.get(range.start as usize..range.end as usize).unwrap_or("");
+            let found = text.find(part).filter(|_| !part.is_empty());
+            let is_long = (self.budget.count)(text) > self.budget.tokens_max / 2;
+            let bytes = match found {
+                Some(start) if is_long => start..start + part.len(),
+                _ => whole,
+            };
+            self.take(at, bytes, passage.language, if is_first { usize::MAX } else { self.budget.tokens_max });
+        }
+    }
+
+    /// The rows of tables of which a row was taken.
+    fn tables(&mut self) {
+        let rows: Vec<(usize, Language)> = self.blocks.iter().map(|(at, (_, language))| (*at, *language)).collect();
+        for (at, language) in rows {
+            let listed = self.listed;
+            let is_row =
+                |of: usize| listed[of].content.kind == BlockType::TableRow && listed[of].depth == listed[at].depth;
+            if !is_row(at) {
+                continue;
+            }
+            let before = (0..at).rev().take_while(|of| is_row(*of)).last().unwrap_or(at);
+            let after = (at + 1..listed.len()).take_while(|of| is_row(*of)).last().unwrap_or(at);
+            let missing: Vec<usize> = (before..=after).filter(|of| !self.blocks.contains_key(of)).collect();
+            let tokens: usize = missing.iter().map(|of| (self.budget.count)(&listed[*of].text)).sum();
+            // Of a table that is too long its first row says what the cells are.
+            let wanted = if self.tokens + tokens <= 2 * self.budget.tokens_max { &missing[..] } else { &[before][..] };
+            for of in wanted {
+                self.take(*of, 0..listed[*of].text.len(), language, 2 * self.budget.tokens_max);
+            }
+        }
+    }
+
+    /// The blocks beside those that were taken, one on each side in turn, up to the next heading.
+    fn beside(&mut self) {
+        let (Some(mut first), Some(mut last)) =
+            (self.blocks.first_key_value().map(|of| *of.0), self.blocks.last_key_value().map(|of| *of.0))
+        else {
+            return;
+        };
+        let language = self.blocks[&first].1;
+        let is_heading = |of: usize| matches!(self.listed[of].content.kind, BlockType::Heading(_));
+        let (mut before, mut after) = (!is_heading(first), true);
+        let listed = self.listed;
+        let headings: Vec<bool> = (0..listed.len()).map(is_heading).collect();
+        while before || after {
+            before = before && first > 0;
+            if before {
+                first -= 1;
+                before =
+                    self.take(first, 0..listed[first].text.len(), language, self.budget.tokens_max) && !headings[first];
+            }
+            after = after && last + 1 < listed.len() && !headings[last + 1];
+            if after {
+                last += 1;
+                after = self.take(last, 0..listed[last].text.len(), language, self.budget.tokens_max);
+            }
+        }
+    }
+
+    /// Takes a block if there is room for it; says whether there was.
+    fn take(&mut self, at: usize, bytes: std::ops::Range<usize>, language: Language, tokens_max: usize) -> bool {
+        if let Some((known, _)) = self.blocks.get_mut(&at) {
+            *known = known.start.min(bytes.start)..known.end.max(bytes.end);
+            return true;
+        }
+        let tokens = (self.budget.count)(&self.listed[at].text[bytes.clone()]);
+        if self.tokens.saturating_add(tokens) > tokens_max {
+            return false;
+        }
+        self.tokens += tokens;
+        self.blocks.insert(at, (bytes, language));
+        true
+    }
+
+    fn finish(self, record: &PageRecord) -> Vec<SourceTextBlock> {
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        let mut last = None;
+        for (at, (bytes, language)) in self.blocks {
+            let listed = &self.listed[at];
+            let text = &listed.text[bytes.clone()];
+            let version = record.blocks.get(listed.id).and_then(|block| block.content.version());
+            let (Some(version), false) = (version, text.trim().is_empty()) else { continue };
+            blocks.push(SourceTextBlock {
+                block: listed.id.clone(),
+                kind: listed.content.kind.clone(),
+                version: version.clone(),
+                offset: listed.text[..bytes.start].encode_utf16().count() as u32,
+                text: text.to_owned(),
+                language,
+                after_gap: last.is_some_and(|last| last + 1 != at),
+            });
+            last = Some(at);
+        }
+        blocks
+    }
+}
+
+/// Remembers what was taken, so that templates and blocks shown in several places come once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Vec<HashSet<u64>>);
+
+impl Seen {
+    /// Whether a text says nearly what one before it said; if not, it is remembered.
+    pub(crate) fn is_repeated(&mut self, text: &str) -> bool {
+        let shingles = shingles(text);
+        let is_same = |known: &HashSet<u64>| {
+            let shared = known.intersection(&shingles).count() as f64;
+            shared >= DUPLICATE_SHARE * known.len().min(shingles.len()) as f64
+        };
+        let repeated = self.0.iter().any(is_same);
+        if !repeated {
+            self.0.push(shingles);
+        }
+        repeated
+    }
+}
+
+fn shingles(text: &str) -> HashSet<u64> {
+    let lower = text.to_lowercase();
+    // Scripts without spaces have no words to split at: letters stand for words then.
+    let spaced: Vec<&str> = lower.split_whitespace().collect();
+    let is_unspaced = spaced.len() * 12 < lower.chars().count();
+    let words: Vec<String> = if is_unspaced {
+        lower.chars().filter(|c| c.is_alphanumeric()).map(String::from).collect()
+    } else {
+        spaced.into_iter().map(str::to_owned).collect()
+    };
+    let hash = |words: &[String]| {
+        let mut hasher = DefaultHasher::new();
+        words.hash(&mut hasher);
+        hasher.finish()
+    };
+    if words.len() < SHINGLE_WORDS {
+        return HashSet::from([hash(&words)]);
+    }
+    words.windows(SHINGLE_WORDS).map(hash).collect::<BTreeSet<u64>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use index::passages::BlockRange;
+use schemas::event::BlockPatch;
+use schemas::ids::RegionId;
+use schemas::version::{Timestamp, VectorClock, Version};
+
+use super::*;
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+fn page() -> PageId {
+    PageId::new("p").unwrap()
+}
+
+fn record(blocks: &[(&str, &str)]) -> PageRecord {
+    let region = RegionId::new("r").unwrap();
+    let mut record = PageRecord::default();
+    for (at, (kind, text)) in blocks.iter().enumerate() {
+        let counter = at as u64 + 1;
+        let version = Version {
+            clock: VectorClock::of(&region, counter),
+            timestamp: Timestamp { wall_ms: counter, logical: 0 },
+            region: region.clone(),
+        };
+        let content = BlockContent::text(BlockType::from((*kind).to_owned()), *text);
+        let patch = BlockPatch { page: page(), parent: None, position: format!("{at:03}"), content: Some(content) };
+        let id = BlockId::new(format!("b{at}")).unwrap();
+        record.blocks.entry(id).or_default().upsert(&Arc::new(version), patch);
+    }
+    record
+}
+
+fn passage(text: &str, blocks: &[(usize, u32, u32)]) -> Passage {
+    let range = |(at, start, end): &(usize, u32, u32)| BlockRange {
+        block: BlockId::new(format!("b{at}")).unwrap(),
+        start: *start,
+        end: *end,
+    };
+    Passage {
+        number: 0,
+        headings: vec!["Top".into()],
+        text: text.to_owned(),
+        blocks: blocks.iter().map(range).collect(),
+        language: Language::English,
+    }
+}
+
+/// The texts that are taken.
+#[track_caller]
+fn check(record: &PageRecord, passages: &[Passage], tokens_max: usize, expected: &[&str]) -> SourceText {
+    let source = pack(&page(), record, passages, 1.0, &Budget { count: &words, tokens_max }).unwrap();
+    let texts: Vec<&str> = source.blocks.iter().map(|block| block.text.as_str()).collect();
+    assert_eq!(texts, expected);
+    source
+}
+
+const PROSE: [(&str, &str); 7] = [
+    ("heading_1", "Above"),
+    ("paragraph", "one one"),
+    ("heading_2", "Here"),
+    ("paragraph", "two two"),
+    ("paragraph", "three three"),
+    ("paragraph", "four four"),
+    ("heading_2", "Below"),
+];
+
+#[test]
+fn blocks_beside_come_along_up_to_the_headings_and_the_budget() {
+    let (record, found) = (record(&PROSE), passage("three three", &[(4, 0, 11)]));
+    let source = check(&record, std::slice::from_ref(&found), 100, &["Here", "two two", "three three", "four four"]);
+    assert_eq!(source.headings, ["Top"]);
+    assert_eq!(source.blocks[0].version.timestamp.wall_ms, 3);
+    check(&record, std::slice::from_ref(&found), 4, &["two two", "three three"]);
+    check(&record, &[found], 1, &["three three"]);
+}
+
+#[test]
+fn a_second_passage_leaves_a_gap_that_is_told() {
+    let record = record(&PROSE);
+    let passages = [passage("four four", &[(5, 0, 9)]), passage("one one", &[(1, 0, 7)])];
+    let source = check(&record, &passages, 4, &["one one", "four four"]);
+    assert_eq!(source.blocks.iter().map(|block| block.after_gap).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn a_table_comes_whole_or_with_its_first_row() {
+    let mut blocks = vec![("paragraph", "intro")];
+    blocks.extend([
+        ("table_row", "name | size"),
+        ("table_row", "a | 1"),
+        ("table_row", "b | 2"),
+        ("table_row", "c | 3"),
+    ]);
+    let (record, found) = (record(&blocks), passage("b | 2", &[(3, 0, 5)]));
+    check(&record, std::slice::from_ref(&found), 8, &["name | size", "a | 1", "b | 2", "c | 3"]);
+    check(&record, &[found], 3, &["name | size", "b | 2"]);
+}
+
+#[test]
+fn a_long_block_is_cut_to_its_passage_and_keeps_its_place() {
+    let record = record(&[("paragraph", "é é é é é the part that was found é é é é é")]);
+    let found = passage("the part that was found", &[(0, 0, 23)]);
+    let source = check(&record, &[found], 12, &["the part that was found"]);
+    assert_eq!(source.blocks[0].offset, 10, "code units, not bytes");
+}
+
+#[test]
+fn what_is_nearly_the_same_is_seen() {
+    let mut seen = Seen::default();
+    let text = "Write down what went well, what went badly and what to do next time for the whole team.";
+    assert!(!seen.is_repeated(text));
+    assert!(seen.is_repeated(&format!("{text} Thanks.")));
+    assert!(!seen.is_repeated("Domes close by an interlock when humidity is above ninety percent."));
+    assert!(!seen.is_repeated("望遠鏡は湿度が九十を超えると閉じます。"));
+    assert!(seen.is_repeated("望遠鏡は湿度が九十を超えると閉じます"));
+    assert!(!seen.is_repeated("") && seen.is_repeated(""));
+}

@@ -1,0 +1,288 @@
+//! The text of an answer while it is written: markers become citations, sentences are told apart and weighed.
+//!
+//! Whoever writes, a model or the extractor, writes through here. No I/O. Invariants: a marker that goes out names a source
+//! that is there; every citation is a place in such a source; a sentence is closed once the next one has begun, or at the end.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use index::analysis::{Analyzer, Language, TokenKind, Tokens};
+use schemas::api::answers::{AnswerSentence, Citation};
+use schemas::api::search::HighlightUnit;
+use schemas::ids::PageId;
+
+use super::defuse::{visible, without_markers};
+use super::markup::{Out, PageLink, Scanner};
+use super::source::{SourceText, Span, sentence_ranges};
+use super::support::{ByWords, Support as _};
+
+/// Two sentences are cited for one only where they hold so much more of it.
+const PAIR_GAIN: f64 = 0.15;
+
+/// A source that was let out, with the page it is of.
+#[derive(Clone, Debug)]
+pub struct Readable {
+    /// The page.
+    pub page: PageId,
+    /// The text.
+    pub text: SourceText,
+}
+
+/// What goes out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// Text.
+    Delta(String),
+    /// A sentence, by its number from 0, rests on a citation, by its own.
+    Cited(u32, u32),
+}
+
+/// An answer that is being written.
+#[derive(Debug)]
+pub struct Writing {
+    sources: Vec<Readable>,
+    scanner: Scanner,
+    /// What was written, without markers.
+    text: String,
+    /// What went out.
+    shown: String,
+    /// Bytes of the text that belong to closed sentences.
+    closed: usize,
+    /// Markers since then: where in the text, and which source.
+    open_markers: Vec<(usize, usize)>,
+    sentences: Vec<AnswerSentence>,
+    citations: Vec<(usize, Span)>,
+    by_words: ByWords,
+    language: Language,
+    markers_dropped: u64,
+}
+
+impl Writing {
+    /// Over sources, in the language of the question.
+    pub fn new(sources: Vec<Readable>, language: Language) -> Self {
+        let texts: Vec<String> = sources.iter().map(|source| source.text.whole()).collect();
+        let by_words = ByWords::new(texts.iter().map(String::as_str), language, ByWords::THRESHOLD);
+        Self {
+            sources,
+            scanner: Scanner::default(),
+            text: String::new(),
+            shown: String::new(),
+            closed: 0,
+            open_markers: Vec::new(),
+            sentences: Vec::new(),
+            citations: Vec::new(),
+            by_words,
+            language,
+            markers_dropped: 0,
+        }
+    }
+
+    /// What it is made from.
+    pub fn sources(&self) -> &[Readable] {
+        &self.sources
+    }
+
+    /// All that went out, markers included.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The sentences that are closed.
+    pub fn sentences(&self) -> &[AnswerSentence] {
+        &self.sentences
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    /// Markers that named no source, and links, images and elements that were removed.
+    pub fn dropped(&self) -> (u64, u64) {
+        (self.markers_dropped, self.scanner.removed)
+    }
+
+    /// Takes what a model wrote.
+    pub fn push(&mut self, piece: &str, page_link: PageLink<'_>) -> Vec<Written> {
+        let out = self.scanner.push(piece, page_link);
+        self.take(out, false)
+    }
+
+    /// Closes what a model wrote.
+    pub fn finish(&mut self, page_link: PageLink<'_>) -> Vec<Written> {
+        let out = self.scanner.finish(page_link);
+        self.take(out, true)
+    }
+
+    /// Adds a sentence of a source, after `lead`, with its marker.
+    pub fn quote(&mut self, lead: &str, source: usize, span: Span, page_link: PageLink<'_>) -> Vec<Written> {
+        let quoted = without_markers(&visible(self.sources[source].text.text(&span)));
+        let mut text = String::new();
+        // A source's own markers are none of ours.
+        let outs = self.scanner.push(&quoted, page_link).into_iter().chain(self.scanner.finish(page_link));
+        for out in outs {
+            if let Out::Text(piece) = out {
+                text.push_str(&piece);
+            }
+        }
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let citation = self.cite(source, span);
+        let sentence = self.sentences.len() as u32;
+        let delta = format!("{lead}{text} [{}]", source + 1);
+        self.shown.push_str(&delta);
+        self.text.push_str(lead);
+        self.text.push_str(&text);
+        self.closed = self.text.len();
+        self.add_sentence(text, vec![citation]);
+        vec![Written::Delta(delta), Written::Cited(sentence, citation)]
+    }
+
+    fn take(&mut self, out: Vec<Out>, ended: bool) -> Vec<Written> {
+        let mut delta = String::new();
+        for out in out {
+            match out {
+                Out::Text(text) => {
+                    delta.push_str(&text);
+                    self.text.push_str(&text);
+                }
+                Out::Marker(number) if (1..=self.sources.len()).contains(&(number as usize)) => {
+                    let _ = write!(delta, "[{number}]");
+                    self.open_markers.push((self.text.len(), number as usize - 1));
+                }
+                Out::Marker(_) => self.markers_dropped += 1,
+            }
+        }
+        let mut written = Vec::new();
+        if !delta.is_empty() {
+            self.shown.push_str(&delta);
+            written.push(Written::Delta(delta));
+        }
+        written.extend(self.close_sentences(ended));
+        written
+    }
+
+    fn close_sentences(&mut self, ended: bool) -> Vec<Written> {
+        let ranges = sentence_ranges(&self.text[self.closed..]);
+        let begin = self.closed;
+        let mut written = Vec::new();
+        for (at, range) in ranges.iter().enumerate() {
+            let next = ranges.get(at + 1).map(|next| begin + next.start);
+            let end = match next {
+                Some(next) => next,
+                None if ended => self.text.len(),
+                None => break,
+            };
+            // A marker left a gap before the full stop.
+            let text = self.text[begin + range.start..begin + range.end].replace(" .", ".").replace(" ,", ",");
+            let (of_this, later) = std::mem::take(&mut self.open_markers).into_iter().partition(|(at, _)| *at <= end);
+            self.open_markers = later;
+            self.closed = end;
+            let of_this: Vec<(usize, usize)> = of_this;
+            let mut cited: Vec<usize> = of_this.into_iter().map(|(_, source)| source).collect();
+            cited.dedup();
+            let mut citations = Vec::new();
+            for source in cited {
+                let Some(span) = self.locate(source, &text) else { continue };
+                let citation = self.cite(source, span);
+                if !citations.contains(&citation) {
+                    citations.push(citation);
+                }
+            }
+            let sentence = self.sentences.len() as u32;
+            written.extend(citations.iter().map(|citation| Written::Cited(sentence, *citation)));
+            self.add_sentence(text, citations);
+        }
+        written
+    }
+
+    fn add_sentence(&mut self, text: String, citations: Vec<u32>) {
+        let cited: Vec<&str> = citations
+            .iter()
+            .map(|at| {
+                let (source, span) = &self.citations[*at as usize];
+                self.sources[*source].text.text(span)
+            })
+            .collect();
+        // By words nothing can fail.
+        let support = if cited.is_empty() { 0.0 } else { self.by_words.score(&cited, &text).unwrap_or(0.0) };
+        let supported = !cited.is_empty() && support >= ByWords::THRESHOLD;
+        self.sentences.push(AnswerSentence { text, citations, support: support as f32, supported });
+    }
+
+    /// Raises the support of a sentence, as something else than words found it.
+    pub fn raise(&mut self, sentence: usize, support: f32, supported: bool) {
+        let sentence = &mut self.sentences[sentence];
+        sentence.support = sentence.support.max(support);
+        sentence.supported |= supported;
+    }
+
+    /// The texts that a sentence cites.
+    pub fn cited_texts(&self, sentence: &AnswerSentence) -> Vec<String> {
+        let cited = sentence.citations.iter().map(|at| &self.citations[*at as usize]);
+        cited.map(|(source, span)| self.sources[*source].text.text(span).to_owned()).collect()
+    }
+
+    fn cite(&mut self, source: usize, span: Span) -> u32 {
+        let known = self.citations.iter().position(|(of, place)| *of == source && *place == span);
+        let at = known.unwrap_or_else(|| {
+            self.citations.push((source, span));
+            self.citations.len() - 1
+        });
+        at as u32
+    }
+
+    /// A citation as responses show it.
+    pub fn citation(&self, at: u32) -> Citation {
+        let (source, span) = &self.citations[at as usize];
+        let Readable { page, text } = &self.sources[*source];
+        let block = &text.blocks[span.block];
+        Citation {
+            source: *source as u32 + 1,
+            page: page.clone(),
+            block: block.block.clone(),
+            version: block.version.clone(),
+            range: text.utf16(span),
+            unit: HighlightUnit::Utf16CodeUnits,
+            text: text.text(span).to_owned(),
+        }
+    }
+
+    /// All citations.
+    pub fn citations(&self) -> Vec<Citation> {
+        (0..self.citations.len() as u32).map(|at| self.citation(at)).collect()
+    }
+
+    /// The sentence of a source, or two side by side in one block, that holds most of what a sentence says.
+    fn locate(&self, source: usize, sentence: &str) -> Option<Span> {
+        let text = &self.sources[source].text;
+        let wanted = self.terms(sentence);
+        let spans = text.sentences();
+        let terms: Vec<BTreeSet<String>> = spans.iter().map(|span| self.terms(text.text(span))).collect();
+        let held = |terms: &BTreeSet<String>| wanted.intersection(terms).count() as f64 / wanted.len().max(1) as f64;
+        let mut best: Option<(f64, Span)> = None;
+        let mut offer = |score: f64, span: Span| {
+            if best.as_ref().is_none_or(|(known, _)| score > *known) {
+                best = Some((score, span));
+            }
+        };
+        for (at, span) in spans.iter().enumerate() {
+            offer(held(&terms[at]), span.clone());
+            if let Some(next) = spans.get(at + 1).filter(|next| next.block == span.block) {
+                let both: BTreeSet<String> = terms[at].union(&terms[at + 1]).cloned().collect();
+                let bytes = span.bytes.start..next.bytes.end;
+                offer(held(&both) - PAIR_GAIN, Span { block: span.block, bytes });
+            }
+        }
+        best.map(|(_, span)| span)
+    }
+
+    fn terms(&self, text: &str) -> BTreeSet<String> {
+        let mut tokens = Tokens::new();
+        Analyzer::new().tokens(text, self.language, &mut tokens);
+        let words = tokens.iter().filter(|token| token.kind != TokenKind::Symbol);
+        words.map(|token| token.term.to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The sources of an answer: the pages that a search finds, each with the blocks around what was found, held back.
+//!
+//! The same retrieval, mask and ranking as for a search. No model is asked that writes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use access::{Caller, PageOrdinal};
+use index::Passage;
+use index::analysis::{Analyzer, Language, TokenKind, Tokens};
+use index::catalog::Workspace;
+use models::embed::Embedder;
+use models::extract::Word;
+use schemas::api::search::Degraded;
+
+use super::rank::{Ranking, read_passage};
+use super::search::passages;
+use super::{Engine, View};
+use crate::answer::pack::{Budget, Seen, pack};
+use crate::answer::source::SourceText;
+use crate::deadline::Deadline;
+use crate::error::QueryError;
+use crate::gate::{Gate, Held};
+use crate::plan::Plan;
+
+/// What was found for a question.
+pub(crate) struct Gathered {
+    pub(crate) view: Gatherer,
+    /// Best first, one for each page.
+    pub(crate) held: Vec<Held<SourceText>>,
+    /// The words of the question, by the languages of the sources.
+    pub(crate) words: Vec<Word>,
+    pub(crate) degraded: Vec<Degraded>,
+}
+
+/// Under what it was found.
+#[derive(Clone)]
+pub(crate) struct Gatherer(View);
+
+impl Gatherer {
+    pub(crate) fn workspace(&self) -> &Arc<Workspace> {
+        &self.0.workspace
+    }
+
+    pub(crate) fn embedder(&self) -> Option<&Embedder> {
+        self.0.embedder.as_ref()
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    pub(crate) fn purpose(&self) -> access::Purpose {
+        self.0.purpose
+    }
+
+    pub(crate) fn index_seq(&self) -> u64 {
+        self.0.searcher.index_seq()
+    }
+
+    pub(crate) fn gate<'a>(&'a self, engine: &'a Engine) -> Gate<'a> {
+        engine.gate(&self.0)
+    }
+}
+
+/// Counts the tokens of a text.
+pub(crate) type Count = Arc<dyn Fn(&str) -> usize + Send + Sync>;
+
+impl Engine {
+    /// Finds what a question may be answered from; `None` where nothing was ever said about the workspace.
+    ///
+    /// At most `tokens_max` tokens of text, as `count` counts them.
+    pub(crate) async fn gather(
+        &self,
+        caller: &Caller,
+        plan: Plan,
+        tokens_max: usize,
+        count: Count,
+        deadline: Deadline,
+    ) -> Result<Option<Gathered>, QueryError> {
+        self.wait_for(&caller.workspace, plan.at_least, deadline).await?;
+        let Some(view) = self.view(caller, plan.purpose) else { return Ok(None) };
+        let view = self.narrowed(view, &plan, deadline).await?;
+        let (ranking, found) = if plan.query.has_words() {
+            let retrieved = self.retrieved(&view, &plan, deadline).await?;
+            let (ranking, _) = self.ranked(&view, &plan, None, retrieved.clone(), deadline).await?;
+            let (view, plan) = (view.clone(), plan.clone());
+            (ranking, self.0.pools.words.run(deadline, move || passages::rank(&view, &plan, retrieved)).await?)
+        } else {
+            (self.listed(&view, &plan, deadline).await?, Ranking::default())
+        };
+        let (engine, text) = (self.clone(), plan.query.wanted_text());
+        let work = move || {
+            let degraded = ranking.degraded.clone();
+            let held = engine.packed(&view, ranking, &found, tokens_max, &*count)?;
+            let words = words(&view, &text)?;
+            Ok(Some(Gathered { view: Gatherer(view), held, words, degraded }))
+        };
+        self.0.pools.words.run(deadline, work).await
+    }
+
+    fn packed(
+        &self,
+        view: &View,
+        mut ranking: Ranking,
+        found: &Ranking,
+        tokens_max: usize,
+        count: &(dyn Fn(&str) -> usize + Send + Sync),
+    ) -> Result<Vec<Held<SourceText>>, QueryError> {
+        let config = &self.config().answer;
+        let mut further: HashMap<PageOrdinal, Vec<_>> = HashMap::new();
+        for passage in &found.pages {
+            further.entry(passage.page).or_default().extend(passage.best);
+        }
+        let best_score = ranking.pages.first().map_or(0.0, |best| best.score).max(f32::MIN_POSITIVE);
+        let (mut held, mut seen, mut tokens) = (Vec::new(), Seen::default(), 0);
+        // Repeated and empty pages make room for others.
+        for ranked in std::mem::take(&mut ranking.pages).into_iter().take(2 * config.sources_max) {
+            if held.len() >= config.sources_max {
+                break;
+            }
+            let mut addresses = Vec::new();
+            for address in ranked.best.into_iter().chain(further.remove(&ranked.page).unwrap_or_default()) {
+                if !addresses.contains(&address) && addresses.len() < config.passages_max {
+                    addresses.push(address);
+                }
+            }
+            let mut passages: Vec<Passage> = Vec::new();
+            for address in addresses {
+                passages.extend(read_passage(view, address, &mut ranking.read)?.filter(|of| !of.is_title()).cloned());
+            }
+            let failed = QueryError::index("read a page");
+            let Some(record) = view.searcher.page_record(&view.mask, ranked.page).map_err(failed)? else { continue };
+            let Some(page) = view.workspace.read().access.page_of(ranked.page).cloned() else { continue };
+            let budget = Budget { count, tokens_max: config.source_tokens_max.min(tokens_max - tokens) };
+            let score = (ranked.score / best_score).clamp(0.0, 1.0);
+            let Some(source) = pack(&page, &record, &passages, score, &budget) else { continue };
+            let text = source.whole();
+            let taken = count(&text);
+            if text.trim().is_empty() || tokens + taken > tokens_max || seen.is_repeated(&text) {
+                continue;
+            }
+            tokens += taken;
+            held.push(Held::new(ranked.page, source));
+        }
+        Ok(held)
+    }
+
+    /// The pages that gates turned away are counted together, whoever keeps the gate.
+    pub(crate) fn dropped(&self) -> &Arc<crate::gate::Dropped> {
+        &self.0.dropped
+    }
+
+    /// Blocking work for an answer that waits for the embedding model.
+    pub(crate) async fn embedding_work<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.0.pools.meaning.run(deadline, work).await
+    }
+}
+
+/// The words of a question with what each of them says: how rare it is in the workspace, and what it is in the question.
+fn words(view: &View, question: &str) -> Result<Vec<Word>, QueryError> {
+    let languages = view.workspace.read().languages();
+    let words = Analyzer::new().query_terms(question, &languages);
+    let failed = QueryError::index("count the words of the question");
+    let rarities = view.searcher.rarities(&view.mask, &words).map_err(failed)?;
+    let weighed = words.into_iter().zip(rarities);
+    Ok(weighed.map(|(word, rarity)| Word { weight: word.weight() * rarity, terms: word.terms }).collect())
+}
+
+/// The terms of a text.
+pub(crate) fn terms(text: &str, language: Language, tokens: &mut Tokens) -> BTreeSet<String> {
+    Analyzer::new().tokens(text, language, tokens);
+    let words = tokens.iter().filter(|token| token.kind != TokenKind::Symbol);
+    words.map(|token| token.term.to_owned()).collect()
+}

@@ -1,0 +1,281 @@
+//! Answers through the engine and over HTTP: by the extractor, by a model, when a model fails, and when access changes meanwhile.
+
+use std::sync::Arc;
+
+use models::generate::{GenerateError, Request, Role, Task};
+use query::answer::answering::AnswerEvent;
+use query::config::Config;
+use query::engine::Engine;
+use schemas::api::answers::{AnswerErrorCode, AnswerRequest};
+use serde_json::{Value, json};
+
+use super::harness::{Client, Content, PageSpec, Reply, acme, caller};
+use super::scripted::{Script, Scripted, pieces};
+
+/// A model that writes one text, whatever is asked.
+fn writes(text: &'static str) -> Arc<Scripted<impl Fn(&Request) -> Script + Send + Sync + 'static>> {
+    Arc::new(Scripted::new(move |_: &Request| Script::Writes(pieces(text))))
+}
+
+fn client(text: &'static str) -> Client {
+    Client::writing(acme(), Config::default(), Some(writes(text)))
+}
+
+/// The events of a stream, by name.
+fn events(reply: &Reply) -> Vec<(String, Value)> {
+    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+    let event = |block: &str| {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Some((field("event:")?.to_owned(), serde_json::from_str(field("data:")?).unwrap()))
+    };
+    text.split("\n\n").filter_map(event).collect()
+}
+
+fn names(events: &[(String, Value)]) -> Vec<&str> {
+    let mut names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    names.dedup();
+    names
+}
+
+#[tokio::test]
+async fn without_a_model_sentences_of_the_sources_answer() {
+    let client = Client::new();
+    let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?"})).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    let answer = &reply.json;
+    assert_eq!(answer["answer"], "A rollback takes one minute. [1]");
+    assert_eq!((answer["extractive"].as_bool(), answer["not_found"].as_bool()), (Some(true), Some(false)));
+    let citation = &answer["citations"][0];
+    assert_eq!((citation["page"].as_str(), citation["block"].as_str()), (Some("runbook"), Some("runbook-1")));
+    assert_eq!((&citation["range"], &citation["text"]), (&json!([0, 28]), &json!("A rollback takes one minute.")));
+    assert!(citation["version"]["clock"]["test"].is_u64(), "{citation}");
+    let source = &answer["sources"][0];
+    assert_eq!(source["page"]["title"], "Deploy runbook");
+    assert_eq!(source["breadcrumb"][0]["title"], "Engineering");
+    assert_eq!(source["page"]["created_by"], "bob");
+    assert!(source["page"]["edited_at"].is_string());
+    assert_eq!(answer["sentences"][0]["supported"], true);
+    assert_eq!(answer["request_id"], "same");
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_seen_are_not_found_alike() {
+    let client = Client::new();
+    let mut answers = Vec::new();
+    for question in ["What is project lanternfish?", "What is project qwertyfish?"] {
+        let mut reply = client.answer_as("bob", json!({"question": question})).await.json;
+        assert_eq!(reply["not_found"], true, "{reply}");
+        assert_eq!(reply["answer"], "Not found in what you can see.");
+        assert!(!reply.to_string().to_lowercase().contains("lanternfish"), "{reply}");
+        reply["took_ms"] = Value::Null;
+        reply["sources"] = Value::Null;
+        answers.push(reply);
+    }
+    assert_eq!(answers[0], answers[1]);
+    let ada = client.answer_as("ada", json!({"question": "What is project lanternfish?"})).await.json;
+    assert!(ada["answer"].as_str().unwrap().contains("lanternfish"), "{ada}");
+    let nobody = client.answer_as("gus", json!({"question": "How long does a rollback take?"})).await.json;
+    assert_eq!((nobody["not_found"].as_bool(), &nobody["sources"]), (Some(true), &json!([])));
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_its_sources_and_ends_with_done() {
+    let client = client("A rollback takes one minute [1]. See ![x](https://evil.example/a) it [9].");
+    let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?", "stream": true})).await;
+    assert_eq!(reply.headers["content-type"], "text/event-stream");
+    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+    assert!(text.contains("id: 0\n") && text.contains("id: 1\n"), "{text}");
+    let events = events(&reply);
+    let names = names(&events);
+    assert_eq!((names[0], *names.last().unwrap()), ("sources", "done"));
+    assert!(names.contains(&"delta") && names.contains(&"citation") && names.contains(&"usage"), "{names:?}");
+    let deltas = events.iter().filter(|(name, _)| name == "delta");
+    let answer: String = deltas.map(|(_, data)| data["text"].as_str().unwrap()).collect();
+    assert_eq!(answer, "A rollback takes one minute [1]. See  it .");
+    let (_, citation) = events.iter().find(|(name, _)| name == "citation").unwrap();
+    assert_eq!(citation["citation"]["block"], "runbook-1");
+    let (_, done) = events.last().unwrap();
+    assert_eq!(done["model"], "scripted");
+    assert_eq!(done["sentences"][0]["supported"], true);
+    assert_eq!(done["sentences"][1]["supported"], false);
+    assert_eq!(client.post("/v1/answers", &[], "{}").await.status, 415);
+}
+
+#[tokio::test]
+async fn the_model_is_given_what_the_caller_may_read_and_nothing_else() {
+    let model = writes("Deploy in the blue green way [1].");
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let turns =
+        json!([{"role": "user", "content": "Tell me about deployment"}, {"role": "assistant", "content": "Yes?"}]);
+    let request = json!({"question": "How do we deploy?", "messages": turns, "style": "bullets", "length": "long"});
+    let reply = client.answer_as("bob", request).await.json;
+    assert_eq!((reply["extractive"].as_bool(), &reply["usage"]["cost_micros"]), (Some(false), &json!(7)));
+    let told = model.told();
+    assert_eq!(told.len(), 1, "no model is asked before the sources");
+    assert!(told[0].contains("<source id=\"1\">\nTitle: ") && told[0].contains("blue green"), "{}", told[0]);
+    assert!(!told[0].to_lowercase().contains("lanternfish") && !told[0].contains("Globex"), "{}", told[0]);
+    let asked = model.asked.lock().unwrap();
+    assert_eq!(
+        asked[0].messages.iter().map(|message| message.role).collect::<Vec<_>>(),
+        [Role::System, Role::User, Role::Assistant, Role::User]
+    );
+    assert_eq!((asked[0].account.workspace.as_str(), asked[0].account.user.as_str()), ("acme", "bob"));
+}
+
+#[tokio::test]
+async fn when_the_model_fails_the_extractor_answers_and_says_so() {
+    let scripts: [fn() -> Script; 3] = [
+        || Script::Fails(GenerateError::Unavailable("down".into())),
+        || Script::BreaksOff(Vec::new()),
+        || Script::BreaksOff(pieces("Half an answ")),
+    ];
+    for script in scripts {
+        let client =
+            Client::writing(acme(), Config::default(), Some(Arc::new(Scripted::new(move |_: &Request| script()))));
+        let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?"})).await.json;
+        assert_eq!(reply["answer"], "A rollback takes one minute. [1]", "{reply}");
+        assert_eq!((&reply["degraded"], reply["extractive"].as_bool()), (&json!(["model"]), Some(true)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_says_so() {
+    let model = Arc::new(Scripted::new(|_: &Request| Script::BreaksOff(pieces("Half of an answ"))));
+    let client = Client::writing(acme(), Config::default(), Some(model));
+    let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?", "stream": true})).await;
+    let (name, error) = events(&reply).pop().unwrap();
+    assert_eq!((name.as_str(), &error), ("error", &json!({"code": "model_interrupted", "retryable": true})));
+}
+
+#[tokio::test]
+async fn a_model_that_finds_nothing_or_invents_everything_did_not_find_it() {
+    for text in ["NOT_FOUND", " NOT_FOUND.", "Penguins dance on ice at dawn [1]. Nobody knows."] {
+        let reply =
+            client(text).answer_as("bob", json!({"question": "Wie lange dauert das und was ist ein rollback?"})).await;
+        assert_eq!(reply.json["not_found"], true, "{text}: {}", reply.json);
+        assert_eq!(reply.json["answer"], "In dem, was Sie sehen können, wurde keine Antwort gefunden.");
+        assert_eq!(reply.json["citations"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_left_out_where_the_request_says_so() {
+    let model = writes("Anything [1].");
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let request = json!({"question": "How long does a rollback take?", "extractive": true});
+    assert_eq!(client.answer_as("bob", request).await.json["extractive"], true);
+    assert!(model.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_follow_up_is_found_by_what_was_asked_before_or_by_a_rewritten_question() {
+    let turns = json!([{"role": "user", "content": "One minute rollback of the telescope service"}, {"role": "assistant", "content": "Like this."}]);
+    let follow_up = json!({"question": "Explain that.", "messages": turns});
+    let reply = Client::new().answer_as("bob", follow_up.clone()).await.json;
+    assert_eq!(reply["sources"][0]["page"]["id"], "runbook", "{reply}");
+    let model = Arc::new(Scripted::new(|request: &Request| {
+        Script::Writes(pieces(match request.task {
+            Task::Rewrite => "What about the mirror coating?",
+            _ => "NOT_FOUND",
+        }))
+    }));
+    let mut config = Config::default();
+    config.answer.rewrite = true;
+    let client = Client::writing(acme(), config, Some(model.clone()));
+    let reply = client.answer_as("bob", follow_up).await.json;
+    assert_eq!(reply["sources"][0]["page"]["id"], "task-1", "{reply}");
+    assert_eq!(
+        model.asked.lock().unwrap().iter().map(|asked| asked.task).collect::<Vec<_>>(),
+        [Task::Rewrite, Task::Answer]
+    );
+}
+
+#[tokio::test]
+async fn filters_and_the_scope_of_the_question_narrow_the_sources() {
+    let client = Client::new();
+    for request in [
+        json!({"question": "in:tasks what about deploy and mirror coating"}),
+        json!({"question": "what about deploy and mirror coating", "filters": {"in": ["tasks"]}}),
+    ] {
+        let reply = client.answer_as("bob", request).await.json;
+        let pages: Vec<&str> =
+            reply["sources"].as_array().unwrap().iter().map(|of| of["page"]["id"].as_str().unwrap()).collect();
+        assert_eq!(pages, ["task-1"]);
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_a_bound_is_named() {
+    let client = Client::new();
+    let turns = |count| json!(vec![json!({"role": "user", "content": "x"}); count]);
+    for (request, field) in [
+        (json!({"question": "  "}), "question"),
+        (json!({"question": "x".repeat(1001)}), "question"),
+        (json!({"question": "x", "messages": turns(21)}), "messages"),
+        (json!({"question": "x", "messages": [{"role": "user", "content": "x".repeat(8001)}]}), "messages"),
+        (json!({"question": "x", "timeout_ms": 1}), "timeout_ms"),
+        (json!({"question": "x", "model": "y"}), "body"),
+        (json!({}), "body"),
+    ] {
+        let reply = client.answer_as("bob", request).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["errors"][0]["field"]), (400, &json!(field)), "{}", reply.json);
+    }
+}
+
+#[tokio::test]
+async fn more_answers_than_allowed_are_shed_until_one_ends() {
+    let content = acme();
+    let mut config = Config::default();
+    config.answer.answers_max = 1;
+    let engine = Engine::new(content.index(), Some(content.embedder()), config).unwrap();
+    let bob = caller("acme", "bob");
+    let request = || AnswerRequest { question: "How long does a rollback take?".into(), ..AnswerRequest::default() };
+    let first = engine.ask(&bob, request(), String::new()).await.unwrap();
+    assert!(matches!(engine.ask(&bob, request(), String::new()).await, Err(query::error::QueryError::Overloaded)));
+    drop(first);
+    engine.ask(&bob, request(), String::new()).await.unwrap();
+}
+
+/// The events that go out when access changes before the one with this number is asked for.
+async fn with_change(at: usize, streaming: bool, change: impl Fn(&mut Content)) -> Vec<AnswerEvent> {
+    let mut content = acme();
+    let text = "A rollback takes one minute [1]. Deploy in the blue green way [1]. Nothing else is known.";
+    let engine =
+        Engine::with_writer(content.index(), Some(content.embedder()), Some(writes(text)), Config::default()).unwrap();
+    let request = AnswerRequest {
+        question: "How long does a rollback take?".into(),
+        stream: streaming,
+        ..AnswerRequest::default()
+    };
+    let mut answering = engine.ask(&caller("acme", "bob"), request, String::new()).await.unwrap();
+    let mut events = Vec::new();
+    loop {
+        if events.len() == at {
+            change(&mut content);
+        }
+        let Some(event) = answering.next().await else { return events };
+        events.push(event);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_lost_ends_the_stream_at_once() {
+    let all = with_change(usize::MAX, true, |_| {}).await.len();
+    let runbook = PageSpec { title: "Deploy runbook", parent: Some("secret"), ..PageSpec::default() };
+    let changes: [&dyn Fn(&mut Content); 3] = [
+        &|content| content.member("acme", "bob", "removed"),
+        &|content| content.page("acme", "runbook", runbook),
+        &|content| content.page("acme", "runbook", PageSpec { trashed: true, parent: Some("engineering"), ..runbook }),
+    ];
+    for change in changes {
+        for at in 0..all {
+            let events = with_change(at, true, change).await;
+            let (last, before) = events.split_last().unwrap();
+            let AnswerEvent::Error(error) = last else { panic!("{at}: {last:?}") };
+            assert_eq!((error.code, before.len()), (AnswerErrorCode::AccessChanged, at), "not one event more");
+        }
+    }
+    let elsewhere = PageSpec { title: "Other", restricted: true, ..PageSpec::default() };
+    let events = with_change(2, true, |content| content.page("acme", "other", elsewhere)).await;
+    assert_eq!(events.len(), all, "a change elsewhere ends nothing");
+}

@@ -1,0 +1,71 @@
+//! Language models that write what a test says, and remember what they were asked.
+
+use std::sync::Mutex;
+
+use futures_util::stream;
+use models::generate::{End, Generate, GenerateError, Generating, Generation, Piece, Request, StopReason, Task, Usage};
+
+/// What becomes of one request.
+pub enum Script {
+    /// These pieces, then the end.
+    Writes(Vec<String>),
+    /// These pieces, then it breaks off.
+    BreaksOff(Vec<String>),
+    /// Nothing comes.
+    Fails(GenerateError),
+}
+
+/// Writes by a script for each request.
+pub struct Scripted<F> {
+    script: F,
+    /// What it was asked.
+    pub asked: Mutex<Vec<Request>>,
+}
+
+impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Scripted<F> {
+    /// A model that follows a script.
+    pub fn new(script: F) -> Self {
+        Self { script, asked: Mutex::default() }
+    }
+
+    /// All that it was told, request after request.
+    pub fn told(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|request| request.messages.iter().map(|message| message.text.as_str()).collect()).collect()
+    }
+}
+
+/// A text in pieces of three characters.
+pub fn pieces(text: &str) -> Vec<String> {
+    text.chars().collect::<Vec<_>>().chunks(3).map(|piece| piece.iter().collect()).collect()
+}
+
+impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F> {
+    fn generate(&self, request: Request) -> Generating<'_> {
+        let script = (self.script)(&request);
+        self.asked.lock().unwrap().push(request);
+        let (texts, last) = match script {
+            Script::Fails(error) => return Box::pin(async move { Err(error) }),
+            Script::Writes(texts) => {
+                let usage = Usage { prompt_tokens: 100, completion_tokens: texts.len() as u64, cost_micros: 7 };
+                (texts, Ok(Piece::End(End { reason: StopReason::Complete, usage })))
+            }
+            Script::BreaksOff(texts) => (texts, Err(GenerateError::Interrupted("as told".to_owned()))),
+        };
+        let pieces: Vec<Result<Piece, GenerateError>> =
+            texts.into_iter().map(|text| Ok(Piece::Text(text))).chain([last]).collect();
+        Box::pin(async move { Ok(Generation { model: "scripted".to_owned(), pieces: Box::pin(stream::iter(pieces)) }) })
+    }
+
+    fn models(&self, _: Task) -> Vec<String> {
+        vec!["scripted".to_owned()]
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        text.len().div_ceil(3)
+    }
+
+    fn prompt_tokens_max(&self, _: Task) -> usize {
+        4_000
+    }
+}

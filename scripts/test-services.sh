@@ -41,4 +41,4 @@ done
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=us-east-1
 export AWS_ACCESS_KEY_ID=tessera AWS_SECRET_ACCESS_KEY=tessera-secret
-TESSERA_TEST_S3=s3://tessera/tests cargo test -p index -p tessera s3 -- --nocapture
+TESSERA_TEST_S3=s3://tessera/tests cargo test --workspace --lib --test it s3 -- --nocapture

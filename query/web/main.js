@@ -1,5 +1,6 @@
 // The page people search with: which view the address names, the search field, and the keys.
 
+import { showAsk } from "./ask.js";
 import { announce, failure, fill, h } from "./dom.js";
 import { showPage } from "./page.js";
 import { link, route } from "./routes.js";
@@ -8,7 +9,7 @@ import { isKnown, session, signIn, startSession } from "./session.js";
 import { showStatus } from "./status.js";
 import { showWhy } from "./why.js";
 
-const VIEWS = { search: showSearch, page: showPage, why: showWhy, status: showStatus };
+const VIEWS = { search: showSearch, ask: showAsk, page: showPage, why: showWhy, status: showStatus };
 /** How long typing must rest before it is searched for. */
 const REST_MS = 90;
 
@@ -31,10 +32,10 @@ function show() {
 }
 
 function drawViews(current) {
-  const views = [["search", "Search", link.search("")]];
+  const views = [["search", "Search", link.search("")], ["ask", "Ask", link.ask()]];
   if (session.administrator) views.push(["why", "Access", link.why()], ["status", "Status", link.status()]);
-  fill(document.getElementById("views"), views.length > 1
-    ? views.map(([name, label, href]) => h("a", { href, "aria-current": name === current ? "page" : null }, label)) : []);
+  const known = isKnown() ? views : [];
+  fill(document.getElementById("views"), known.map(([name, label, href]) => h("a", { href, "aria-current": name === current ? "page" : null }, label)));
 }
 
 let resting = null;

@@ -58,7 +58,7 @@ function draw(list, route, found) {
   if (found.semantic_pending) notes.push("Some pages are not searched by meaning yet: they are still being embedded.");
   if (found.typos_forgiven) notes.push("Words that are nearly those were looked for, too.");
   const head = h("p", { class: "small" }, `${found.results.length}${found.has_more ? "+" : ""} pages in ${found.took_ms} ms`,
-    session.answers && route.query ? [" · ", h("a", { href: link.ask(route.query) }, "Ask this as a question")] : null);
+    route.query ? [" · ", h("a", { href: link.ask(route.query) }, "Ask this as a question")] : null);
   const hits = h("ol", { class: "hits" }, found.results.map((hit) => drawHit(hit)));
   const more = h("button", { type: "button", class: "more" }, "Show more");
   let cursor = found.next_cursor;

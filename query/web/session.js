@@ -7,7 +7,7 @@ import { fill, h } from "./dom.js";
 const KEPT = "tessera.identity";
 
 /** What the server said of the caller, see `/v1/session`. */
-export let session = { development: false, administrator: false, answers: false, people: [] };
+export let session = { development: false, administrator: false, people: [] };
 
 let identity = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
 

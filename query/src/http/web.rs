@@ -28,6 +28,7 @@ const FILES: &[File] = &[
     File { path: "/ui/style.css", content_type: CSS, text: include_str!("../../web/style.css") },
     File { path: "/ui/icon.svg", content_type: SVG, text: include_str!("../../web/icon.svg") },
     File { path: "/ui/main.js", content_type: JAVASCRIPT, text: include_str!("../../web/main.js") },
+    File { path: "/ui/ask.js", content_type: JAVASCRIPT, text: include_str!("../../web/ask.js") },
     File { path: "/ui/api.js", content_type: JAVASCRIPT, text: include_str!("../../web/api.js") },
     File { path: "/ui/dom.js", content_type: JAVASCRIPT, text: include_str!("../../web/dom.js") },
     File { path: "/ui/page.js", content_type: JAVASCRIPT, text: include_str!("../../web/page.js") },

@@ -192,6 +192,62 @@ test("the status shows what is indexed", async () => {
   quiet();
 });
 
+test("a question is answered with citations that open the cited block, and questions follow on", async () => {
+  await become("oskar");
+  await page.locator("#views a", { hasText: "Ask" }).click();
+  await page.fill("#question", "What does ERR_DOME_STALL mean?");
+  await page.keyboard.press("Enter");
+  const turn = page.locator(".turn").first();
+  await turn.locator(".small", { hasText: "Extractive" }).waitFor();
+  assert.match(await turn.locator(".answer").innerText(), /azimuth motor/);
+  await turn.locator(".sources summary").click();
+  assert.ok((await turn.locator(".sources li").count()) >= 1);
+  await accessible("ask");
+  await shoot("ask");
+  await page.fill("#question", "And what must be done before touching anything?");
+  await page.locator(".ask button", { hasText: "Ask" }).click();
+  await page.locator(".turn").nth(1).locator(".answer").waitFor();
+  await page.waitForFunction(() => document.querySelector(".ask button[hidden]"));
+  await page.locator(".turn").first().locator(".cite").first().click();
+  await page.locator(".block.target").waitFor();
+  await page.goBack();
+  assert.equal(await page.locator(".turn").count(), 2, "the conversation is still there");
+  quiet();
+});
+
+test("what nothing answers is said, and another person begins another conversation", async () => {
+  await become("rafael (guest)");
+  await page.goto(`${url}/#/ask?q=${encodeURIComponent("How often is the payroll of Lisbon paid out?")}`);
+  const turn = page.locator(".turn").first();
+  await turn.locator(".answer", { hasText: "Not found in what you can see" }).waitFor();
+  assert.equal(await turn.locator(".cite").count(), 0);
+  await become("ada");
+  await page.locator("#views a", { hasText: "Ask" }).click();
+  assert.equal(await page.locator(".turn h2", { hasText: "Lisbon" }).count(), 0);
+  quiet();
+});
+
+test("an answer whose sources were lost is taken back, and unsupported sentences are marked", async () => {
+  const event = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  const source = { number: 1, page: { id: "p", title: "Plan", kind: "page", tags: [] }, breadcrumb: [], headings: [], score: 1, blocks: [{ block: "b", type: "paragraph", range: [0, 4], text: "Plan" }] };
+  const begun = event("sources", { sources: [source], request_id: "r" }) + event("delta", { text: "It is so. [1] It is not." });
+  const sentences = [{ text: "It is so.", citations: [0], support: 1, supported: true }, { text: "It is not.", citations: [], support: 0, supported: false }];
+  const done = event("done", { sentences, not_found: false, extractive: false, degraded: [], truncated: false, took_ms: 1 });
+  const answer = (body) => page.route("**/v1/answers", (route) => route.fulfill({ contentType: "text/event-stream", body }));
+  await answer(begun + done);
+  await page.goto(`${url}/#/ask?q=first`);
+  await page.locator(".unsupported", { hasText: "It is not." }).waitFor();
+  assert.equal(await page.locator(".unsupported").count(), 1);
+  await page.unroute("**/v1/answers");
+  await answer(begun + event("error", { code: "access_changed", retryable: true }));
+  await page.fill("#question", "second");
+  await page.keyboard.press("Enter");
+  const turn = page.locator(".turn").nth(1);
+  await turn.locator(".notice", { hasText: "taken back" }).waitFor();
+  assert.equal(await turn.locator(".answer, .sources").count(), 0);
+  quiet();
+});
+
 test("errors are told with the request, and searching goes on after", async () => {
   await page.route("**/v1/search", (route) => route.fulfill({
     status: 503,

@@ -10,6 +10,7 @@ mod events;
 mod extract;
 mod feedback;
 pub mod ingest;
+mod mcp;
 pub mod openapi;
 mod operate;
 mod pages;
@@ -64,6 +65,10 @@ pub struct HttpConfig {
     pub request_timeout_ms: u32,
     /// How long requests in flight have to end at shutdown, in milliseconds; 10,000.
     pub drain_ms: u32,
+    /// Where this server is reached from outside, as `https://search.example.com`; empty. Named to clients of `/mcp`.
+    pub public_url: String,
+    /// Who gives the tokens that this server believes, as issuer addresses; none. Named to clients of `/mcp`.
+    pub authorization_servers: Vec<String>,
 }
 
 impl Default for HttpConfig {
@@ -75,6 +80,8 @@ impl Default for HttpConfig {
             ingest_timeout_ms: 30_000,
             request_timeout_ms: 65_000,
             drain_ms: 10_000,
+            public_url: String::new(),
+            authorization_servers: Vec::new(),
         }
     }
 }
@@ -161,6 +168,7 @@ impl App {
             .route("/readyz", get(operate::readyz))
             .route("/openapi.json", get(openapi::openapi_json))
             .merge(web::routes())
+            .merge(mcp::routes(self))
             .fallback(|| async { ApiError::new(ProblemCode::NotFound, "there is no such endpoint; see /openapi.json") })
             .method_not_allowed_fallback(|| async {
                 ApiError::new(ProblemCode::MethodNotAllowed, "see `Allow` for the methods of this endpoint")

@@ -20,6 +20,7 @@ pub mod group;
 pub mod http;
 pub mod interleave;
 pub mod mark;
+pub mod mcp;
 pub mod parse;
 pub mod plan;
 mod present;

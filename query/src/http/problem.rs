@@ -119,7 +119,9 @@ pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     match error.code.status() {
         401 => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tessera\""));
+            // An endpoint may have said more.
+            let challenge = HeaderValue::from_static("Bearer realm=\"tessera\"");
+            headers.entry(header::WWW_AUTHENTICATE).or_insert(challenge);
         }
         409 | 429 | 503 => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

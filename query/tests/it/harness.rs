@@ -316,6 +316,25 @@ impl Client {
         records
     }
 
+    /// A tool of `/mcp`, called as somebody of `acme`.
+    pub async fn tool_as(&self, user: &str, tool: &str, arguments: Value) -> Reply {
+        self.mcp_as(user, "tools/call", json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// A method of `/mcp`, called as somebody of `acme`.
+    pub async fn mcp_as(&self, user: &str, method: &str, params: Value) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let headers = [
+            ("host", "localhost"),
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2025-06-18"),
+        ];
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.post("/mcp", &headers, body.to_string()).await
+    }
+
     /// Feedback from somebody of `acme`.
     pub async fn feedback_as(&self, user: &str, body: Value) -> Reply {
         let bearer = format!("Bearer {}", token("acme", user, ""));

@@ -135,7 +135,7 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
     let page = *world.pages.choose(rng).unwrap();
     let encoded = query.replace('%', "%25").replace(' ', "%20").replace('"', "%22");
     let trash = rng.random_bool(0.2);
-    let (reply, what) = match rng.random_range(0..12) {
+    let (reply, what) = match rng.random_range(0..14) {
         0..=5 => {
             let mode = *["hybrid", "lexical", "semantic"].choose(rng).unwrap();
             let request = json!({
@@ -156,9 +156,15 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
         7 => (world.client.get_as(user, "/v1/suggest?limit=50&query=quark").await, "suggest quark".to_owned()),
         8 => (world.client.get_as(user, &format!("/v1/similar?limit=50&page={page}")).await, format!("similar {page}")),
         9 => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
+        10 => (
+            world.client.tool_as(user, "search", json!({"query": query, "limit": 50})).await,
+            format!("mcp search {query}"),
+        ),
+        11 => (world.client.tool_as(user, "fetch", json!({"id": page})).await, format!("mcp fetch {page}")),
         _ => return tell(world, user, USERS.choose(rng).unwrap(), page, seed).await,
     };
     let said = reply.json.to_string();
+    assert!(!what.starts_with("mcp") || reply.status == 200, "seed {seed}: {user} asked {what}: {said}");
     assert!(reply.status.as_u16() < 500, "seed {seed}: {user} asked {what}: {said}");
     for word in world.hidden(&who, trash) {
         assert!(!said.contains(&word), "seed {seed}: {user} asked {what} and was told {word}: {said}");

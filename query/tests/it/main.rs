@@ -12,6 +12,7 @@ mod gate;
 mod generated;
 mod harness;
 mod leaks;
+mod mcp;
 mod scripted;
 mod search;
 mod serve;

@@ -1,0 +1,106 @@
+//! `/mcp`: what assistants are offered, what they get, and what they do not.
+
+use query::http::HttpConfig;
+use serde_json::{Value, json};
+
+use super::harness::{Client, Reply};
+
+fn result(reply: &Reply) -> &Value {
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    &reply.json["result"]
+}
+
+#[tokio::test]
+async fn an_assistant_is_offered_two_tools_that_read_alone() {
+    let client = Client::new();
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
+    let reply = client.mcp_as("bob", "initialize", hello).await;
+    let offered = result(&reply);
+    assert_eq!(
+        (&offered["serverInfo"]["name"], &offered["protocolVersion"]),
+        (&json!("tessera"), &json!("2025-06-18"))
+    );
+    assert!(offered["capabilities"]["tools"].is_object() && offered["capabilities"]["prompts"].is_null());
+    let reply = client.mcp_as("bob", "tools/list", json!({})).await;
+    let tools = result(&reply)["tools"].as_array().unwrap();
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["search", "fetch"]);
+    for tool in tools {
+        assert_eq!(
+            (&tool["annotations"]["readOnlyHint"], &tool["annotations"]["openWorldHint"]),
+            (&json!(true), &json!(false))
+        );
+        assert_eq!(tool["inputSchema"]["additionalProperties"], false);
+    }
+}
+
+#[tokio::test]
+async fn what_is_found_can_be_fetched_in_the_shapes_that_assistants_know() {
+    let config = HttpConfig { public_url: "https://search.example.com/".into(), ..HttpConfig::default() };
+    let client = Client::with(config);
+    let reply = client.tool_as("bob", "search", json!({"query": "rollback"})).await;
+    let found = result(&reply);
+    let first = &found["structuredContent"]["results"][0];
+    assert_eq!((&first["id"], &first["title"]), (&json!("runbook"), &json!("Deploy runbook")));
+    assert_eq!(first["url"], "https://search.example.com/#/page/runbook");
+    // Clients that know no structured content read the same in the text.
+    let text: Value = serde_json::from_str(found["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(text, found["structuredContent"]);
+    let reply = client.tool_as("bob", "fetch", json!({"id": "runbook"})).await;
+    let page = &result(&reply)["structuredContent"];
+    assert_eq!(page["text"], "Deploy the telescope service in the blue green way.\nA rollback takes one minute.\n");
+    assert_eq!((&page["metadata"]["path"], &page["metadata"]["truncated"]), (&json!(["Engineering"]), &json!(false)));
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_what_is_not_there() {
+    let client = Client::new();
+    let hidden = client.tool_as("bob", "fetch", json!({"id": "secret"})).await;
+    let absent = client.tool_as("bob", "fetch", json!({"id": "absent"})).await;
+    assert_eq!(result(&hidden)["isError"], true);
+    assert_eq!((hidden.status, &hidden.body), (absent.status, &absent.body));
+    assert!(
+        result(&client.tool_as("ada", "fetch", json!({"id": "secret"})).await)["structuredContent"]["text"].is_string()
+    );
+    let found = client.tool_as("bob", "search", json!({"query": "lanternfish"})).await;
+    assert!(!result(&found).to_string().contains("anternfish"), "{}", found.json);
+}
+
+#[tokio::test]
+async fn wrong_calls_are_told_what_is_wrong() {
+    let client = Client::new();
+    for (tool, arguments, told) in [
+        ("search", json!({}), "query"),
+        ("search", json!({"query": "x", "sort": "new"}), "sort"),
+        ("fetch", json!({"id": 1}), "invalid type"),
+        ("delete", json!({}), "delete"),
+    ] {
+        let reply = client.tool_as("bob", tool, arguments).await;
+        assert_eq!(reply.json["error"]["code"], -32602, "{}", reply.json);
+        assert!(reply.json["error"]["message"].as_str().unwrap().contains(told), "{}", reply.json);
+    }
+    let reply = client.tool_as("bob", "search", json!({"query": "x", "limit": 1000})).await;
+    assert!(result(&reply)["content"][0]["text"].as_str().unwrap().contains("limit"), "{}", reply.json);
+}
+
+#[tokio::test]
+async fn whoever_shows_nothing_is_told_where_to_sign_in() {
+    let config = HttpConfig {
+        public_url: "https://search.example.com".into(),
+        authorization_servers: vec!["https://login.example.com".into()],
+        ..HttpConfig::default()
+    };
+    let client = Client::with(config);
+    let refused = client.post("/mcp", &[("content-type", "application/json")], "{}").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (401, "unauthenticated"));
+    let challenge = refused.headers["www-authenticate"].to_str().unwrap();
+    let metadata = "https://search.example.com/.well-known/oauth-protected-resource/mcp";
+    assert!(challenge.contains(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
+    let told = client.get("/.well-known/oauth-protected-resource/mcp", &[]).await;
+    assert_eq!(told.json["resource"], "https://search.example.com/mcp");
+    assert_eq!(told.json["authorization_servers"], json!(["https://login.example.com"]));
+    // Where nothing was configured, nothing is promised.
+    let plain = Client::with(HttpConfig::default());
+    assert_eq!(plain.get("/.well-known/oauth-protected-resource", &[]).await.status, 404);
+}

@@ -4,11 +4,33 @@
 //! logs one, knows no page and no access rule. Invariants: after a first piece of text a stream is never begun again by another
 //! model, so a reader sees one text; a stream ends with one [`Piece::End`] or with one error.
 
+mod accounts;
+mod breaker;
+mod budget;
+mod config;
+mod door;
+mod endpoint;
+mod fault;
+mod ledger;
+mod providers;
+mod route;
+mod tokens;
+mod wire;
+mod writing;
+
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::Stream;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use config::{BreakerConfig, BudgetConfig, Config, ConfigError, EndpointConfig, LedgerConfig, Routing, TokensKey};
+pub use fault::Outcome;
+pub use ledger::{Entry, Ledger, LedgerError, Sum, Totals};
+pub use providers::{Clock, Providers, ProvidersError, SystemClock};
+/// A key of a provider: printed by nothing.
+pub use secrecy::SecretString as Secret;
 
 /// Something that writes text when asked.
 pub trait Generate: Send + Sync + 'static {
@@ -58,7 +80,8 @@ pub struct Request {
 }
 
 /// What a text is for. Each may be written by another model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// An answer from sources.
     Answer,

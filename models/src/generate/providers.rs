@@ -1,0 +1,367 @@
+//! Language models behind endpoints that speak the protocol of OpenAI: the real [`Generate`].
+//!
+//! [`Providers::ask`] reads as its sentence: set aside what it may cost, choose an endpoint, wait for its first text, and go to
+//! the next one as long as none has come and there is time. Invariant: every request to an endpoint has a line in the ledger.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::select_all;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+
+use super::accounts::{Accounts, Call};
+use super::breaker::Standing;
+use super::config::{Config, ConfigError};
+use super::endpoint::Endpoint;
+use super::fault::{Fault, Faults};
+use super::ledger::{Ledger, LedgerError};
+use super::route::{Candidate, Turns};
+use super::writing::Writing;
+use super::{Generate, GenerateError, Generating, Generation, Request, Task, tokens};
+
+/// The first pause before an endpoint that failed is asked again for the same text; it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// When to come again where it is not known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// What time it is.
+pub trait Clock: Send + Sync + 'static {
+    /// The time of the calendar, by which budgets begin anew.
+    fn now(&self) -> Timestamp;
+    /// The time that never goes back, by which endpoints are left alone.
+    fn instant(&self) -> Instant;
+}
+
+/// The clock of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Why providers cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProvidersError {
+    /// A value of the configuration cannot hold.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An endpoint takes a key and was given none.
+    #[error("no key for the endpoint {endpoint}: set the variable {variable}")]
+    NoKey {
+        /// The endpoint.
+        endpoint: String,
+        /// The variable of the environment that holds it.
+        variable: String,
+    },
+    /// A key has characters that no request can carry.
+    #[error("the key of the endpoint {endpoint} has characters that no key has")]
+    BadKey {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot make an HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The ledger could not be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// All configured endpoints.
+pub struct Providers {
+    config: Config,
+    endpoints: Vec<Arc<Endpoint>>,
+    turns: Mutex<Turns>,
+    /// A place for each request that may wait.
+    queue: Semaphore,
+    accounts: Arc<Accounts>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What is known of one request while endpoints are asked for it.
+struct Asking<'a> {
+    request: &'a Request,
+    prompt_tokens: usize,
+    /// The endpoints that may still be asked, with what is known of each.
+    open: Vec<Tried>,
+    faults: Faults,
+}
+
+struct Tried {
+    index: usize,
+    times: u32,
+    not_before: Option<Instant>,
+}
+
+impl Providers {
+    /// Makes clients for all endpoints, and opens the ledger in a folder.
+    ///
+    /// `keys` has the key of each endpoint that takes one, by the name of the endpoint.
+    pub fn open(
+        config: Config,
+        mut keys: HashMap<String, SecretString>,
+        ledger_dir: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProvidersError> {
+        config.check()?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("tessera/", env!("CARGO_PKG_VERSION")))
+            // A key and a prompt go nowhere but where they were meant for, and the environment is not looked at.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_MAX)
+            .build()
+            .map_err(ProvidersError::Client)?;
+        let mut endpoints = Vec::new();
+        for settings in &config.endpoints {
+            let endpoint = settings.name.clone();
+            let key = keys.remove(&endpoint);
+            if key.is_none() && !settings.key_env.is_empty() {
+                return Err(ProvidersError::NoKey { endpoint, variable: settings.key_env.clone() });
+            }
+            let made = Endpoint::new(settings.clone(), key, &config, http.clone());
+            endpoints.push(Arc::new(made.ok_or(ProvidersError::BadKey { endpoint })?));
+        }
+        let ledger = Arc::new(Ledger::open(ledger_dir, config.ledger.clone(), clock.now())?);
+        let accounts = Arc::new(Accounts::new(ledger, config.budgets.clone(), Arc::clone(&clock)));
+        let turns = Mutex::new(Turns::new(config.routing, endpoints.len()));
+        let queue = Semaphore::new(config.queue_len_max);
+        Ok(Self { config, endpoints, turns, queue, accounts, clock })
+    }
+
+    /// The record of what was spent.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.accounts.ledger
+    }
+
+    /// Asks endpoints until one begins to write.
+    async fn ask(&self, request: &Request) -> Result<Generation, GenerateError> {
+        let mut asking = self.asking(request)?;
+        for _ in 0..self.config.attempts_max {
+            let reserved = self.accounts.reserve(request, asking.prompt_tokens)?;
+            let (index, permit) = self.choose(&mut asking).await?;
+            let call = reserved.begin(&self.endpoints[index].config);
+            match self.begin(index, permit, request, call).await {
+                Ok(writing) => {
+                    let model = writing.endpoint.config.model.clone();
+                    return Ok(Generation { model, pieces: writing.into_pieces() });
+                }
+                Err(fault) => asking.note(index, &self.endpoints[index].config.name, fault, self.clock.instant()),
+            }
+        }
+        Err(asking.faults.into_error(RETRY_AFTER))
+    }
+
+    /// The endpoints that take a request.
+    fn asking<'a>(&self, request: &'a Request) -> Result<Asking<'a>, GenerateError> {
+        let prompt_tokens = tokens::of_messages(&request.messages);
+        let takes = |index: &usize| prompt_tokens <= self.endpoints[*index].config.prompt_tokens_max;
+        let for_task = self.for_task(request.task);
+        if for_task.is_empty() {
+            return Err(GenerateError::NotConfigured);
+        }
+        let open: Vec<usize> = for_task.into_iter().filter(takes).collect();
+        if open.is_empty() {
+            let reason = format!("the messages have {prompt_tokens} tokens, more than any model for this takes");
+            return Err(GenerateError::Refused(reason));
+        }
+        let open = open.into_iter().map(|index| Tried { index, times: 0, not_before: None }).collect();
+        Ok(Asking { request, prompt_tokens, open, faults: Faults::default() })
+    }
+
+    fn for_task(&self, task: Task) -> Vec<usize> {
+        (0..self.endpoints.len()).filter(|&index| self.endpoints[index].config.tasks.contains(&task)).collect()
+    }
+
+    /// Asks one endpoint, and waits for its first text.
+    async fn begin(
+        &self,
+        index: usize,
+        permit: OwnedSemaphorePermit,
+        request: &Request,
+        mut call: Call,
+    ) -> Result<Writing, Fault> {
+        let endpoint = Arc::clone(&self.endpoints[index]);
+        let asked_at = self.clock.instant();
+        let silent_at = Instant::now() + self.config.first_text_max();
+        let until = silent_at.min(request.deadline);
+        let begun = match timeout_at(until.into(), endpoint.begin(request, &mut call)).await {
+            Ok(begun) => begun,
+            Err(_) if until == request.deadline => Err(Fault::Late),
+            Err(_) => Err(Fault::Silent),
+        };
+        let now = self.clock.instant();
+        match begun {
+            Ok(begun) => {
+                endpoint.succeed(now.saturating_duration_since(asked_at), now);
+                Ok(Writing {
+                    endpoint,
+                    begun,
+                    call,
+                    clock: Arc::clone(&self.clock),
+                    deadline: request.deadline,
+                    silence_max: self.config.silence_max(),
+                    text_bytes_left: self.config.text_bytes_max,
+                    permit,
+                })
+            }
+            Err(fault) => {
+                endpoint.note(&fault, now);
+                call.settle(fault.outcome(), None);
+                Err(fault)
+            }
+        }
+    }
+
+    /// The next endpoint to ask, with a place at it; waits for one where that may help.
+    async fn choose(&self, asking: &mut Asking<'_>) -> Result<(usize, OwnedSemaphorePermit), GenerateError> {
+        loop {
+            if asking.request.deadline <= Instant::now() {
+                return Err(GenerateError::Late);
+            }
+            let now = self.clock.instant();
+            let ready = match self.ready(asking, now) {
+                Ok(ready) => ready,
+                Err(until) => {
+                    self.pause(asking, until, now).await?;
+                    continue;
+                }
+            };
+            let order = self.turns.lock().unwrap_or_else(PoisonError::into_inner).order(ready);
+            let free = order.iter().find_map(|&index| Some((index, self.permits(index).try_acquire_owned().ok()?)));
+            let (index, permit) = match free {
+                Some(free) => free,
+                None => self.wait_for_place(&order, asking.request.deadline).await?,
+            };
+            if self.endpoints[index].admit(self.clock.instant()) {
+                return Ok((index, permit));
+            }
+        }
+    }
+
+    /// The endpoints that may be asked now; if there are none, when there may be, if that can be waited for.
+    fn ready(&self, asking: &Asking<'_>, now: Instant) -> Result<Vec<Candidate>, Option<Instant>> {
+        let (mut ready, mut soonest) = (Vec::new(), None);
+        for tried in &asking.open {
+            let endpoint = &self.endpoints[tried.index];
+            let until = match endpoint.standing(now) {
+                Standing::Ready => tried.not_before.filter(|&until| until > now),
+                Standing::LeftAlone { until } => Some(until).max(tried.not_before),
+                // It is not waited for: a rest is long, and what comes after it is only a trial.
+                Standing::Failing { .. } => continue,
+            };
+            match until {
+                None => ready.push(endpoint.candidate(tried.index, now)),
+                Some(until) => soonest = Some(soonest.map_or(until, |soonest: Instant| soonest.min(until))),
+            }
+        }
+        if ready.is_empty() { Err(soonest) } else { Ok(ready) }
+    }
+
+    /// Waits until an endpoint may be asked again, if that is before the deadline.
+    async fn pause(&self, asking: &mut Asking<'_>, until: Option<Instant>, now: Instant) -> Result<(), GenerateError> {
+        let Some(until) = until else {
+            let rests = |tried: &&Tried| matches!(self.endpoints[tried.index].standing(now), Standing::Failing { .. });
+            for tried in asking.open.iter().filter(rests) {
+                let fault = Fault::unavailable("rests after it failed too often");
+                asking.faults.push(&self.endpoints[tried.index].config.name, fault);
+            }
+            return Err(std::mem::take(&mut asking.faults).into_error(RETRY_AFTER));
+        };
+        let wait = until.saturating_duration_since(now);
+        let left = asking.request.deadline.saturating_duration_since(Instant::now());
+        let place = self.queue.try_acquire();
+        if wait >= left || place.is_err() {
+            return Err(std::mem::take(&mut asking.faults).into_error(wait));
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Waits for a place at any of some endpoints, for as long as requests may.
+    async fn wait_for_place(
+        &self,
+        indexes: &[usize],
+        deadline: Instant,
+    ) -> Result<(usize, OwnedSemaphorePermit), GenerateError> {
+        let busy = GenerateError::Busy { retry_after: RETRY_AFTER };
+        let Ok(_place) = self.queue.try_acquire() else { return Err(busy) };
+        let places = indexes.iter().map(|&index| Box::pin(self.permits(index).acquire_owned()));
+        let until = deadline.min(Instant::now() + self.config.queue_max());
+        match timeout_at(until.into(), select_all(places)).await {
+            Ok((Ok(permit), which, _)) => Ok((indexes[which], permit)),
+            Err(_) if until == deadline => Err(GenerateError::Late),
+            // They are never closed.
+            Ok((Err(_), ..)) | Err(_) => Err(busy),
+        }
+    }
+
+    fn permits(&self, index: usize) -> Arc<Semaphore> {
+        Arc::clone(&self.endpoints[index].permits)
+    }
+}
+
+impl Asking<'_> {
+    /// Notes what went wrong: what was refused is not asked again, and nobody twice at once.
+    fn note(&mut self, index: usize, name: &str, fault: Fault, now: Instant) {
+        match fault {
+            Fault::Refused { .. } => self.open.retain(|tried| tried.index != index),
+            _ => {
+                for tried in self.open.iter_mut().filter(|tried| tried.index == index) {
+                    tried.not_before = Some(now + PAUSE.saturating_mul(1 << tried.times.min(10)).min(PAUSE_MAX));
+                    tried.times += 1;
+                }
+            }
+        }
+        self.faults.push(name, fault);
+    }
+}
+
+impl Generate for Providers {
+    fn generate(&self, request: Request) -> Generating<'_> {
+        Box::pin(async move { self.ask(&request).await })
+    }
+
+    fn models(&self, task: Task) -> Vec<String> {
+        let now = self.clock.instant();
+        let candidates = self.for_task(task).into_iter().map(|index| self.endpoints[index].candidate(index, now));
+        // Of a copy: to be told is not to be asked.
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut models: Vec<String> = Vec::new();
+        for index in turns.order(candidates.collect()) {
+            let model = &self.endpoints[index].config.model;
+            if !models.contains(model) {
+                models.push(model.clone());
+            }
+        }
+        models
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        tokens::of_text(text)
+    }
+
+    fn prompt_tokens_max(&self, task: Task) -> usize {
+        // The least of all, so that each can take over from each other.
+        let most = |index: usize| self.endpoints[index].config.prompt_tokens_max;
+        self.for_task(task).into_iter().map(most).min().unwrap_or(0)
+    }
+}

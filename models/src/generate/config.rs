@@ -32,14 +32,14 @@ pub struct Config {
     pub text_bytes_max: usize,
     /// Most bytes of one line that an endpoint sends, 1 KiB to 1 MiB. Default 64 KiB.
     pub line_bytes_max: usize,
+    /// The endpoints. Default none: no language model is used.
+    pub endpoints: Vec<EndpointConfig>,
     /// When an endpoint that fails is left alone.
     pub breaker: BreakerConfig,
     /// What may be spent.
     pub budgets: BudgetConfig,
     /// The record of what was spent.
     pub ledger: LedgerConfig,
-    /// The endpoints; none, and no language model is used.
-    pub endpoints: Vec<EndpointConfig>,
 }
 
 impl Default for Config {
@@ -53,10 +53,10 @@ impl Default for Config {
             queue_ms_max: 2_000,
             text_bytes_max: 256 << 10,
             line_bytes_max: 64 << 10,
+            endpoints: Vec::new(),
             breaker: BreakerConfig::default(),
             budgets: BudgetConfig::default(),
             ledger: LedgerConfig::default(),
-            endpoints: Vec::new(),
         }
     }
 }

@@ -170,6 +170,10 @@ fn take_events(bytes: &mut Vec<u8>, line_bytes_max: usize) -> (Vec<u8>, Result<(
         if line.len() > line_bytes_max {
             return (events, Err(LONG));
         }
+        // The end is that of the response: read so far, its connection can be used again.
+        if data == b"[DONE]" {
+            continue;
+        }
         if !is_event(data) {
             return (events, Err(MALFORMED));
         }
@@ -184,7 +188,7 @@ fn take_events(bytes: &mut Vec<u8>, line_bytes_max: usize) -> (Vec<u8>, Result<(
 
 /// Whether the data of a line can be read; the library sees an end of line in a carriage return too.
 fn is_event(data: &[u8]) -> bool {
-    data == b"[DONE]" || (!data.contains(&b'\r') && serde_json::from_slice::<Chunk>(data).is_ok())
+    !data.contains(&b'\r') && serde_json::from_slice::<Chunk>(data).is_ok()
 }
 
 #[cfg(test)]
@@ -210,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn data_is_an_event_or_the_end() {
-        for data in ["[DONE]", r#"{"choices":[]}"#, "{}", r#"{"choices":null,"usage":null,"more":[1]}"#] {
+    fn data_is_an_event() {
+        for data in [r#"{"choices":[]}"#, "{}", r#"{"choices":null,"usage":null,"more":[1]}"#] {
             assert!(is_event(data.as_bytes()), "{data}");
         }
         for data in ["", "{", "1", r#"{"choices":3}"#, "[DONE]x", "{\r}"] {

@@ -15,6 +15,8 @@ use super::{Clock, End, GenerateError, Piece, Pieces, StopReason};
 
 /// How long what a text took is waited for once it is complete.
 const USAGE_WAIT: Duration = Duration::from_secs(1);
+/// How long the end of the stream is waited for after that, so that its connection can be used again.
+const CLOSE_WAIT: Duration = Duration::from_millis(100);
 
 /// A text that is being written.
 pub(super) struct Writing {
@@ -46,19 +48,22 @@ impl Writing {
                 self.call.write(&text);
                 return Some((Ok(Piece::Text(text)), Some(self)));
             }
-            if let (Some(reason), Some(_)) = (self.begun.stop, self.begun.usage) {
-                return Some((Ok(self.end(reason)), None));
-            }
-            if let Err(error) = self.read().await {
-                return Some((Err(error), None));
+            match self.read().await {
+                Ok(None) => {}
+                Ok(Some(reason)) => return Some((Ok(self.end(reason)), None)),
+                Err(error) => return Some((Err(error), None)),
             }
         }
     }
 
-    /// Reads the next event; at the end of a text that is complete, notes that what it took will not be told.
-    async fn read(&mut self) -> Result<(), GenerateError> {
-        let silence_max = if self.begun.stop.is_some() { USAGE_WAIT } else { self.silence_max };
-        let until = self.deadline.min(Instant::now() + silence_max);
+    /// Reads the next event. At the end of the stream of a text that is complete, says why the model stopped.
+    async fn read(&mut self) -> Result<Option<StopReason>, GenerateError> {
+        let wait = match (self.begun.stop, self.begun.usage) {
+            (None, _) => self.silence_max,
+            (Some(_), None) => USAGE_WAIT,
+            (Some(_), Some(_)) => CLOSE_WAIT,
+        };
+        let until = self.deadline.min(Instant::now() + wait);
         let event = timeout_at(until.into(), self.begun.events.next()).await;
         let broke_off = match event {
             Ok(Some(Ok(mut chunk))) if chunk.error.is_none() => {
@@ -66,13 +71,10 @@ impl Writing {
                 let (text, stop) = chunk.take();
                 self.begun.text = text.filter(|_| self.begun.stop.is_none());
                 self.begun.stop = self.begun.stop.or(stop);
-                return Ok(());
+                return Ok(None);
             }
             // Nothing after the end of a text can harm it any more.
-            _ if self.begun.stop.is_some() => {
-                self.begun.usage.get_or_insert_default();
-                return Ok(());
-            }
+            _ if self.begun.stop.is_some() => return Ok(self.begun.stop),
             Err(_) if until == self.deadline => {
                 self.call.settle(Outcome::Late, self.begun.usage);
                 return Err(GenerateError::Late);

@@ -4,6 +4,7 @@ mod accounts;
 mod faults;
 mod provider;
 mod routing;
+mod services;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -128,9 +128,23 @@ async fn a_text_that_breaks_off_is_never_begun_again() {
 }
 
 #[tokio::test]
+async fn a_connection_is_used_again_after_a_text() {
+    // The end of the response comes a moment after the end of the text.
+    let reply = Reply::stream().text("one").stop("stop").usage(1, 1).pause(10).done().kept_alive();
+    let provider = Provider::start([reply]).await;
+    let bench = Bench::new(config(vec![endpoint("first", &provider)]));
+    for _ in 0..5 {
+        bench.text().await.unwrap();
+    }
+    assert_eq!((provider.asked().len(), provider.connections()), (5, 1));
+}
+
+#[tokio::test]
 async fn a_text_that_is_complete_is_not_harmed_by_what_follows() {
     let whole = || Reply::stream().text("Under the mat.").stop("stop");
-    for reply in [whole(), whole().event("{"), whole().text("More!").done(), whole().event(r#"{"error":1}"#)] {
+    for reply in
+        [whole(), whole().hang(), whole().event("{"), whole().text("More!").done(), whole().event(r#"{"error":1}"#)]
+    {
         let provider = Provider::start([reply]).await;
         let bench = Bench::new(config(vec![endpoint("first", &provider)]));
         assert_eq!(bench.text().await.unwrap().0, "Under the mat.");

@@ -1,9 +1,10 @@
 //! A provider on loopback that answers as a script says, and keeps what it was asked.
 //!
-//! Each connection is one request: the next reply of the script is played, the last one again and again. Bodies end with the
-//! connection, so that a script cuts a text by ending.
+//! For each request the next reply of the script is played, the last one again and again. Bodies end with the connection, so
+//! that a script cuts a text by ending; but those of replies that are kept alive.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Provider {
     pub(super) base_url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -31,6 +33,8 @@ pub(super) struct Asked {
 pub(super) struct Reply {
     head: String,
     steps: Vec<Step>,
+    /// The body ends with its last chunk, and the connection goes on.
+    is_kept_alive: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,17 +58,25 @@ impl Reply {
 
     /// Any status and headers; each header ends its line.
     pub(super) fn with(status: &str, headers: &str) -> Self {
-        Self { head: format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\n\r\n"), steps: Vec::new() }
+        let head = format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\n\r\n");
+        Self { head, steps: Vec::new(), is_kept_alive: false }
     }
 
     /// Not even a status.
     pub(super) fn none() -> Self {
-        Self { head: String::new(), steps: Vec::new() }
+        Self { head: String::new(), steps: Vec::new(), is_kept_alive: false }
     }
 
     /// A whole text with what it took.
     pub(super) fn whole(text: &str, prompt_tokens: u64, completion_tokens: u64) -> Self {
         Self::stream().text(text).stop("stop").usage(prompt_tokens, completion_tokens).done()
+    }
+
+    /// The same over a connection that goes on.
+    pub(super) fn kept_alive(mut self) -> Self {
+        self.head = self.head.replace("connection: close", "transfer-encoding: chunked");
+        self.is_kept_alive = true;
+        self
     }
 
     pub(super) fn text(self, text: &str) -> Self {
@@ -114,22 +126,30 @@ impl Provider {
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
             loop {
-                let (connection, _) = listener.accept().await.unwrap();
+                let (mut connection, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (script, kept) = (Arc::clone(&script), Arc::clone(&kept));
                 tokio::spawn(async move {
                     // Whoever asked may go away at any time.
-                    let _ = answer(connection, &script, &kept).await;
+                    while let Ok(true) = answer(&mut connection, &script, &kept).await {}
                 });
             }
         });
-        Self { base_url, asked, accepting }
+        Self { base_url, asked, connections, accepting }
     }
 
     /// What was asked until now.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 
@@ -139,15 +159,16 @@ impl Drop for Provider {
     }
 }
 
+/// Answers one request, and says whether there may be another.
 async fn answer(
-    mut connection: TcpStream,
+    connection: &mut TcpStream,
     script: &Mutex<VecDeque<Reply>>,
     asked: &Mutex<Vec<Asked>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<bool> {
     let mut bytes = Vec::new();
     let (head, length) = loop {
         if connection.read_buf(&mut bytes).await? == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
@@ -170,14 +191,22 @@ async fn answer(
     connection.write_all(reply.head.as_bytes()).await?;
     for step in reply.steps {
         match step {
+            Step::Send(text) if reply.is_kept_alive => {
+                connection.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await?;
+            }
             Step::Send(text) => connection.write_all(text.as_bytes()).await?,
             Step::Pause(time) => tokio::time::sleep(time).await,
             Step::Hang => {
                 // Until the other side closes.
                 let _ = connection.read_buf(&mut bytes).await?;
-                return Ok(());
+                return Ok(false);
             }
         }
     }
-    connection.shutdown().await
+    if reply.is_kept_alive {
+        connection.write_all(b"0\r\n\r\n").await?;
+    } else {
+        connection.shutdown().await?;
+    }
+    Ok(reply.is_kept_alive)
 }

@@ -1,44 +1,125 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   S3    s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
+#   S3        s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
+#   OpenAI    an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
+#   llama     llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
 #
 # What cannot be had is said, and its tests are not run.
 #
 #   S3S_FS    a binary to use instead of building one
-#   S3_PORT   where it listens; 8098
+#   S3_PORT   where S3 listens; 8098. The emulators listen on the two ports after it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-version=0.14.1
 port=${S3_PORT:-8098}
-server=${S3S_FS:-}
-if [ -z "$server" ]; then
-    root=$PWD/.cache/s3s-fs-$version
-    server=$root/bin/s3s-fs
-    if [ ! -x "$server" ] && ! CARGO_TARGET_DIR=$root/target cargo install --quiet --locked s3s-fs --version "$version" --features binary --root "$root"; then
-        echo "SKIPPED: all tests with S3; s3s-fs $version could not be built, see above"
-        exit 0
-    fi
-    rm -rf "$root/target"
-fi
-
 dir=$(mktemp -d)
+pids=()
 stop() {
-    [ -z "${pid:-}" ] || { kill "$pid" 2>/dev/null; wait "$pid"; } || true
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null && wait "$pid" || true
+    done
     rm -rf "$dir"
 }
 trap stop EXIT
-mkdir "$dir/tessera"
-RUST_LOG=warn "$server" --host 127.0.0.1 --port "$port" --access-key tessera --secret-key tessera-secret "$dir" &
-pid=$!
-for _ in $(seq 100); do
-    # Any answer will do: without a signature it is a refusal.
-    curl -s "http://127.0.0.1:$port/" >/dev/null && break
-    kill -0 "$pid" 2>/dev/null || { echo "test-services: the S3 server did not start" >&2; exit 1; }
-    sleep 0.1
-done
 
-export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=us-east-1
-export AWS_ACCESS_KEY_ID=tessera AWS_SECRET_ACCESS_KEY=tessera-secret
-TESSERA_TEST_S3=s3://tessera/tests cargo test --workspace --lib --test it s3 -- --nocapture
+# wait_for NAME PID ADDRESS: until it answers anything at all.
+wait_for() {
+    for _ in $(seq 100); do
+        curl -s "$3" >/dev/null && return
+        kill -0 "$2" 2>/dev/null || { echo "test-services: $1 did not start" >&2; exit 1; }
+        sleep 0.1
+    done
+    echo "test-services: $1 does not answer" >&2
+    exit 1
+}
+
+test_s3() {
+    local version=0.14.1 server=${S3S_FS:-} root pid
+    if [ -z "$server" ]; then
+        root=$PWD/.cache/s3s-fs-$version
+        server=$root/bin/s3s-fs
+        if [ ! -x "$server" ] && ! CARGO_TARGET_DIR=$root/target cargo install --quiet --locked s3s-fs --version "$version" --features binary --root "$root"; then
+            echo "SKIPPED: all tests with S3; s3s-fs $version could not be built, see above"
+            return
+        fi
+        rm -rf "$root/target"
+    fi
+    mkdir -p "$dir/s3/tessera"
+    RUST_LOG=warn "$server" --host 127.0.0.1 --port "$port" --access-key tessera --secret-key tessera-secret "$dir/s3" &
+    pid=$!
+    pids+=("$pid")
+    wait_for "the S3 server" "$pid" "http://127.0.0.1:$port/"
+    AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=us-east-1 \
+        AWS_ACCESS_KEY_ID=tessera AWS_SECRET_ACCESS_KEY=tessera-secret \
+        TESSERA_TEST_S3=s3://tessera/tests cargo test --workspace --lib --test it s3 -- --nocapture
+}
+
+# emulate PORT [OPTION...]: starts the emulator of OpenAI's service, if npm has it.
+emulate() {
+    local at=$1 version=1.43.0 root pid
+    shift
+    root=$PWD/.cache/aimock-$version
+    if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+        echo "SKIPPED: tests with an emulator of OpenAI; node or npm is missing"
+        return 1
+    fi
+    if [ ! -d "$root/node_modules" ] && ! npm install --prefix "$root" --silent --no-audit --no-fund --ignore-scripts "@copilotkit/aimock@$version"; then
+        rm -rf "$root"
+        echo "SKIPPED: tests with an emulator of OpenAI; @copilotkit/aimock $version could not be installed, see above"
+        return 1
+    fi
+    cat >"$dir/fixtures.json" <<-'EOF'
+	{"fixtures": [{"match": {"userMessage": "key"}, "response": {"content": "The key is under the third stone. Ask Ada if it is not there."}}]}
+	EOF
+    node "$root/node_modules/.bin/llmock" --port "$at" --fixtures "$dir/fixtures.json" --log-level warn "$@" &
+    pid=$!
+    pids+=("$pid")
+    wait_for "the emulator of OpenAI" "$pid" "http://127.0.0.1:$at/"
+}
+
+# Starts llama.cpp's server, if PyPI has it.
+infer() {
+    local root=$PWD/.cache/inference pid
+    if ! command -v python3 >/dev/null; then
+        echo "SKIPPED: tests with an inference server; python3 is missing"
+        return 1
+    fi
+    if ! cmp -s scripts/requirements-services.txt "$root/installed.txt"; then
+        rm -rf "$root"
+        if ! python3 -m venv "$root" || ! "$root/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements-services.txt; then
+            rm -rf "$root"
+            echo "SKIPPED: tests with an inference server; xllamacpp could not be installed, see above"
+            return 1
+        fi
+        cp scripts/requirements-services.txt "$root/installed.txt"
+    fi
+    # It ends when this end of its input does.
+    mkfifo "$dir/stdin"
+    "$root/bin/python" scripts/inference-server.py "$dir" <"$dir/stdin" >"$dir/address" 2>"$dir/inference.log" &
+    pid=$!
+    pids+=("$pid")
+    exec 9>"$dir/stdin"
+    for _ in $(seq 300); do
+        grep -q http "$dir/address" && break
+        kill -0 "$pid" 2>/dev/null || { cat "$dir/inference.log" >&2; echo "test-services: the inference server did not start" >&2; exit 1; }
+        sleep 0.1
+    done
+    wait_for "the inference server" "$pid" "$(cat "$dir/address")/health"
+}
+
+test_models() {
+    if AIMOCK_API_KEYS=sk-hidden emulate $((port + 1)); then
+        export TESSERA_TEST_OPENAI=http://127.0.0.1:$((port + 1))/v1
+        emulate $((port + 2)) --chaos-ratelimit 0.3 --chaos-disconnect 0.2 --chaos-drop 0.1 --chaos-malformed 0.1
+        export TESSERA_TEST_OPENAI_CHAOS=http://127.0.0.1:$((port + 2))/v1
+    fi
+    if infer; then
+        TESSERA_TEST_LLAMA=$(cat "$dir/address")/v1
+        export TESSERA_TEST_LLAMA
+    fi
+    cargo test --workspace --test it services -- --nocapture
+}
+
+test_models
+test_s3

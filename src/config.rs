@@ -3,10 +3,12 @@
 //! Each part documents its own keys; here they are composed. An unknown key is an error that names it. Secrets are not
 //! among the keys: they come from variables of the environment or from files that keys name.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use models::generate::{EndpointConfig, Secret};
 use query::http::HttpConfig;
 use query::http::auth::{AuthConfig, Secrets};
 use schemas::limits::BATCH_BYTES_MAX;
@@ -32,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) memory_bytes: u64,
     /// What is written to the log.
     pub(crate) log: Log,
-    /// The embedding model.
+    /// Machine-learning models.
     pub(crate) models: Models,
     /// The stored index.
     pub(crate) index: Index,
@@ -78,7 +80,7 @@ impl Default for Log {
     }
 }
 
-/// The embedding model.
+/// Machine-learning models.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Models {
@@ -86,11 +88,13 @@ pub(crate) struct Models {
     pub(crate) enabled: bool,
     /// The model and the thread that runs it.
     pub(crate) embed: models::embed::Config,
+    /// Language models.
+    pub(crate) generate: models::generate::Config,
 }
 
 impl Default for Models {
     fn default() -> Self {
-        Self { enabled: true, embed: models::embed::Config::default() }
+        Self { enabled: true, embed: models::embed::Config::default(), generate: models::generate::Config::default() }
     }
 }
 
@@ -186,6 +190,7 @@ impl Config {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.indexer.check()?;
         self.query.check()?;
+        self.models.generate.check()?;
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
         }
@@ -206,6 +211,17 @@ impl Config {
             jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
             jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
         })
+    }
+
+    /// The keys of language models, by the names of their endpoints, from the variables that these name. One that is not set,
+    /// or is not text, is left out.
+    pub(crate) fn model_keys(&self) -> HashMap<String, Secret> {
+        let keyed = self.models.generate.endpoints.iter().filter(|endpoint| !endpoint.key_env.is_empty());
+        let key = |endpoint: &EndpointConfig| {
+            let key = std::env::var_os(&endpoint.key_env)?.into_string().ok()?;
+            Some((endpoint.name.clone(), Secret::from(key)))
+        };
+        keyed.filter_map(key).collect()
     }
 }
 
@@ -239,10 +255,26 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_by_name() {
-        for text in ["[query]\ndepht = 3", "[http]\nlistten = \"x\"", "[auth]\nsecret = \"x\"", "porrt = 1"] {
+        let endpoint =
+            "[[models.generate.endpoints]]\nname = \"a\"\nbase_url = \"http://a\"\nmodel = \"m\"\nkey = \"sk\"";
+        for text in [endpoint, "[query]\ndepht = 3", "[http]\nlistten = \"x\"", "[auth]\nsecret = \"x\"", "porrt = 1"] {
             let error = Config::of(&text.parse().unwrap()).unwrap_err();
             assert!(format!("{error:#}").contains("unknown"), "{error:#}");
         }
+    }
+
+    #[test]
+    fn endpoints_are_shown_without_their_keys() {
+        let text = "[[models.generate.endpoints]]\nname = \"a\"\nbase_url = \"http://a/v1\"\nmodel = \"m\"\nkey_env = \"PATH\"";
+        let config = Config::of(&text.parse().unwrap()).unwrap();
+        config.check().unwrap();
+        let keys = config.model_keys();
+        assert_eq!(keys.len(), 1, "PATH is always set");
+        let shown = toml::to_string(&config).unwrap() + &format!("{keys:?}{config:?}");
+        assert!(shown.contains("key_env = \"PATH\""));
+        assert!(!shown.contains(std::env::var_os("PATH").unwrap().to_str().unwrap()));
+        let again = Config::of(&toml::to_string(&config).unwrap().parse().unwrap()).unwrap();
+        assert_eq!(again.models.generate, config.models.generate);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Opens the parts that several subcommands need: the log, the embedding model, the index.
+//! Opens the parts that several subcommands need: the log, the models, the index.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use index::{Index, OpenMode};
 use models::embed::{Embedder, Embedders};
+use models::generate::{Providers, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log};
@@ -48,6 +50,24 @@ pub(crate) fn start_embedder(config: &Config, index: &Index) -> Option<Embedder>
         Err(error) => {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "no embedding model: search goes by words alone; see the message for the way out");
+            None
+        }
+    }
+}
+
+/// Makes clients for the language models and opens the ledger of what they take; `None` where no endpoint is configured, or they
+/// cannot be used. Everything else goes on without them, and says so.
+pub(crate) fn open_generate(config: &Config) -> Option<Arc<Providers>> {
+    let settings = &config.models.generate;
+    if settings.endpoints.is_empty() {
+        return None;
+    }
+    let dir = config.data_dir.join("usage");
+    match Providers::open(settings.clone(), config.model_keys(), &dir, Arc::new(SystemClock)) {
+        Ok(providers) => Some(Arc::new(providers)),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "no language model: answers are made of sentences of their sources");
             None
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use index::OpenMode;
@@ -16,6 +17,9 @@ use crate::config::Config;
 use crate::ingest::IndexerIngest;
 use crate::reindex::Site;
 use crate::{control, memory, parts};
+
+/// How long the usage ledger is waited for at the end.
+const LEDGER_FLUSH_MAX: Duration = Duration::from_secs(10);
 
 /// How to serve.
 #[derive(clap::Args)]
@@ -40,6 +44,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let embedder = parts::start_embedder(&config, &index);
     let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
     let embedders = Embedders::from(embedder);
+    let generate = parts::open_generate(&config);
     let engine = parts::open_query(&config, index.clone(), embedders.clone())?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
         .context("cannot open the log of feedback")?;
@@ -62,6 +67,11 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         feedback.close();
     }
     runtime.shutdown_background();
+    if let Some(generate) = generate
+        && !generate.ledger().flush(LEDGER_FLUSH_MAX)
+    {
+        tracing::error!("what was spent last could not be written to the usage ledger");
+    }
     served?;
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");
     tracing::info!("stopped");

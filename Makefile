@@ -69,7 +69,7 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 	target/release/examples/embeddings $(EMBEDDINGS_DIR)
 	cargo bench --workspace --bench vectors -- $$(test -s $(EMBEDDINGS_DIR)/queries.f32 && echo --embeddings $(abspath $(EMBEDDINGS_DIR)))
 	cargo bench --workspace --bench analysis --bench search --bench writing
-	cargo bench --workspace --bench embed --bench ingest --bench hybrid
+	cargo bench --workspace --bench embed --bench generate --bench ingest --bench hybrid
 	cargo bench --workspace --bench scale
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.

@@ -16,8 +16,8 @@ use super::wire::{Chunk, Refusal};
 
 /// Most bytes of a refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
-/// An event takes this many times the bytes of its text at most, on average over the whole: short texts have much around them.
-const EVENT_OVERHEAD: usize = 64;
+/// Bytes of events for each byte of text, at most: a piece of a few letters comes with some hundred bytes around it.
+const EVENT_OVERHEAD: usize = 128;
 /// No endpoint is left alone for longer because it says so.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
@@ -99,6 +99,10 @@ async fn refusal(mut response: Response) -> Fault {
         None => format!("answers with status {}", status.as_u16()),
     };
     match status {
+        // Paid for no more: time alone does not mend it.
+        StatusCode::TOO_MANY_REQUESTS if refusal.name() == Some("insufficient_quota") => {
+            Fault::Refused { reason, every_request: true }
+        }
         StatusCode::TOO_MANY_REQUESTS => Fault::Busy { retry_after },
         StatusCode::REQUEST_TIMEOUT => Fault::Unavailable { reason, retry_after },
         status if status.is_server_error() => Fault::Unavailable { reason, retry_after },
@@ -211,6 +215,33 @@ mod tests {
         check(&[("retry-after", later), ("date", date)], Some(Duration::from_secs(30)));
         check(&[("retry-after", date), ("date", later)], Some(Duration::ZERO));
         check(&[("retry-after", later)], None);
+    }
+
+    #[test]
+    fn events_are_the_same_wherever_packets_are_cut() {
+        let stream =
+            "data: {\"usage\":null}\r\n\n: comment\nevent: x\ndata:{}\n\ndata: [DONE]\n\ndata: {\"é\":1}\n".as_bytes();
+        let expected = "data: {\"usage\":null}\n\ndata: {}\n\ndata: {\"é\":1}\n\n".as_bytes();
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let (mut rest, mut events) = (Vec::new(), Vec::new());
+                for packet in [&stream[..first], &stream[first..second], &stream[second..]] {
+                    rest.extend_from_slice(packet);
+                    let (some, read) = take_events(&mut rest, 1_000);
+                    read.unwrap();
+                    events.extend(some);
+                }
+                assert_eq!((events.as_slice(), rest.as_slice()), (expected, &b""[..]), "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_before_a_line_that_cannot_be_read_is_handed_on() {
+        for (bad, reason) in [("data: {\n", MALFORMED), ("data: \"0123456789\"\n", LONG), ("data: 01234567890", LONG)] {
+            let mut bytes = format!("data: {{}}\n\n{bad}").into_bytes();
+            assert_eq!(take_events(&mut bytes, 16), (b"data: {}\n\n".to_vec(), Err(reason)), "{bad}");
+        }
     }
 
     #[test]

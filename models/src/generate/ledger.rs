@@ -8,11 +8,12 @@
 
 mod file;
 mod sums;
+mod writer;
 
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use thiserror::Error;
 
 use self::file::LedgerFile;
 use self::sums::Sums;
+use self::writer::{Shared, State};
 use super::budget::day_of;
 use super::config::LedgerConfig;
 use super::fault::Outcome;
@@ -121,26 +123,6 @@ pub struct Ledger {
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    config: LedgerConfig,
-    state: Mutex<State>,
-    /// There is something to write, or it was written, or the ledger is closing.
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    sums: Sums,
-    /// Lines that wait to be written.
-    pending: Vec<u8>,
-    /// Bytes of lines that the writer has taken and not written yet.
-    writing_bytes: usize,
-    /// The writer does not wait for more lines.
-    urgent: bool,
-    closing: bool,
-}
-
 impl Ledger {
     /// Opens the ledger in a folder, or begins one; reads back what it holds.
     ///
@@ -154,8 +136,7 @@ impl Ledger {
 
     /// Starts to write to a file, of whose calls these are the sums.
     fn start(mut file: LedgerFile, sums: Sums, config: LedgerConfig) -> io::Result<Self> {
-        let state = State { sums, pending: Vec::new(), writing_bytes: 0, urgent: false, closing: false };
-        let shared = Arc::new(Shared { config, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared::new(config, sums));
         let written = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("models-ledger".to_owned())
@@ -166,7 +147,7 @@ impl Ledger {
     /// Whether a call for an account may be made, or why not: what cannot be written down is not spent.
     pub(super) fn check_room(&self, account: &Account, now: Timestamp) -> Result<(), &'static str> {
         let state = self.shared.lock();
-        if state.pending.len() + state.writing_bytes > self.shared.config.pending_bytes_max {
+        if state.waiting_bytes() > self.shared.config.pending_bytes_max {
             return Err("what was spent cannot be written to the ledger");
         }
         if state.sums.len() >= self.shared.config.sums_max && !state.sums.has_room(account, day_of(now)) {
@@ -198,12 +179,23 @@ impl Ledger {
         self.shared.lock().sums.iter().collect()
     }
 
+    /// Takes a user of a workspace out of the ledger, or all of a workspace: from the sums at once, and from the files with the
+    /// next lines that are written, for which a new file is begun and the former one removed. What a user took is still counted
+    /// for the workspace. [`Ledger::flush`] waits for it.
+    pub fn forget(&self, workspace: &str, user: Option<&str>) {
+        let mut state = self.shared.lock();
+        state.sums.forget(workspace, user);
+        state.forgets = true;
+        state.urgent = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Waits until all calls recorded before are on disk, or a time is over; says whether they are. Blocks.
     pub fn flush(&self, timeout: Duration) -> bool {
         let mut state = self.shared.lock();
         state.urgent = true;
         self.shared.changed.notify_all();
-        let waits = |state: &mut State| !state.pending.is_empty() || state.writing_bytes > 0;
+        let waits = |state: &mut State| !state.is_written();
         let waited = self.shared.changed.wait_timeout_while(state, timeout, waits);
         let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(state);
@@ -220,70 +212,6 @@ impl Drop for Ledger {
         {
             tracing::error!("the thread of the usage ledger panicked");
         }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes what is recorded until the ledger closes. Lines that cannot be written are kept and tried again.
-    fn write_until_closed(&self, file: &mut LedgerFile) {
-        let flush = Duration::from_millis(self.config.flush_ms);
-        let mut has_failed = false;
-        loop {
-            let Some((lines, sums)) = self.take_lines(flush, file) else { return };
-            let written = match sums {
-                None => file.append(&lines),
-                Some(sums) => file.append(&lines).and_then(|()| file.begin_anew(sums.iter())),
-            };
-            let mut state = self.lock();
-            state.writing_bytes = 0;
-            match written {
-                Ok(()) => {
-                    if has_failed {
-                        tracing::info!("the usage ledger can be written again");
-                    }
-                    has_failed = false;
-                }
-                Err(error) => {
-                    if !has_failed {
-                        tracing::error!(%error, "cannot write the usage ledger; trying again");
-                    }
-                    has_failed = true;
-                    if !file.has(&lines) {
-                        state.pending.splice(0..0, lines);
-                    }
-                    if state.closing {
-                        tracing::error!(bytes = state.pending.len(), "lines of the usage ledger are lost");
-                        return;
-                    }
-                }
-            }
-            drop(state);
-            self.changed.notify_all();
-        }
-    }
-
-    /// The lines to write, once there are some and they have waited for more; with all sums if a new file is to begin after
-    /// them. `None` when there is nothing left to write and there will not be.
-    fn take_lines(&self, flush: Duration, file: &LedgerFile) -> Option<(Vec<u8>, Option<Sums>)> {
-        let idle = |state: &mut State| state.pending.is_empty() && !state.closing;
-        let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        let gathers = |state: &mut State| !state.urgent && !state.closing;
-        let waited = self.changed.wait_timeout_while(state, flush, gathers);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.pending.is_empty() {
-            return None;
-        }
-        state.urgent = false;
-        let lines = std::mem::take(&mut state.pending);
-        state.writing_bytes = lines.len();
-        // Taken at the same moment: the sums are those of the file and these lines, neither more nor less.
-        let is_full = file.calls_bytes() + lines.len() as u64 > self.config.file_bytes_max;
-        let sums = is_full.then(|| state.sums.clone());
-        Some((lines, sums))
     }
 }
 

@@ -3,32 +3,29 @@
 //! [`Providers::ask`] reads as its sentence: set aside what it may cost, choose an endpoint, wait for its first text, and go to
 //! the next one as long as none has come and there is time. Invariant: every request to an endpoint has a line in the ledger.
 
+mod choice;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::select_all;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
+use self::choice::{Asking, Tried};
 use super::accounts::{Accounts, Call};
-use super::breaker::Standing;
 use super::config::{Config, ConfigError};
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Faults};
 use super::ledger::{Ledger, LedgerError};
-use super::route::{Candidate, Turns};
+use super::route::Turns;
 use super::writing::Writing;
 use super::{Generate, GenerateError, Generating, Generation, Request, Task, tokens};
 
-/// The first pause before an endpoint that failed is asked again for the same text; it doubles.
-const PAUSE: Duration = Duration::from_millis(100);
-/// The longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// When to come again where it is not known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection may take to be made.
@@ -94,21 +91,6 @@ pub struct Providers {
     queue: Semaphore,
     accounts: Arc<Accounts>,
     clock: Arc<dyn Clock>,
-}
-
-/// What is known of one request while endpoints are asked for it.
-struct Asking<'a> {
-    request: &'a Request,
-    prompt_tokens: usize,
-    /// The endpoints that may still be asked, with what is known of each.
-    open: Vec<Tried>,
-    faults: Faults,
-}
-
-struct Tried {
-    index: usize,
-    times: u32,
-    not_before: Option<Instant>,
 }
 
 impl Providers {
@@ -229,109 +211,6 @@ impl Providers {
                 Err(fault)
             }
         }
-    }
-
-    /// The next endpoint to ask, with a place at it; waits for one where that may help.
-    async fn choose(&self, asking: &mut Asking<'_>) -> Result<(usize, OwnedSemaphorePermit), GenerateError> {
-        loop {
-            if asking.request.deadline <= Instant::now() {
-                return Err(GenerateError::Late);
-            }
-            let now = self.clock.instant();
-            let ready = match self.ready(asking, now) {
-                Ok(ready) => ready,
-                Err(until) => {
-                    self.pause(asking, until, now).await?;
-                    continue;
-                }
-            };
-            let order = self.turns.lock().unwrap_or_else(PoisonError::into_inner).order(ready);
-            let free = order.iter().find_map(|&index| Some((index, self.permits(index).try_acquire_owned().ok()?)));
-            let (index, permit) = match free {
-                Some(free) => free,
-                None => self.wait_for_place(&order, asking.request.deadline).await?,
-            };
-            if self.endpoints[index].admit(self.clock.instant()) {
-                return Ok((index, permit));
-            }
-        }
-    }
-
-    /// The endpoints that may be asked now; if there are none, when there may be, if that can be waited for.
-    fn ready(&self, asking: &Asking<'_>, now: Instant) -> Result<Vec<Candidate>, Option<Instant>> {
-        let (mut ready, mut soonest) = (Vec::new(), None);
-        for tried in &asking.open {
-            let endpoint = &self.endpoints[tried.index];
-            let until = match endpoint.standing(now) {
-                Standing::Ready => tried.not_before.filter(|&until| until > now),
-                Standing::LeftAlone { until } => Some(until).max(tried.not_before),
-                // It is not waited for: a rest is long, and what comes after it is only a trial.
-                Standing::Failing { .. } => continue,
-            };
-            match until {
-                None => ready.push(endpoint.candidate(tried.index, now)),
-                Some(until) => soonest = Some(soonest.map_or(until, |soonest: Instant| soonest.min(until))),
-            }
-        }
-        if ready.is_empty() { Err(soonest) } else { Ok(ready) }
-    }
-
-    /// Waits until an endpoint may be asked again, if that is before the deadline.
-    async fn pause(&self, asking: &mut Asking<'_>, until: Option<Instant>, now: Instant) -> Result<(), GenerateError> {
-        let Some(until) = until else {
-            let rests = |tried: &&Tried| matches!(self.endpoints[tried.index].standing(now), Standing::Failing { .. });
-            for tried in asking.open.iter().filter(rests) {
-                let fault = Fault::unavailable("rests after it failed too often");
-                asking.faults.push(&self.endpoints[tried.index].config.name, fault);
-            }
-            return Err(std::mem::take(&mut asking.faults).into_error(RETRY_AFTER));
-        };
-        let wait = until.saturating_duration_since(now);
-        let left = asking.request.deadline.saturating_duration_since(Instant::now());
-        let place = self.queue.try_acquire();
-        if wait >= left || place.is_err() {
-            return Err(std::mem::take(&mut asking.faults).into_error(wait));
-        }
-        tokio::time::sleep(wait).await;
-        Ok(())
-    }
-
-    /// Waits for a place at any of some endpoints, for as long as requests may.
-    async fn wait_for_place(
-        &self,
-        indexes: &[usize],
-        deadline: Instant,
-    ) -> Result<(usize, OwnedSemaphorePermit), GenerateError> {
-        let busy = GenerateError::Busy { retry_after: RETRY_AFTER };
-        let Ok(_place) = self.queue.try_acquire() else { return Err(busy) };
-        let places = indexes.iter().map(|&index| Box::pin(self.permits(index).acquire_owned()));
-        let until = deadline.min(Instant::now() + self.config.queue_max());
-        match timeout_at(until.into(), select_all(places)).await {
-            Ok((Ok(permit), which, _)) => Ok((indexes[which], permit)),
-            Err(_) if until == deadline => Err(GenerateError::Late),
-            // They are never closed.
-            Ok((Err(_), ..)) | Err(_) => Err(busy),
-        }
-    }
-
-    fn permits(&self, index: usize) -> Arc<Semaphore> {
-        Arc::clone(&self.endpoints[index].permits)
-    }
-}
-
-impl Asking<'_> {
-    /// Notes what went wrong: what was refused is not asked again, and nobody twice at once.
-    fn note(&mut self, index: usize, name: &str, fault: Fault, now: Instant) {
-        match fault {
-            Fault::Refused { .. } => self.open.retain(|tried| tried.index != index),
-            _ => {
-                for tried in self.open.iter_mut().filter(|tried| tried.index == index) {
-                    tried.not_before = Some(now + PAUSE.saturating_mul(1 << tried.times.min(10)).min(PAUSE_MAX));
-                    tried.times += 1;
-                }
-            }
-        }
-        self.faults.push(name, fault);
     }
 }
 

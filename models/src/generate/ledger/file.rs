@@ -89,6 +89,14 @@ impl LedgerFile {
         self.last_appended == Some(lines.len() as u64)
     }
 
+    /// Removes the file before this one, if there is one.
+    pub(super) fn remove_former(&self) -> io::Result<()> {
+        std::fs::remove_file(self.dir.join(FORMER)).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
+    }
+
     /// Sets the file aside and begins a new one with the sums of all until now. After an error the old one is gone on with.
     pub(super) fn begin_anew(&mut self, sums: impl Iterator<Item = Sum>) -> io::Result<()> {
         let (path, former, aside) = (self.dir.join(NAME), self.dir.join(FORMER), self.dir.join(ASIDE));
@@ -102,7 +110,7 @@ impl LedgerFile {
         new.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         let file = options().append(true).open(&aside)?;
         // A second name for the old file, so that there is a newest one at every moment. Where there can be none, it goes.
-        let kept = remove_if_there(&former).and_then(|()| std::fs::hard_link(&path, &former));
+        let kept = self.remove_former().and_then(|()| std::fs::hard_link(&path, &former));
         if let Err(error) = kept {
             tracing::warn!(%error, "the former file of the usage ledger is not kept; its sums are");
         }
@@ -119,13 +127,6 @@ fn options() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })
 }
 
 /// A line, its end included.

@@ -62,6 +62,15 @@ impl Sums {
         is_known || has_former()
     }
 
+    /// Takes a user out, whose sums become those of nobody in particular, or a workspace, of which nothing is left.
+    pub(super) fn forget(&mut self, workspace: &str, user: Option<&str>) {
+        let is_meant = |key: &Key| key.workspace == workspace && user.is_none_or(|user| key.user == user);
+        let forgotten = self.by_key.extract_if(.., |key, _| is_meant(key)).collect::<Vec<_>>();
+        for (key, totals) in forgotten.into_iter().filter(|_| user.is_some()) {
+            self.by_key.entry(Key { user: String::new(), ..key }).or_default().add(&totals);
+        }
+    }
+
     /// Removes what is older than so many days, and makes room for one more than there may be: users of former months are
     /// told apart no more, the oldest days first, then the oldest days go. What is of this month stays as it is: budgets
     /// rest on it.

@@ -173,3 +173,44 @@ fn accounts_beyond_the_bound_are_turned_away_only_when_nothing_older_can_go() {
     ledger.check_room(&account("v7"), now).unwrap();
     assert!(ledger.check_room(&account("w"), now).is_err());
 }
+
+#[test]
+fn who_is_forgotten_is_in_no_file_and_what_they_took_still_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path(), &small());
+    let record = |workspace: &str, user: &str| {
+        ledger.record(&Entry { workspace: workspace.to_owned(), ..entry(user, NOW) });
+    };
+    for _ in 0..20 {
+        record("acme", "ada");
+        record("acme", "bob");
+        record("globex", "ada");
+        flush(&ledger);
+    }
+    let text = || {
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        read("usage.ndjson") + &read("usage.1.ndjson")
+    };
+    // Lines that wait are of them, too.
+    record("acme", "ada");
+    ledger.forget("acme", Some("ada"));
+    flush(&ledger);
+    let text_left = text();
+    assert!(!text_left.contains(r#""workspace":"acme","day":"2026-11-28","user":"ada""#), "{text_left}");
+    assert!(!text_left.contains(r#""workspace":"acme","user":"ada""#), "{text_left}");
+    let users = |workspace| {
+        let day = "2026-11-28".parse().unwrap();
+        let sums = ledger.usage(workspace, day..=day).into_iter();
+        sums.map(|sum| (sum.user, sum.totals.calls)).collect::<Vec<_>>()
+    };
+    assert_eq!(users("acme"), [(String::new(), 21), ("bob".to_owned(), 20)]);
+    assert_eq!(users("globex"), [("ada".to_owned(), 20)]);
+
+    ledger.forget("acme", None);
+    flush(&ledger);
+    assert!(!text().contains("acme"));
+    assert_eq!(users("acme"), []);
+    let before = ledger.all();
+    drop(ledger);
+    assert_eq!(open(dir.path(), &small()).all(), before);
+}

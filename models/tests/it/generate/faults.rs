@@ -59,6 +59,11 @@ async fn a_fault_before_the_first_text_is_made_good_by_the_next_provider() {
         ("503", Reply::status("503 Service Unavailable", "retry-after: 1\r\n", "{}"), Outcome::Unavailable),
         ("429", Reply::status("429 Too Many Requests", "retry-after: 9\r\n", "{}"), Outcome::Busy),
         ("400", Reply::status("400 Bad Request", "", r#"{"error":{"code":"too_long"}}"#), Outcome::Refused),
+        (
+            "no quota",
+            Reply::status("429 Too Many Requests", "", r#"{"error":{"type":"insufficient_quota"}}"#),
+            Outcome::Refused,
+        ),
         ("401", Reply::status("401 Unauthorized", "", "{}"), Outcome::Refused),
         ("a redirect", Reply::status("307 Temporary Redirect", &redirect, ""), Outcome::Refused),
         ("wrong type", Reply::with("200 OK", "content-type: text/html\r\n").raw("<html>"), Outcome::Unavailable),

@@ -136,7 +136,7 @@ mod tests {
         ("The key to the office lies under the third stone; ask Ada if it is not there.", 20),
         ("Der Schlüssel zum Büro liegt unter dem dritten Stein; frag Ada, wenn er nicht dort ist.", 26),
         ("Ofisin anahtarı üçüncü taşın altında; orada değilse Ada'ya sor.", 34),
-        ("Chìa khóa văn phòng nằm dưới viên đá thứ ba; hãy hỏi Ada nếu không thấy.", 49),
+        ("Chìa khóa văn phòng nằm dưới viên đá thứ tư; hãy hỏi Ada nếu không thấy.", 50),
         ("Ключ от офиса лежит под третьим камнем; если его там нет, спросите Аду.", 40),
         ("Το κλειδί του γραφείου είναι κάτω από την τρίτη πέτρα· ρώτα την Άντα αν δεν είναι εκεί.", 96),
         ("مفتاح المكتب تحت الحجر الثالث؛ اسأل آدا إن لم تجده هناك.", 53),

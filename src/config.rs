@@ -214,14 +214,23 @@ impl Config {
     }
 
     /// The keys of language models, by the names of their endpoints, from the variables that these name. One that is not set,
-    /// or is not text, is left out.
+    /// is empty or is not text is left out.
     pub(crate) fn model_keys(&self) -> HashMap<String, Secret> {
         let keyed = self.models.generate.endpoints.iter().filter(|endpoint| !endpoint.key_env.is_empty());
         let key = |endpoint: &EndpointConfig| {
             let key = std::env::var_os(&endpoint.key_env)?.into_string().ok()?;
-            Some((endpoint.name.clone(), Secret::from(key)))
+            // Often read from a file, with its end of line.
+            let key = key.trim();
+            (!key.is_empty()).then(|| (endpoint.name.clone(), Secret::from(key)))
         };
         keyed.filter_map(key).collect()
+    }
+
+    /// The language models that take a key for which there is none.
+    pub(crate) fn endpoints_without_key(&self) -> Vec<&EndpointConfig> {
+        let keys = self.model_keys();
+        let lacks = |endpoint: &&EndpointConfig| !endpoint.key_env.is_empty() && !keys.contains_key(&endpoint.name);
+        self.models.generate.endpoints.iter().filter(lacks).collect()
     }
 }
 
@@ -270,6 +279,9 @@ mod tests {
         config.check().unwrap();
         let keys = config.model_keys();
         assert_eq!(keys.len(), 1, "PATH is always set");
+        assert!(config.endpoints_without_key().is_empty());
+        let keyless = Config::of(&text.replace("PATH", "TESSERA_NO_SUCH_KEY").parse().unwrap()).unwrap();
+        assert_eq!(keyless.endpoints_without_key()[0].name, "a");
         let shown = toml::to_string(&config).unwrap() + &format!("{keys:?}{config:?}");
         assert!(shown.contains("key_env = \"PATH\""));
         assert!(!shown.contains(std::env::var_os("PATH").unwrap().to_str().unwrap()));

@@ -25,6 +25,9 @@ pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
                 // A laptop needs no identities: `serve --dev` brings its own.
                 writeln!(out, "note: {error}").map_err(anyhow::Error::from)
             })?;
+            for endpoint in config.endpoints_without_key() {
+                writeln!(out, "note: the endpoint {} is left out: {} is not set", endpoint.name, endpoint.key_env)?;
+            }
             writeln!(out, "the configuration is good\n\n{}", memory::table_of(config)?.replace("# ", ""))?;
         }
         Command::Show => write!(out, "{}\n{}", memory::table_of(config)?, toml::to_string(config)?)?,

@@ -56,18 +56,22 @@ pub(crate) fn start_embedder(config: &Config, index: &Index) -> Option<Embedder>
 }
 
 /// Makes clients for the language models and opens the ledger of what they take; `None` where no endpoint is configured, or they
-/// cannot be used. Everything else goes on without them, and says so.
+/// cannot be used. An endpoint without its key is left out. Everything else goes on without them, and says so.
 pub(crate) fn open_generate(config: &Config) -> Option<Arc<Providers>> {
-    let settings = &config.models.generate;
+    let mut settings = config.models.generate.clone();
+    for endpoint in config.endpoints_without_key() {
+        tracing::error!(endpoint.name, variable = endpoint.key_env, "no key in the variable: the endpoint is left out");
+        settings.endpoints.retain(|other| other.name != endpoint.name);
+    }
     if settings.endpoints.is_empty() {
         return None;
     }
     let dir = config.data_dir.join("usage");
-    match Providers::open(settings.clone(), config.model_keys(), &dir, Arc::new(SystemClock)) {
+    match Providers::open(settings, config.model_keys(), &dir, Arc::new(SystemClock)) {
         Ok(providers) => Some(Arc::new(providers)),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "no language model: answers are made of sentences of their sources");
+            tracing::error!(error, "no language model can be used");
             None
         }
     }
@@ -128,4 +132,32 @@ pub(crate) fn index_config(config: &Config) -> index::Config {
 /// The folder of the index.
 pub(crate) fn index_dir(config: &Config) -> PathBuf {
     config.data_dir.join("index")
+}
+
+#[cfg(test)]
+mod tests {
+    use models::generate::{Generate as _, Task};
+
+    use super::*;
+
+    #[test]
+    fn a_language_model_without_its_key_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |endpoints: &str| {
+            let mut config = Config::of(&endpoints.parse().unwrap()).unwrap();
+            config.data_dir = dir.path().to_owned();
+            open_generate(&config).map(|providers| providers.models(Task::Answer))
+        };
+        let endpoint = |name: &str, rest: &str| {
+            format!(
+                "[[models.generate.endpoints]]\nname = \"{name}\"\nbase_url = \"http://a/v1\"\nmodel = \"{name}\"\n{rest}\n"
+            )
+        };
+        let keyless = endpoint("keyless", "key_env = \"TESSERA_NO_SUCH_KEY\"");
+        assert_eq!(open(""), None);
+        assert_eq!(open(&keyless), None);
+        assert!(!dir.path().join("usage").exists(), "nothing is kept where there is no model");
+        assert_eq!(open(&(keyless + &endpoint("free", ""))), Some(vec!["free".to_owned()]));
+        assert!(dir.path().join("usage/usage.ndjson").exists());
+    }
 }

@@ -1,7 +1,7 @@
 //! How many tokens a text takes at most, without the tokenizer of the model at hand.
 //!
-//! Tokenizers agree on little but that common words of English are one token. So each kind of character has a rate that no
-//! tokenizer in use exceeds over a sentence and more; `docs/providers.md` says which were compared, and how far above
+//! Tokenizers agree on little but that common words of English are one token. So each kind of character has a rate that hardly any
+//! tokenizer exceeds over a sentence and more; `docs/providers.md` says which were compared, where they do, and how far above
 //! them this lies. Pure.
 
 use super::Message;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use index::{Index, OpenMode};
 use models::embed::{Embedder, Embedders};
-use models::generate::{Providers, SystemClock};
+use models::generate::{Generate, Providers, SystemClock};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Log};
@@ -105,13 +105,15 @@ pub(crate) fn open_indexer(
     indexer::engine::Engine::open(index, embedder, settings).context("cannot open the index for writing")
 }
 
-/// Opens the read side over an index.
+/// Opens the read side over an index, with language models to write answers where there are any.
 pub(crate) fn open_query(
     config: &Config,
     index: Index,
     embedders: impl Into<Embedders>,
+    generate: Option<Arc<dyn Generate>>,
 ) -> anyhow::Result<query::engine::Engine> {
-    query::engine::Engine::new(index, embedders, config.query.clone()).context("cannot use the configuration of search")
+    query::engine::Engine::with_writer(index, embedders, generate, config.query.clone())
+        .context("cannot use the configuration of search")
 }
 
 /// A runtime for a command that asks once.
@@ -136,7 +138,7 @@ pub(crate) fn index_dir(config: &Config) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use models::generate::{Generate as _, Task};
+    use models::generate::Task;
 
     use super::*;
 

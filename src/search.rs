@@ -47,7 +47,7 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "error".to_owned(), json: false })?;
     let index = parts::open_index(config, OpenMode::ReadOnly)?;
     let embedder = if arguments.lexical { None } else { parts::start_embedder(config, &index) };
-    let engine = parts::open_query(config, index, embedder)?;
+    let engine = parts::open_query(config, index, embedder, None)?;
     let caller = Caller { workspace: arguments.workspace, subject: Subject::User(arguments.user) };
     let request = SearchRequest {
         query: arguments.query,

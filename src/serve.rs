@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use index::OpenMode;
 use models::embed::Embedders;
+use models::generate::Generate;
 use query::feedback::Feedback;
 use query::http::App;
 use query::http::auth::Auth;
@@ -45,7 +46,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
     let embedders = Embedders::from(embedder);
     let generate = parts::open_generate(&config);
-    let engine = parts::open_query(&config, index.clone(), embedders.clone())?;
+    let writer = generate.clone().map(|generate| generate as Arc<dyn Generate>);
+    let engine = parts::open_query(&config, index.clone(), embedders.clone(), writer)?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
         .context("cannot open the log of feedback")?;
     let site = Site { index, indexer: indexer.clone(), embedders, query: config.query.clone() };

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "error".to_owned(), json: false })?;
     let index = parts::open_index(config, OpenMode::ReadOnly)?;
-    let engine = parts::open_query(config, index, None)?;
+    let engine = parts::open_query(config, index, None, None)?;
     let caller = Caller { workspace: arguments.workspace, subject: Subject::User(arguments.user) };
     let deadline = Deadline::after(Duration::from_secs(10));
     let suggested = engine.suggest(&caller, &arguments.typed, arguments.limit, deadline);

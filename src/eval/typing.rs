@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let index = parts::open_index(config, OpenMode::ReadOnly)?;
     let embedder = if arguments.hybrid { parts::start_embedder(config, &index) } else { None };
-    let engine = parts::open_query(config, index.clone(), embedder)?;
+    let engine = parts::open_query(config, index.clone(), embedder, None)?;
     let caller = Caller { workspace: arguments.workspace, subject: Subject::User(arguments.user) };
     let mode = if arguments.hybrid { Mode::Hybrid } else { Mode::Lexical };
     let typing = Typing { titles: arguments.titles, chars: arguments.chars, mode, seed: arguments.seed };

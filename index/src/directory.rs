@@ -8,13 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tantivy::Directory;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
     AntiCallToken, DirectoryLock, FileHandle, Lock, MmapDirectory, TerminatingWrite, WatchCallback, WatchHandle,
     WritePtr,
 };
+use tantivy::index::SegmentComponent;
+use tantivy::{Directory, TantivyError};
 
+use crate::commit::CommitPayload;
+use crate::error::{Doing, IndexError};
 use crate::seal::{seal, unseal};
 
 pub(crate) const META: &str = "meta.json";
@@ -136,4 +139,24 @@ impl Directory for SealedDirectory {
     fn watch(&self, watch_callback: WatchCallback) -> tantivy::Result<WatchHandle> {
         self.mapped.watch(watch_callback)
     }
+}
+
+/// The names of the files of segments that `meta.json` in a folder names, and the payload of that commit. The files
+/// themselves need not be there.
+pub(crate) fn files_of_commit(dir: &Path) -> Result<(Vec<String>, CommitPayload), IndexError> {
+    let path = dir.join(META);
+    let sealed = std::fs::read(&path).map_err(|source| IndexError::File { path: path.clone(), source })?;
+    unseal(sealed).map_err(|broken| IndexError::FileDamaged { path, source: Box::new(broken) })?;
+    let folder = MmapDirectory::open(dir).map_err(TantivyError::from).doing("open its folder")?;
+    let metas = tantivy::Index::open(SealedDirectory::new(folder)).and_then(|index| index.load_metas());
+    let metas = metas.doing("read its description")?;
+    let mut paths = metas.list_segment_files();
+    for segment in metas.segments.iter().filter(|segment| !segment.has_deletes()) {
+        paths.remove(&segment.relative_path(SegmentComponent::Delete));
+    }
+    let names = paths
+        .into_iter()
+        .map(|path| path.into_os_string().into_string().expect("segment files are named in hexadecimal digits"));
+    let payload = metas.payload.as_deref().map(CommitPayload::decode).transpose()?;
+    Ok((names.collect(), payload.map(|(_, payload)| payload).unwrap_or_default()))
 }

@@ -42,7 +42,8 @@ const STORE_BLOCK_BYTES: usize = 16 << 10;
 const SEGMENTS_MAX: usize = 64;
 
 pub(crate) const CURRENT: &str = "CURRENT";
-const DESCRIPTION: &str = "generation.json";
+/// What says of a generation which model and rules it was built with.
+pub(crate) const DESCRIPTION: &str = "generation.json";
 
 /// What the passages of a generation are cut and embedded with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod commit;
 mod compaction;
 mod directory;
 mod documents;
+pub mod epochs;
 mod error;
 mod fields;
 pub mod generation;

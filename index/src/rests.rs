@@ -7,6 +7,8 @@ use std::path::Path;
 
 use tantivy::IndexWriter;
 
+/// Where the engine lists the files it may remove.
+pub(crate) const MANAGED: &str = ".managed.json";
 /// Begins the names of files that the engine writes and then renames.
 const TEMPORARY: &str = ".tmp";
 /// Ends the name of one file of every segment.

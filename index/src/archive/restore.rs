@@ -12,17 +12,15 @@ use tantivy::directory::error::LockError;
 use tantivy::directory::{DirectoryLock, INDEX_WRITER_LOCK, MmapDirectory};
 use tantivy::{Directory, TantivyError};
 
-use super::stage::{DESCRIPTION, RESTORING, ShardLock, remove_folder};
+use super::stage::{RESTORING, ShardLock, remove_folder};
 use super::transfer::Meter;
 use super::{Archive, ArchiveError, ArchivedFile, Manifest, Progress};
 use crate::IndexError;
 use crate::error::Doing;
 use crate::fields::FORMAT;
-use crate::generation::{Current, Description, generation_dir, generations};
+use crate::generation::{Current, DESCRIPTION, Description, generation_dir, generations};
+use crate::rests::MANAGED;
 use crate::seal::{seal, unseal};
-
-/// Where the engine lists the files it may remove.
-const MANAGED: &str = ".managed.json";
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,13 +14,10 @@ use tantivy::directory::{META_LOCK, MmapDirectory};
 use super::ArchiveError;
 use crate::CommitPayload;
 use crate::IndexError;
-use crate::directory::{META, SealedDirectory};
+use crate::directory::{META, files_of_commit};
 use crate::error::Doing;
-use crate::generation::{Current, Description, generation_dir, generations};
-use crate::seal::unseal;
+use crate::generation::{Current, DESCRIPTION, Description, generation_dir, generations};
 
-/// What says of a generation which model and rules it was built with.
-pub(super) const DESCRIPTION: &str = "generation.json";
 /// Lies in a restored generation until it is in use.
 pub(super) const RESTORING: &str = ".restoring";
 
@@ -151,24 +148,12 @@ impl Held {
         let folder = MmapDirectory::open(&origin).map_err(TantivyError::from).doing("open its folder")?;
         let meta_lock = folder.acquire_lock(&META_LOCK).map_err(TantivyError::from).doing("lock its description")?;
         // The file is replaced at every commit: which segments there are is read from our copy.
-        let meta = origin.join(META);
         copy(&origin, &self.dir, META)?;
-        let sealed = std::fs::read(self.dir.join(META)).map_err(|source| ArchiveError::file("read", &meta, source))?;
-        unseal(sealed).map_err(|_| ArchiveError::FileDamaged(meta))?;
-        let copied = MmapDirectory::open(&self.dir).map_err(TantivyError::from).doing("open its folder")?;
-        let metas = tantivy::Index::open(SealedDirectory::new(copied)).and_then(|index| index.load_metas());
-        let metas = metas.doing("read its description")?;
-        let unmarked: Vec<PathBuf> = metas
-            .segments
-            .iter()
-            .filter(|segment| !segment.has_deletes())
-            .map(|segment| segment.relative_path(tantivy::index::SegmentComponent::Delete))
-            .collect();
-        for path in metas.list_segment_files() {
-            if unmarked.contains(&path) {
-                continue;
-            }
-            let name = path.into_os_string().into_string().expect("segment files are named in hexadecimal digits");
+        let (names, payload) = files_of_commit(&self.dir).map_err(|error| match error {
+            IndexError::FileDamaged { .. } => ArchiveError::FileDamaged(origin.join(META)),
+            error => error.into(),
+        })?;
+        for name in names {
             link(&origin, &self.dir, &name)?;
             self.add(name, true)?;
         }
@@ -178,9 +163,7 @@ impl Held {
         self.add(DESCRIPTION.to_owned(), false)?;
         self.add(META.to_owned(), false)?;
         self.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if let Some(payload) = metas.payload {
-            (_, self.payload) = CommitPayload::decode(&payload)?;
-        }
+        self.payload = payload;
         Ok(())
     }
 

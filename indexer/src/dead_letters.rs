@@ -1,13 +1,14 @@
 //! Dead letters: events that were turned down, kept in a file with the reason, so that nothing is lost silently.
 //!
-//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8. It logs no
-//! content, and reads back only to take out what an erased workspace left. Invariants: [`DeadLetters::append`] and
+//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8; and `topic`,
+//! `partition` and `offset` of what came from a stream. It logs no content. Invariants: [`DeadLetters::append`] and
 //! [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set aside together are at most twice the
 //! configured size and one batch more.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +23,9 @@ const FORMER_FILE: &str = "dead-letters.1.ndjson";
 /// Name of a file that is being rewritten.
 const NEW_FILE: &str = "dead-letters.new";
 
+/// The names of all files of dead letters, the one that is written to first.
+pub const FILES: [&str; 2] = [FILE, FORMER_FILE];
+
 /// An event that was turned down, and why.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
@@ -29,18 +33,83 @@ pub struct DeadLetter<'a> {
     pub event: &'a [u8],
     /// What is wrong with it.
     pub error: &'a InvalidEvent,
+    /// Where it was read, if it came from a stream.
+    pub origin: Option<Origin<'a>>,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    time: jiff::Timestamp,
-    reason: &'a str,
-    field: &'a str,
-    code: InvalidCode,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_base64: Option<String>,
+/// A place in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A dead letter as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLetter {
+    /// When it was turned down.
+    pub time: jiff::Timestamp,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The field concerned; empty for the event as a whole.
+    pub field: String,
+    /// The kind of problem.
+    pub code: InvalidCode,
+    /// The topic it was read from; none for what came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<i32>,
+    /// The offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
+    /// The event as it came; none where it is no UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Its bytes in base64, where it is no UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_base64: Option<String>,
+}
+
+impl StoredLetter {
+    fn new(letter: &DeadLetter<'_>, time: jiff::Timestamp) -> Self {
+        let text = std::str::from_utf8(letter.event).ok();
+        Self {
+            time,
+            reason: letter.error.reason.clone(),
+            field: letter.error.field.clone(),
+            code: letter.error.code,
+            topic: letter.origin.map(|origin| origin.topic.to_owned()),
+            partition: letter.origin.map(|origin| origin.partition),
+            offset: letter.origin.map(|origin| origin.offset),
+            event: text.map(str::to_owned),
+            event_base64: text.is_none().then(|| base64(letter.event)),
+        }
+    }
+}
+
+/// Reads the letters in a folder, oldest first, and gives each to `take` until it breaks off. A line that cannot be read, as
+/// a crash may leave one, is passed over. Cost: reads both files line by line.
+pub fn read(dir: &Path, take: &mut dyn FnMut(StoredLetter) -> ControlFlow<()>) -> io::Result<()> {
+    for name in FILES.into_iter().rev() {
+        let file = match File::open(dir.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for line in BufReader::new(file).split(b'\n') {
+            let Ok(letter) = serde_json::from_slice(&line?) else { continue };
+            if take(letter).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The file of dead letters.
@@ -69,16 +138,7 @@ impl DeadLetters {
         }
         let mut lines = Vec::new();
         for letter in letters {
-            let text = std::str::from_utf8(letter.event).ok();
-            let line = Line {
-                time,
-                reason: &letter.error.reason,
-                field: &letter.error.field,
-                code: letter.error.code,
-                event: text,
-                event_base64: text.is_none().then(|| base64(letter.event)),
-            };
-            serde_json::to_writer(&mut lines, &line)?;
+            serde_json::to_writer(&mut lines, &StoredLetter::new(letter, time))?;
             lines.push(b'\n');
         }
         // What fails is opened anew the next time, and a line cut short is cut off then.
@@ -215,7 +275,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let letters = DeadLetters::new(&dir.path().join("new"), 1 << 20);
         let error = error();
-        let both = [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error });
+        let both =
+            [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error, origin: None });
         letters.append(&both, jiff::Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(
             std::fs::read_to_string(letters.path()).unwrap(),
@@ -237,7 +298,9 @@ mod tests {
             // Opened anew each time, as after a restart.
             let letters = DeadLetters::new(dir.path(), 1000);
             let event = letter(n);
-            letters.append(&[DeadLetter { event: &event, error: &error }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+            letters
+                .append(&[DeadLetter { event: &event, error: &error, origin: None }], jiff::Timestamp::UNIX_EPOCH)
+                .unwrap();
         }
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!((read(FORMER_FILE).lines().count(), read(FILE).lines().count()), (2, 2));
@@ -251,7 +314,7 @@ mod tests {
         let letters = DeadLetters::new(dir.path(), 600);
         assert_eq!(letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap(), 0);
         let append = |event: &[u8]| {
-            letters.append(&[DeadLetter { event, error: &error }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+            letters.append(&[DeadLetter { event, error: &error, origin: None }], jiff::Timestamp::UNIX_EPOCH).unwrap();
         };
         append(br#"{"workspaceid":"kept","data":"of gone"}"#);
         append(br#"{"workspaceid":"gone","data":"MARKER"}"#);
@@ -273,7 +336,7 @@ mod tests {
     fn a_line_cut_short_by_a_crash_or_a_full_disk_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let error = error();
-        let letter = DeadLetter { event: b"{}", error: &error };
+        let letter = DeadLetter { event: b"{}", error: &error, origin: None };
         let append = || DeadLetters::new(dir.path(), 1 << 20).append(&[letter], jiff::Timestamp::UNIX_EPOCH).unwrap();
         append();
         let path = dir.path().join(FILE);

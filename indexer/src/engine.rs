@@ -61,6 +61,9 @@ pub enum Wait {
     Searchable,
 }
 
+/// Keeps events that were turned down safe, by their place among those given.
+pub type Keep<'a> = dyn FnMut(&[(usize, InvalidEvent)]) -> Result<(), IngestError> + 'a;
+
 /// What became of some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submitted {
@@ -143,11 +146,35 @@ impl Engine {
         offsets: &BTreeMap<String, i64>,
         wait: Wait,
     ) -> Result<Submitted, IngestError> {
+        let mut keep = |rejected: &[(usize, InvalidEvent)]| {
+            let texts: Vec<_> = rejected.iter().map(|(at, _)| events[*at].encode()).collect();
+            let letters = texts.iter().zip(rejected).map(|(event, (_, error))| DeadLetter {
+                event: event.as_bytes(),
+                error,
+                origin: None,
+            });
+            self.keep(&letters.collect::<Vec<_>>())
+        };
+        self.submit_read(events, offsets, wait, &mut keep)
+    }
+
+    /// As [`Engine::submit_read_to`]; `keep` is given the events that were turned down, by their place among those given, and
+    /// has to keep them safe before it returns: only then do the offsets move past them.
+    pub fn submit_read(
+        &self,
+        events: &[Event],
+        offsets: &BTreeMap<String, i64>,
+        wait: Wait,
+        keep: &mut Keep<'_>,
+    ) -> Result<Submitted, IngestError> {
         let core = &self.0.core;
-        let taken = take_in::take_in(core, events, offsets)?;
-        let texts: Vec<_> = taken.rejected.iter().map(|(at, _)| events[*at].encode()).collect();
-        let errors = taken.rejected.iter().map(|(_, error)| error);
-        self.keep_rejected(texts.iter().map(String::as_bytes).zip(errors))?;
+        let mut taken = take_in::take_in(core, events)?;
+        if !taken.rejected.is_empty() {
+            keep(&taken.rejected)?;
+        }
+        if !offsets.is_empty() {
+            take_in::read_to(core, offsets, &mut taken);
+        }
         let index_seq = core.wait(&taken, wait)?;
         let take_in::Taken { accepted, unchanged, conflicts, rejected, .. } = taken;
         Ok(Submitted { accepted, unchanged, conflicts, rejected, index_seq })
@@ -166,12 +193,17 @@ impl Engine {
         let batch = decode(body, guard, now_ms)?;
         let (places, events): (Vec<_>, Vec<_>) =
             batch.events.into_iter().map(|decoded| ((decoded.index, decoded.bytes), decoded.event)).unzip();
-        let taken = take_in::take_in(core, &events, &BTreeMap::new())?;
+        let taken = take_in::take_in(core, &events)?;
         let full = taken.rejected.iter().map(|(at, error)| (places[*at].clone(), error));
         let bad = batch.bad.iter().map(|bad| ((bad.index, bad.bytes.clone()), &bad.error));
         let mut turned_down: Vec<_> = full.chain(bad).collect();
         turned_down.sort_by_key(|((index, _), _)| *index);
-        self.keep_rejected(turned_down.iter().map(|((_, bytes), error)| (&body[bytes.clone()], *error)))?;
+        let letters = turned_down.iter().map(|((_, bytes), error)| DeadLetter {
+            event: &body[bytes.clone()],
+            error,
+            origin: None,
+        });
+        self.keep(&letters.collect::<Vec<_>>())?;
         let index_seq = core.wait(&taken, wait)?;
         let rejected = turned_down.into_iter().map(|((index, bytes), error)| RejectedEvent {
             index: index as u64,
@@ -187,18 +219,16 @@ impl Engine {
 
     /// Keeps what a source could not make events of, and waits until it is on disk.
     pub fn reject(&self, refused: &[(Vec<u8>, InvalidEvent)]) -> Result<(), IngestError> {
-        self.keep_rejected(refused.iter().map(|(event, error)| (event.as_slice(), error)))
+        let letters = refused.iter().map(|(event, error)| DeadLetter { event, error, origin: None });
+        self.keep(&letters.collect::<Vec<_>>())
     }
 
-    fn keep_rejected<'a>(
-        &self,
-        rejected: impl Iterator<Item = (&'a [u8], &'a InvalidEvent)>,
-    ) -> Result<(), IngestError> {
+    /// Keeps dead letters, and waits until they are on disk.
+    pub fn keep(&self, letters: &[DeadLetter<'_>]) -> Result<(), IngestError> {
         let core = &self.0.core;
-        let letters: Vec<_> = rejected.map(|(event, error)| DeadLetter { event, error }).collect();
         core.counters.rejected(letters.len());
         core.dead_letters
-            .append(&letters, jiff::Timestamp::now())
+            .append(letters, jiff::Timestamp::now())
             .map_err(|source| IngestError::DeadLetters { path: core.dead_letters.path(), source })
     }
 
@@ -259,6 +289,18 @@ impl Engine {
                 || backlog.load.events == 0
                 || (!is_full && backlog.load.bytes < core.config.pending_bytes_max / 2)
         })
+    }
+
+    /// Waits until a bulk of events would be merged at once, or none ever again; false when the time ran out first. Fewer
+    /// events than [`Config::interactive_events_max`] are merged without it.
+    pub fn wait_for_bulk(&self, timeout: Duration) -> bool {
+        let core = &self.0.core;
+        core.wait_for(Instant::now() + timeout, |backlog| !backlog.accepts() || backlog.has_room_for_bulk(&core.config))
+    }
+
+    /// What it is configured with.
+    pub fn config(&self) -> &Config {
+        &self.0.core.config
     }
 
     /// Waits until everything taken in is searchable; false when the time ran out first.

@@ -44,6 +44,14 @@ pub enum IngestError {
     /// A stored record could not be read. Part of the batch may be taken in; sending it again does no harm.
     #[error("the events cannot be merged with what is stored")]
     Unreadable(#[source] IndexError),
+    /// Events that were turned down could not be sent to the topic of dead letters.
+    #[error("cannot write to the topic {topic}")]
+    DeadLetterTopic {
+        /// The topic.
+        topic: String,
+        /// What the client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Events that were turned down could not be kept. Sending the batch again does no harm.
     #[error("cannot write {}", path.display())]
     DeadLetters {
@@ -113,6 +121,7 @@ impl IngestError {
             | Self::NotYetCommitted { .. }
             | Self::Failing { .. }
             | Self::Unreadable(_)
+            | Self::DeadLetterTopic { .. }
             | Self::DeadLetters { .. } => ErrorKind::Retryable,
         }
     }

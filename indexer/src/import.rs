@@ -7,6 +7,7 @@
 //! Access never grows by mistake: what cannot be read is kept from everyone, and a manifest that does not fit its
 //! source stops the import before anything is written.
 
+pub mod afresh;
 pub mod desired;
 pub mod diff;
 pub mod document;

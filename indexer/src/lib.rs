@@ -13,6 +13,7 @@ pub mod decode;
 pub mod engine;
 pub mod error;
 pub mod import;
+pub mod kafka;
 pub mod rebuild_older;
 pub mod split;
 pub mod state;

@@ -39,8 +39,8 @@ pub(super) struct Taken {
     pub(super) index_seq: u64,
 }
 
-/// Merges events, and with them the offsets they were read up to.
-pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, i64>) -> Result<Taken, IngestError> {
+/// Merges events.
+pub(super) fn take_in(core: &Core, events: &[Event]) -> Result<Taken, IngestError> {
     let weights: Vec<_> = events.iter().map(weigh).collect();
     let mut left = Load { events: events.len(), bytes: weights.iter().sum() };
     let_in(core, left)?;
@@ -75,16 +75,28 @@ pub(super) fn take_in(core: &Core, events: &[Event], offsets: &BTreeMap<String, 
     core.release(left);
     core.counters.merged(&taken);
     merged?;
+    taken.note(&core.lock());
+    core.wake_commit();
+    Ok(taken)
+}
+
+/// Moves the offsets up to which sources were read. What is below them must have been taken in, or kept in another way.
+pub(super) fn read_to(core: &Core, offsets: &BTreeMap<String, i64>, taken: &mut Taken) {
     let mut backlog = core.lock();
     if offsets.iter().any(|(partition, offset)| backlog.offsets.get(partition) != Some(offset)) {
         backlog.offsets.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
         backlog.mark_dirty(Load::default());
     }
-    taken.ticket = backlog.merged;
-    taken.index_seq = if backlog.is_durable() { backlog.durable_number } else { backlog.commit_number + 1 };
+    taken.note(&backlog);
     drop(backlog);
     core.wake_commit();
-    Ok(taken)
+}
+
+impl Taken {
+    fn note(&mut self, backlog: &Backlog) {
+        self.ticket = backlog.merged;
+        self.index_seq = if backlog.is_durable() { backlog.durable_number } else { backlog.commit_number + 1 };
+    }
 }
 
 /// Lets events in, unless too many wait already. A batch is never too large for an empty queue.

@@ -55,6 +55,43 @@ pub struct IngestStatus {
     pub lag_ms: u64,
     /// Events turned down since the start.
     pub rejected_total: u64,
+    /// The stream that is read; absent when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamStatus>,
+}
+
+/// How the reading of a stream stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StreamStatus {
+    /// Whether the brokers answered when they were last asked.
+    pub connected: bool,
+    /// Whether events could not be merged when it was last tried: a full disk, for one. They are tried again.
+    pub failing: bool,
+    /// Times the brokers had dropped events before they were read.
+    pub gaps_total: u64,
+    /// The partitions that are read, in order.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How the reading of a partition stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: i32,
+    /// All before this offset is merged, or kept as a dead letter.
+    pub position: i64,
+    /// All before this offset is committed; absent before the first commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<i64>,
+    /// Events from the position to the end of the partition; absent before the brokers were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_events: Option<u64>,
+    /// How long ago the first event that was read and is not merged was written, in milliseconds; 0 when none waits.
+    pub lag_ms: u64,
+    /// Bytes that were read and are not merged.
+    pub in_flight_bytes: u64,
+    /// Whether it is not read for a while, because too much waits.
+    pub paused: bool,
 }
 
 /// Why a person can or cannot see or find a page.

@@ -1,0 +1,109 @@
+//! Making clients: their settings from the configuration, their messages into the log.
+//!
+//! No secret is printed: what the client says of a setting is told without the value.
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+use super::config::{Config, Secrets};
+
+/// A client cannot be made of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It does not take a setting.
+    #[error("the Kafka client does not take the setting `{name}`: {reason}")]
+    Setting {
+        /// The setting.
+        name: String,
+        /// What it says; not the value.
+        reason: String,
+    },
+    /// It cannot be started.
+    #[error("cannot start the Kafka client")]
+    Start(#[source] KafkaError),
+}
+
+impl From<KafkaError> for ClientError {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, reason, name, _) => Self::Setting { name, reason },
+            error => Self::Start(error),
+        }
+    }
+}
+
+/// Settings of every client.
+fn settings(config: &Config, secrets: &Secrets) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("client.id", "tessera").set("bootstrap.servers", &config.brokers);
+    for (name, value) in config.properties.iter().chain(&secrets.0) {
+        client.set(name, value);
+    }
+    client.set_log_level(RDKafkaLogLevel::Info);
+    client
+}
+
+/// Settings of a consumer that never commits offsets by itself.
+pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
+    let mut client = settings(config, secrets);
+    client
+        .set("group.id", &config.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", config.session_timeout_ms.to_string())
+        .set("queued.max.messages.kbytes", (config.fetch_bytes_max >> 10).to_string());
+    // Three beats must fit in a session.
+    let beat_ms = (config.session_timeout_ms / 3).min(3_000);
+    client.set("heartbeat.interval.ms", beat_ms.to_string());
+    if !config.properties.contains_key("fetch.wait.max.ms") {
+        // An edit need not wait for others.
+        client.set("fetch.wait.max.ms", "100");
+    }
+    if !config.instance.is_empty() {
+        client.set("group.instance.id", &config.instance);
+    }
+    client
+}
+
+/// Settings of a producer that loses nothing and writes nothing twice.
+pub(super) fn producer(config: &Config, secrets: &Secrets) -> ClientConfig {
+    let mut client = settings(config, secrets);
+    client.set("enable.idempotence", "true").set("acks", "all");
+    if !config.properties.contains_key("linger.ms") {
+        client.set("linger.ms", "5");
+    }
+    client
+}
+
+/// Brings the messages of a client into our log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "indexer::kafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "indexer::kafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "indexer::kafka", facility, "{message}"),
+    }
+}
+
+/// The context of clients that have nothing else to say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plain;
+
+impl ClientContext for Plain {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "Kafka");
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Plain {}

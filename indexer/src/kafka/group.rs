@@ -1,0 +1,350 @@
+//! The source of many engines: a member of a consumer group, with an index of its own for each partition that it is given.
+//!
+//! ```text
+//! join -> given a partition: claim its next epoch, open it, read on where its commit ends
+//!      -> taken a partition: merge no more, commit what is merged, close
+//!      -> superseded in one: leave, and join anew
+//! ```
+//!
+//! Kafka decides who reads a partition, the epoch who writes its index ([`index::epochs`]): a member that was frozen past its
+//! session wakes up with its old folder alone, which nobody reads any more.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use index::epochs::Epoch;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use schemas::api::operate::StreamStatus;
+
+use super::client::{self, ClientError};
+use super::config::{Config, Secrets};
+use super::dead_letters::DeadLetterTopic;
+use super::lane::{End, Lane, partition_name};
+use super::lanes::Lanes;
+use super::reader::{Reader, starting_point};
+use super::source::SourceError;
+use crate::dead_letters;
+use crate::engine::Engine;
+
+/// How long a member stays away after it left because of an error.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+/// How often folders of former owners are looked for, to remove them.
+const TIDY_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the brokers have to say how many partitions there are.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+
+/// Any error of whoever opens engines.
+pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Opens the engine over a data folder.
+pub type Open = Box<dyn Fn(&Path) -> Result<Engine, OpenError> + Send + Sync>;
+
+/// Why a member gave up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The client does not get over something: another member with the same `kafka.instance`, for one.
+    #[error("the consumer group cannot be read any more")]
+    Fatal(#[source] KafkaError),
+    /// A partition that was given cannot be written.
+    #[error("partition {partition} cannot be indexed")]
+    Shard {
+        /// The partition.
+        partition: i32,
+        /// Why.
+        source: OpenError,
+    },
+    /// The topic has more partitions than this process may hold.
+    #[error(
+        "the topic {topic} has {found} partitions, `kafka.partitions_max` is {max}: one indexer may come to hold all"
+    )]
+    TooManyPartitions {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        found: usize,
+        /// The configured limit.
+        max: usize,
+    },
+    /// An engine takes nothing any more.
+    #[error("the index of partition {partition} is not written any more")]
+    EngineStopped {
+        /// The partition.
+        partition: i32,
+    },
+}
+
+/// A member of the group, at work in a thread.
+#[derive(Debug)]
+pub struct Group {
+    lanes: Arc<Lanes>,
+    stopping: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<Result<(), GroupError>>>>,
+}
+
+impl Group {
+    /// Joins. The folders of the partitions are below `shards`; members that are to take over from each other share it. The
+    /// brokers need not be there yet.
+    pub fn join(config: &Config, secrets: &Secrets, shards: &Path, open: Open) -> Result<Self, SourceError> {
+        config.check()?;
+        // Wrong settings are told at once.
+        let letters = DeadLetterTopic::open(config, secrets)?;
+        client::consumer(config, secrets).create::<BaseConsumer>().map_err(ClientError::from)?;
+        let lanes = Arc::new(Lanes::default());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut member = Member {
+            config: config.clone(),
+            secrets: secrets.clone(),
+            shards: shards.to_owned(),
+            open: Arc::new(open),
+            letters,
+            lanes: Arc::clone(&lanes),
+            stopping: Arc::clone(&stopping),
+        };
+        let thread = Builder::new().name("indexer-kafka".to_owned()).spawn(move || member.run());
+        Ok(Self { lanes, stopping, thread: Mutex::new(Some(thread.map_err(SourceError::Thread)?)) })
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> StreamStatus {
+        self.lanes.status(jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// Whether it gave up; [`Group::leave`] says why.
+    pub fn has_ended(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Commits what is merged, closes all engines and leaves. Blocks until that is done; says why it gave up, if it did.
+    pub fn leave(&self) -> Result<(), GroupError> {
+        self.stopping.store(true, Ordering::Release);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread that panicked has said so in the log.
+        thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
+    }
+}
+
+struct Member {
+    config: Config,
+    secrets: Secrets,
+    shards: PathBuf,
+    open: Arc<Open>,
+    letters: Option<DeadLetterTopic>,
+    lanes: Arc<Lanes>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Member {
+    fn run(&mut self) -> Result<(), GroupError> {
+        while !self.stopping.load(Ordering::Acquire) {
+            let Some(partition) = self.take_part()? else { return Ok(()) };
+            tracing::warn!(partition, "another process took the partition over; joining the group anew");
+            std::thread::park_timeout(REJOIN_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Is a member until it is to stop, or another process took over a partition, which it gives.
+    fn take_part(&self) -> Result<Option<i32>, GroupError> {
+        let owner = Owner {
+            topic: self.config.topic.clone(),
+            shards: self.shards.clone(),
+            open: Arc::clone(&self.open),
+            letters: self.letters.clone(),
+            lanes: Arc::clone(&self.lanes),
+            owned: Mutex::default(),
+            failure: Mutex::default(),
+        };
+        let consumer: BaseConsumer<Owner> =
+            client::consumer(&self.config, &self.secrets).create_with_context(owner).map_err(ClientError::from)?;
+        self.check_partitions(&consumer)?;
+        consumer.subscribe(&[&self.config.topic]).map_err(GroupError::Fatal)?;
+        let lanes = Arc::clone(&self.lanes);
+        let mut reader = Reader::new(consumer, &self.config.topic, lanes, self.config.in_flight_bytes_max);
+        let mut tidy_due = Instant::now() + TIDY_INTERVAL;
+        let ended = loop {
+            if self.stopping.load(Ordering::Acquire) {
+                break Ok(None);
+            }
+            if let Err(error) = reader.step() {
+                break Err(GroupError::Fatal(error));
+            }
+            if let Some(error) = reader.consumer.context().take_failure() {
+                break Err(error);
+            }
+            match self.lanes.ended() {
+                Some((partition, End::Superseded)) => break Ok(Some(partition)),
+                Some((partition, End::EngineStopped)) => break Err(GroupError::EngineStopped { partition }),
+                None => {}
+            }
+            if Instant::now() >= tidy_due {
+                reader.consumer.context().tidy();
+                tidy_due = Instant::now() + TIDY_INTERVAL;
+            }
+        };
+        // Closing takes the partitions away, as a rebalance does. What is left is closed here.
+        let context = Arc::clone(reader.consumer.context());
+        drop(reader);
+        context.give_all();
+        ended
+    }
+
+    /// Refuses a topic that this process could not hold alone. Without an answer the group will say.
+    fn check_partitions(&self, consumer: &BaseConsumer<Owner>) -> Result<(), GroupError> {
+        let Ok(metadata) = consumer.fetch_metadata(Some(&self.config.topic), LOOK_WAIT) else { return Ok(()) };
+        let found = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        let max = self.config.partitions_max;
+        if found > max {
+            return Err(GroupError::TooManyPartitions { topic: self.config.topic.clone(), found, max });
+        }
+        Ok(())
+    }
+}
+
+/// What a member owns. The client calls it when partitions come and go, from within a poll.
+struct Owner {
+    topic: String,
+    shards: PathBuf,
+    open: Arc<Open>,
+    letters: Option<DeadLetterTopic>,
+    lanes: Arc<Lanes>,
+    owned: Mutex<BTreeMap<i32, Owned>>,
+    failure: Mutex<Option<GroupError>>,
+}
+
+struct Owned {
+    epoch: Epoch,
+    engine: Engine,
+    /// Whether folders of former owners may be left.
+    has_former: bool,
+}
+
+impl Owner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_failure(&self) -> Option<GroupError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes a partition over, and says where it is read on.
+    fn take(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<Offset, OpenError> {
+        let root = self.shards.join(partition_name(&self.topic, partition));
+        let epoch = Epoch::claim(&root, &dead_letters::FILES)?;
+        let engine = (self.open)(&epoch.dir())?;
+        let lane = Lane::start(engine.clone(), &self.topic, self.letters.clone(), Some(epoch.clone()))?;
+        let committed = lane.begin(partition);
+        let offset = starting_point(consumer, &self.topic, partition, committed, &self.lanes);
+        tracing::info!(topic = self.topic, partition, epoch = epoch.number(), ?offset, "took a partition over");
+        self.lanes.hold(partition, Arc::new(lane));
+        self.lock().insert(partition, Owned { epoch, engine, has_former: true });
+        Ok(offset)
+    }
+
+    /// Gives a partition away: merges no more, commits what is merged. Gives up to where that is.
+    fn give(&self, partition: i32) -> Option<i64> {
+        let held = self.lanes.lock().remove(&partition);
+        if let Some(held) = &held {
+            held.lane.stop();
+        }
+        let Owned { epoch, engine, .. } = self.lock().remove(&partition)?;
+        if !engine.close() {
+            tracing::warn!(partition, "what was merged last could not be committed; the next owner reads it again");
+        }
+        let committed = engine.committed_offsets().get(&partition_name(&self.topic, partition)).copied();
+        // The folder is closed for good once the last handle is gone.
+        drop((held, engine));
+        if let Err(error) = epoch.remove_superseded() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a former folder cannot be removed");
+        }
+        tracing::info!(topic = self.topic, partition, epoch = epoch.number(), committed, "gave a partition away");
+        committed
+    }
+
+    fn give_all(&self) {
+        let partitions: Vec<i32> = self.lock().keys().copied().collect();
+        for partition in partitions {
+            self.give(partition);
+        }
+    }
+
+    /// Removes what former owners left, once they are gone.
+    fn tidy(&self) {
+        for owned in self.lock().values_mut().filter(|owned| owned.has_former) {
+            match owned.epoch.remove_former() {
+                Ok(is_alone) => owned.has_former = !is_alone,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a former folder cannot be removed");
+                }
+            }
+        }
+    }
+}
+
+impl ClientContext for Owner {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "Kafka");
+    }
+}
+
+impl ConsumerContext for Owner {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> =
+            list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect();
+        let mut concerned = TopicPartitionList::new();
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            for partition in partitions {
+                match self.take(consumer, partition) {
+                    // Nothing else is wrong with a place that the index or the broker gave.
+                    Ok(offset) => drop(concerned.add_partition_offset(&self.topic, partition, offset)),
+                    Err(source) => {
+                        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        failure.get_or_insert(GroupError::Shard { partition, source });
+                    }
+                }
+            }
+            self.note(consumer.incremental_assign(&concerned));
+            self.tidy();
+            return;
+        }
+        let is_lost = consumer.assignment_lost();
+        let mut told = TopicPartitionList::new();
+        for partition in partitions {
+            concerned.add_partition(&self.topic, partition);
+            if let Some(committed) = self.give(partition) {
+                drop(told.add_partition_offset(&self.topic, partition, Offset::Offset(committed)));
+            }
+        }
+        if !is_lost && told.count() > 0 {
+            // For dashboards; the next owner asks the index.
+            let _ = consumer.commit(&told, CommitMode::Async);
+        }
+        self.note(consumer.incremental_unassign(&concerned));
+    }
+}
+
+impl Owner {
+    fn note(&self, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(GroupError::Fatal(error));
+        }
+    }
+}

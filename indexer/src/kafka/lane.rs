@@ -1,0 +1,270 @@
+//! A lane: the queue of one engine and the thread that merges it, turn by turn.
+//!
+//! It waits where the engine has no room, and tries again where something fails: it never drops and never spins. Invariant:
+//! dead letters are on disk, and in their topic where there is one, before an offset passes them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use index::epochs::Epoch;
+use schemas::event::InvalidEvent;
+
+use super::dead_letters::{DeadLetterTopic, Letter};
+use super::queue::{Progress, Queue, Read, Turn};
+use crate::dead_letters::{DeadLetter, Origin};
+use crate::engine::{Engine, Wait};
+use crate::error::IngestError;
+
+/// First and longest pause after something failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long a lane waits for room in the engine before it looks at what else has come.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
+/// How often an owner asks whether another took over.
+const FENCE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why a lane ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its engine takes nothing any more.
+    EngineStopped,
+    /// Another process took its folder over.
+    Superseded,
+}
+
+/// What an engine is fed by.
+#[derive(Debug)]
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    topic: String,
+    letters: Option<DeadLetterTopic>,
+    /// The claim of the engine's folder, where others may take it over.
+    epoch: Option<Epoch>,
+    state: Mutex<State>,
+    /// Something came, or it is to stop.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: Queue,
+    stopping: bool,
+    end: Option<End>,
+    /// Failures since the last success.
+    failures: u32,
+}
+
+impl Lane {
+    /// Starts the thread.
+    pub(super) fn start(
+        engine: Engine,
+        topic: &str,
+        letters: Option<DeadLetterTopic>,
+        epoch: Option<Epoch>,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            engine,
+            topic: topic.to_owned(),
+            letters,
+            epoch,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let lane = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("indexer-lane".to_owned()).spawn(move || lane.run())?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Takes a partition in, and says where it is to be read from: where the index ends; `None` where it has nothing of it.
+    pub(super) fn begin(&self, partition: i32) -> Option<i64> {
+        let offsets = self.shared.engine.committed_offsets();
+        let offset = offsets.get(&partition_name(&self.shared.topic, partition)).copied();
+        self.shared.lock().queue.begin(partition, offset.unwrap_or(0));
+        offset
+    }
+
+    /// Adds messages to the queue.
+    pub(super) fn push(&self, read: impl IntoIterator<Item = Read>) {
+        let mut state = self.shared.lock();
+        read.into_iter().for_each(|read| state.queue.push(read));
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// How far a partition was read and merged.
+    pub(super) fn progress(&self, partition: i32) -> Progress {
+        self.shared.lock().queue.progress(partition)
+    }
+
+    /// Where a partition is read on by the last commit; `None` where it has nothing of it.
+    pub(super) fn committed(&self, partition: i32) -> Option<i64> {
+        self.shared.engine.committed_offsets().get(&partition_name(&self.shared.topic, partition)).copied()
+    }
+
+    /// Why it ended by itself, if it did.
+    pub(super) fn end(&self) -> Option<End> {
+        self.shared.lock().end
+    }
+
+    /// Failures since the last success.
+    pub(super) fn failures(&self) -> u32 {
+        self.shared.lock().failures
+    }
+
+    /// Ends the thread after the turn at hand. What waits is read again by whoever has the partition next.
+    pub(super) fn stop(&self) {
+        self.shared.lock().stopping = true;
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A thread that panicked has said so in the log.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The queue is whole after each of its calls.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let bulk_events = self.engine.config().interactive_events_max;
+        let mut fence_due = Instant::now();
+        loop {
+            if self.epoch.is_some() && Instant::now() >= fence_due {
+                fence_due = Instant::now() + FENCE_INTERVAL;
+                if self.is_superseded() {
+                    return self.end(End::Superseded);
+                }
+            }
+            let takes_bulk = self.engine.wait_for_bulk(Duration::ZERO);
+            let mut state = self.lock();
+            if state.stopping {
+                return;
+            }
+            let Some(turn) = state.queue.take(takes_bulk, bulk_events) else {
+                if state.queue.is_empty() {
+                    drop(self.changed.wait_timeout(state, FENCE_INTERVAL));
+                } else {
+                    drop(state);
+                    self.engine.wait_for_bulk(ROOM_WAIT);
+                }
+                continue;
+            };
+            let positions = state.queue.positions_after(&turn);
+            drop(state);
+            match self.do_until_done(&turn, &positions) {
+                Ok(true) => self.lock().queue.done(&turn),
+                Ok(false) => return,
+                Err(end) => return self.end(end),
+            }
+        }
+    }
+
+    fn end(&self, end: End) {
+        self.lock().end = Some(end);
+    }
+
+    fn is_superseded(&self) -> bool {
+        let Some(epoch) = &self.epoch else { return false };
+        epoch.is_superseded().unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot tell whether a partition was taken over");
+            // Whether or not it was: what is written to this folder does no harm.
+            false
+        })
+    }
+
+    /// Does a turn; false when the lane is to stop before it is done.
+    fn do_until_done(&self, turn: &Turn, positions: &BTreeMap<i32, i64>) -> Result<bool, End> {
+        let named = positions.iter().map(|(partition, offset)| (partition_name(&self.topic, *partition), *offset));
+        let offsets: BTreeMap<String, i64> = named.collect();
+        loop {
+            let pause = match self.do_once(turn, &offsets) {
+                Ok(()) => {
+                    self.lock().failures = 0;
+                    return Ok(true);
+                }
+                Err(IngestError::Stopped) => return Err(End::EngineStopped),
+                Err(IngestError::Overloaded { retry_after }) => {
+                    // Waits for the room itself, so that it goes on as soon as there is some.
+                    self.engine.wait_for_room(turn.events.len(), retry_after.min(RETRY_PAUSE_MAX));
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    let mut state = self.lock();
+                    state.failures += 1;
+                    let pause = (RETRY_PAUSE * 2_u32.pow(state.failures.min(10) - 1)).min(RETRY_PAUSE_MAX);
+                    let failures = state.failures;
+                    drop(state);
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, failures, "events of a stream cannot be merged; they are tried again");
+                    pause
+                }
+            };
+            let state = self.lock();
+            let waited = self.changed.wait_timeout_while(state, pause, |state| !state.stopping);
+            if waited.unwrap_or_else(PoisonError::into_inner).0.stopping {
+                return Ok(false);
+            }
+            if self.is_superseded() {
+                return Err(End::Superseded);
+            }
+        }
+    }
+
+    fn do_once(&self, turn: &Turn, offsets: &BTreeMap<String, i64>) -> Result<(), IngestError> {
+        let refused = turn.refused.iter().map(|(place, refused)| Letter {
+            key: refused.key.as_deref(),
+            letter: self.letter(&refused.payload, &refused.error, place.partition, place.offset),
+        });
+        self.keep(&refused.collect::<Vec<_>>())?;
+        let mut keep = |rejected: &[(usize, InvalidEvent)]| {
+            let texts: Vec<_> = rejected.iter().map(|(at, _)| turn.events[*at].encode()).collect();
+            let letters = texts.iter().zip(rejected).map(|(text, (at, error))| {
+                let place = turn.places[*at];
+                Letter {
+                    key: Some(turn.events[*at].workspace.as_str().as_bytes()),
+                    letter: self.letter(text.as_bytes(), error, place.partition, place.offset),
+                }
+            });
+            self.keep(&letters.collect::<Vec<_>>())
+        };
+        self.engine.submit_read(&turn.events, offsets, Wait::Applied, &mut keep)?;
+        Ok(())
+    }
+
+    fn letter<'a>(&'a self, event: &'a [u8], error: &'a InvalidEvent, partition: i32, offset: i64) -> DeadLetter<'a> {
+        DeadLetter { event, error, origin: Some(Origin { topic: &self.topic, partition, offset }) }
+    }
+
+    fn keep(&self, letters: &[Letter<'_>]) -> Result<(), IngestError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        if let Some(topic) = &self.letters {
+            topic.send(letters)?;
+        }
+        self.engine.keep(&letters.iter().map(|letter| letter.letter).collect::<Vec<_>>())
+    }
+}
+
+/// The name of a partition in the payload of a commit.
+pub(super) fn partition_name(topic: &str, partition: i32) -> String {
+    format!("{topic}-{partition}")
+}

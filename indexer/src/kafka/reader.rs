@@ -1,0 +1,211 @@
+//! The poll loop that every source shares: fetch, decode, hand over, pause what waits too much.
+//!
+//! It never stops polling, whatever waits: the group would take an indexer for dead. Who holds which partition is for the
+//! source to say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::decoders::Encoded;
+use super::lane::Lane;
+use super::lanes::Lanes;
+use super::queue::{Place, Read, Refused};
+
+/// How long a poll waits for the first message.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+/// Messages decoded before they are handed over, and their bytes.
+const HAND_OVER_MESSAGES: usize = 512;
+const HAND_OVER_BYTES: usize = 4 << 20;
+/// How often the group is told where the commits are.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the brokers are asked where partitions end, and how long for each.
+const LAG_INTERVAL: Duration = Duration::from_secs(2);
+const LAG_WAIT: Duration = Duration::from_millis(500);
+/// How long the brokers have to say what a partition holds when it is taken in.
+const BEGIN_WAIT: Duration = Duration::from_secs(10);
+/// What an event takes beside twice its text, in bytes.
+const EVENT_OVERHEAD_BYTES: usize = 512;
+
+pub(super) struct Reader<C: ConsumerContext + 'static> {
+    pub(super) consumer: BaseConsumer<C>,
+    topic: String,
+    lanes: Arc<Lanes>,
+    in_flight_bytes_max: usize,
+    /// What the group was told last.
+    told: BTreeMap<i32, i64>,
+    tell_due: Instant,
+    lag_due: Instant,
+}
+
+impl<C: ConsumerContext + 'static> Reader<C> {
+    pub(super) fn new(consumer: BaseConsumer<C>, topic: &str, lanes: Arc<Lanes>, in_flight_bytes_max: usize) -> Self {
+        let now = Instant::now();
+        let topic = topic.to_owned();
+        Self { consumer, topic, lanes, in_flight_bytes_max, told: BTreeMap::new(), tell_due: now, lag_due: now }
+    }
+
+    /// Polls once, at most for about [`POLL_WAIT`]. An error is one that the client does not get over.
+    pub(super) fn step(&mut self) -> Result<(), KafkaError> {
+        self.read()?;
+        self.pause_or_resume()?;
+        let now = Instant::now();
+        if now >= self.tell_due {
+            self.tell_due = now + TELL_INTERVAL;
+            self.tell_group();
+        }
+        if now >= self.lag_due {
+            self.measure_lag();
+            self.lag_due = Instant::now() + LAG_INTERVAL;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), KafkaError> {
+        let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
+        // By the lane that held the partition when a message came: a rebalance may come between two of them.
+        let mut read: Vec<(Arc<Lane>, Vec<Read>)> = Vec::new();
+        let (mut messages, mut bytes) = (0, 0);
+        let mut wait = POLL_WAIT;
+        while messages < HAND_OVER_MESSAGES && bytes < HAND_OVER_BYTES {
+            let message = match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => message,
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+                Some(Err(error)) => {
+                    if self.lanes.connected.swap(false, Ordering::Relaxed) {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "Kafka does not answer; it is tried on"
+                        );
+                    }
+                    break;
+                }
+            };
+            wait = Duration::ZERO;
+            messages += 1;
+            let Some(lane) = self.lanes.lock().get(&message.partition()).map(|held| Arc::clone(&held.lane)) else {
+                continue;
+            };
+            let one = decode(&message, now_ms);
+            bytes += one.bytes;
+            match read.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lane)) {
+                Some((_, reads)) => reads.push(one),
+                None => read.push((lane, vec![one])),
+            }
+        }
+        for (lane, reads) in read {
+            lane.push(reads);
+        }
+        Ok(())
+    }
+
+    fn pause_or_resume(&self) -> Result<(), KafkaError> {
+        let mut held = self.lanes.lock();
+        let share = self.in_flight_bytes_max / held.len().max(1);
+        for (partition, held) in held.iter_mut() {
+            let bytes = held.lane.progress(*partition).bytes;
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.topic, *partition);
+            if !held.paused && bytes > share {
+                self.consumer.pause(&list)?;
+                held.paused = true;
+                tracing::debug!(partition, bytes, "paused");
+            } else if held.paused && bytes <= share / 2 {
+                self.consumer.resume(&list)?;
+                held.paused = false;
+                tracing::debug!(partition, bytes, "resumed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the group up to where the index has committed: for dashboards, nothing depends on it.
+    pub(super) fn tell_group(&mut self) {
+        let mut list = TopicPartitionList::new();
+        let held = self.lanes.lock();
+        self.told.retain(|partition, _| held.contains_key(partition));
+        for (partition, held) in held.iter() {
+            let Some(committed) = held.lane.committed(*partition) else { continue };
+            if self.told.insert(*partition, committed) != Some(committed) {
+                // Nothing else is wrong with a number that the broker gave.
+                let _ = list.add_partition_offset(&self.topic, *partition, Offset::Offset(committed));
+            }
+        }
+        drop(held);
+        if list.count() == 0 {
+            return;
+        }
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the group cannot be told the offsets");
+        }
+    }
+
+    fn measure_lag(&self) {
+        let partitions: Vec<i32> = self.lanes.lock().keys().copied().collect();
+        for partition in partitions {
+            match self.consumer.fetch_watermarks(&self.topic, partition, LAG_WAIT) {
+                Ok((_, end)) => {
+                    self.lanes.connected.store(true, Ordering::Relaxed);
+                    if let Some(held) = self.lanes.lock().get_mut(&partition) {
+                        held.end_offset = Some(end);
+                    }
+                }
+                Err(error) => {
+                    self.lanes.connected.store(false, Ordering::Relaxed);
+                    tracing::debug!(error = &error as &dyn std::error::Error, partition, "the end is not known");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Where a partition is read from that the index has read up to `committed`: there, as long as the broker still has it.
+pub(super) fn starting_point<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    committed: Option<i64>,
+    lanes: &Lanes,
+) -> Offset {
+    let Some(committed) = committed else { return Offset::Beginning };
+    match consumer.fetch_watermarks(topic, partition, BEGIN_WAIT) {
+        Ok((first, end)) if committed < first || committed > end => {
+            lanes.note_gap();
+            tracing::error!(
+                topic,
+                partition,
+                committed,
+                first,
+                end,
+                "the broker does not have the events after the last commit any more: import what may be missing"
+            );
+            Offset::Beginning
+        }
+        // Without an answer the client asks again itself.
+        _ => Offset::Offset(committed),
+    }
+}
+
+fn decode(message: &BorrowedMessage<'_>, now_ms: u64) -> Read {
+    let mut encoded = Encoded { key: message.key(), payload: message.payload(), ..Encoded::default() };
+    if let Some(headers) = message.headers() {
+        headers.iter().for_each(|header| encoded.header(header.key, header.value));
+    }
+    let payload = message.payload().unwrap_or_default();
+    let content = encoded.decode(now_ms).map_err(|error| Refused {
+        key: message.key().map(<[u8]>::to_vec),
+        payload: payload.to_vec(),
+        error,
+    });
+    let place =
+        Place { partition: message.partition(), offset: message.offset(), written_ms: message.timestamp().to_millis() };
+    Read { place, bytes: EVENT_OVERHEAD_BYTES + 2 * payload.len(), content }
+}

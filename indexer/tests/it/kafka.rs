@@ -1,0 +1,318 @@
+//! Reading a stream, over librdkafka's mock of a cluster: it speaks the protocol on loopback and keeps nothing on disk.
+
+use std::time::{Duration, Instant};
+
+use access::{Caller, Purpose, Subject};
+use indexer::config::Config as EngineConfig;
+use indexer::engine::{Engine, Wait};
+use indexer::kafka::Source as Stream;
+use indexer::kafka::config::{Config, Secrets};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use schemas::event::Event;
+use schemas::grant::Role;
+use schemas::ids::WorkspaceId;
+
+use crate::site::{PATIENCE, Site};
+use crate::source::{Source, page, user};
+
+const TOPIC: &str = "tessera.block-changes";
+const LETTERS: &str = "tessera.dead-letters";
+
+/// A broker with one topic, and a producer to it.
+struct Broker {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    producer: BaseProducer,
+}
+
+impl Broker {
+    fn new(partitions: i32) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, partitions, 1).unwrap();
+        cluster.create_topic(LETTERS, 1, 1).unwrap();
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .set("message.max.bytes", "8000000")
+            .create()
+            .unwrap();
+        Self { cluster, producer }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config { brokers: self.cluster.bootstrap_servers(), ..Config::default() };
+        config.properties.insert("message.max.bytes".to_owned(), "8000000".to_owned());
+        config
+    }
+
+    fn read_into(&self, engine: &Engine) -> Stream {
+        Stream::start(&self.config(), &Secrets::default(), engine.clone()).unwrap()
+    }
+
+    /// Writes a message as it is.
+    fn write(&self, partition: i32, key: Option<&str>, payload: &[u8], header: Option<(&str, &str)>) {
+        let headers = header
+            .map_or(OwnedHeaders::new(), |(key, value)| OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        let mut record = BaseRecord::to(TOPIC).partition(partition).payload(payload).headers(headers);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
+        self.producer.send(record).unwrap();
+        self.producer.poll(Duration::ZERO);
+    }
+
+    fn send(&self, partition: i32, events: &[Event]) {
+        for event in events {
+            self.write(partition, Some(event.workspace.as_str()), event.encode().as_bytes(), None);
+        }
+        self.producer.flush(PATIENCE).unwrap();
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came to this: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Where all partitions are committed, added up.
+fn committed(engine: &Engine) -> i64 {
+    engine.committed_offsets().values().sum()
+}
+
+fn discovers(engine: &Engine, index: &index::Index, workspace: &WorkspaceId, person: &str) -> usize {
+    assert!(engine.status().accepting);
+    let Some(known) = index.catalog().get(workspace) else { return 0 };
+    let caller = Caller { workspace: workspace.clone(), subject: Subject::User(user(person)) };
+    known.read().access.mask(&caller, Purpose::Discover).iter().count()
+}
+
+#[test]
+fn partitions_are_read_into_one_engine_and_read_on_after_a_restart() {
+    let broker = Broker::new(3);
+    let site = Site::new();
+    let mut products = ["w0", "w1", "w2"].map(|workspace| Source::new(workspace, "eu"));
+    for (partition, product) in products.iter_mut().enumerate() {
+        let events = [product.page("home", "Home", None), product.block("home", "b", "first")];
+        broker.send(partition as i32, &events);
+    }
+    let engine = site.open();
+    let stream = broker.read_into(&engine);
+    until("all are committed", || committed(&engine) == 6);
+    assert_eq!(engine.status().accepted_total, 6);
+    until("the lag is known", || stream.status().partitions.iter().all(|p| p.lag_events == Some(0)));
+    let status = stream.status();
+    assert!(status.connected && !status.failing && status.partitions.len() == 3, "{status:?}");
+    stream.stop();
+    assert!(engine.close());
+    drop((stream, engine));
+
+    let last = products[1].block("home", "b", "second");
+    broker.send(1, std::slice::from_ref(&last));
+    let engine = site.open();
+    let _stream = broker.read_into(&engine);
+    until("the last is committed", || committed(&engine) == 7);
+    let status = engine.status();
+    assert_eq!((status.accepted_total, status.unchanged_total), (1, 0), "nothing is read twice");
+    let record = engine.page_record(&last.workspace, &page("home")).unwrap().unwrap();
+    assert!(format!("{record:?}").contains("second"));
+
+    // The group knows, too: it is told after the commits.
+    let group: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker.cluster.bootstrap_servers())
+        .set("group.id", Config::default().group)
+        .create()
+        .unwrap();
+    let told = || {
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_range(TOPIC, 0, 2);
+        let list = group.committed_offsets(list, PATIENCE).unwrap();
+        list.elements().iter().filter_map(|element| element.offset().to_raw()).filter(|o| *o > 0).sum::<i64>()
+    };
+    until("the group is told", || told() == 7);
+}
+
+/// Key, payload and header of a message, and the code of its dead letter.
+type Case<'a> = (Option<&'a str>, &'a [u8], Option<(&'a str, &'a str)>, &'a str);
+
+#[test]
+fn what_cannot_be_an_event_becomes_a_dead_letter_and_its_partition_goes_on() {
+    let broker = Broker::new(1);
+    let site = Site::new();
+    let mut product = Source::new("w", "eu");
+    let good = product.page("home", "Home", None).encode();
+    let ahead = product.write_at(product_change(), u64::MAX / 2).encode();
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_data = good.replace("\"title\":\"Home\"", &format!("\"icon\":{deep}"));
+    assert_ne!(deep_data, good);
+    let huge = good.replace("Home", &"x".repeat(2 << 20));
+    let long = good.replace("Home", &"x".repeat(3_000));
+    let unknown = good.replace("page.upserted", "page.exploded");
+    let no_version = good.replace("\"version\"", "\"versio\"");
+    let cases: [Case<'_>; 12] = [
+        (Some("w"), b"{not json", None, "malformed"),
+        (Some("w"), b"\xff\xfe\x00", None, "malformed"),
+        (Some("w"), b"", None, "malformed"),
+        (Some("w"), no_version.as_bytes(), None, "malformed"),
+        (Some("w"), deep.as_bytes(), None, "malformed"),
+        (Some("w"), deep_data.as_bytes(), None, "malformed"),
+        (Some("w"), huge.as_bytes(), None, "limit_exceeded"),
+        (Some("w"), long.as_bytes(), None, "limit_exceeded"),
+        (Some("w"), unknown.as_bytes(), None, "unknown_type"),
+        (Some("other"), good.as_bytes(), None, "wrong_workspace"),
+        (None, good.as_bytes(), None, "wrong_workspace"),
+        (Some("w"), good.as_bytes(), Some(("tessera-encoding", "protobuf/1")), "unknown_type"),
+    ];
+    for (key, payload, header, _) in &cases {
+        broker.write(0, *key, payload, *header);
+    }
+    broker.write(0, Some("w"), ahead.as_bytes(), None);
+    broker.write(0, Some("w"), good.as_bytes(), Some(("content-type", "application/cloudevents+json; charset=UTF-8")));
+    broker.producer.flush(PATIENCE).unwrap();
+
+    let engine = site.open();
+    let config = Config { dead_letter_topic: LETTERS.to_owned(), ..broker.config() };
+    let _stream = Stream::start(&config, &Secrets::default(), engine.clone()).unwrap();
+    let total = cases.len() as i64 + 2;
+    until("all is committed", || committed(&engine) == total);
+    assert_eq!(engine.pages(&WorkspaceId::new("w").unwrap()), [page("home")]);
+
+    let letters = site.dead_letters();
+    assert_eq!(letters.len() as i64, total - 1);
+    let expected = cases.iter().map(|(.., code)| *code).chain(["clock_ahead"]);
+    for ((letter, code), offset) in letters.iter().zip(expected).zip(0_i64..) {
+        assert_eq!(
+            (letter["offset"].as_i64(), letter["code"].as_str()),
+            (Some(offset), Some(code)),
+            "{}",
+            letter["reason"]
+        );
+        assert_eq!((letter["topic"].as_str(), letter["partition"].as_i64()), (Some(TOPIC), Some(0)));
+    }
+    assert_eq!(letters[6]["event"].as_str().map(str::len), Some(huge.len()), "the bytes are kept as they came");
+    assert_eq!(letters[1]["event_base64"].as_str(), Some("//4A"));
+
+    // They are in the topic, too, with the same payload and the reason beside it.
+    let reader: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker.cluster.bootstrap_servers())
+        .set("group.id", "operators")
+        .create()
+        .unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(LETTERS, 0, rdkafka::Offset::Beginning).unwrap();
+    reader.assign(&list).unwrap();
+    for (key, payload, _, code) in &cases {
+        let message = reader.poll(PATIENCE).unwrap().unwrap();
+        assert_eq!((message.key(), message.payload().unwrap_or_default()), (key.map(str::as_bytes), *payload));
+        let headers = message.headers().unwrap();
+        let header = |name: &str| headers.iter().find(|header| header.key == name).and_then(|header| header.value);
+        assert_eq!((header("tessera-code"), header("tessera-topic")), (Some(code.as_bytes()), Some(TOPIC.as_bytes())));
+        assert!(header("tessera-offset").is_some() && header("tessera-reason").is_some());
+    }
+}
+
+fn product_change() -> schemas::event::Change {
+    schemas::event::Change::PageTrashed { page: page("home") }
+}
+
+#[test]
+fn a_revocation_that_was_read_holds_before_its_commit() {
+    let broker = Broker::new(1);
+    let mut site = Site::new();
+    // No commit comes by itself for as long as the test runs.
+    site.config = EngineConfig { commit_interval_ms: 10_000, ..site.config };
+    let mut product = Source::new("w", "eu");
+    let workspace = product.workspace.clone();
+    let first = [
+        product.member("ada", Role::Member),
+        product.page("home", "Home", None),
+        product.grant("home", &["workspace:view"]),
+    ];
+    broker.send(0, &first);
+    let index = site.index();
+    let engine = site.open_over(index.clone());
+    let stream = broker.read_into(&engine);
+    until("ada sees the page", || discovers(&engine, &index, &workspace, "ada") == 1);
+
+    broker.send(0, &[product.member("ada", Role::Removed)]);
+    until("the event is merged", || stream.status().partitions[0].position == 4);
+    assert_eq!(discovers(&engine, &index, &workspace, "ada"), 0, "it holds as soon as it is merged");
+    assert_eq!(committed(&engine), 3, "and nothing was committed since");
+}
+
+#[test]
+fn a_full_engine_pauses_its_partition_and_nothing_is_lost() {
+    const EVENTS: usize = 2_000;
+    let broker = Broker::new(1);
+    let mut site = Site::new();
+    // The first commit comes late, so that the engine can be filled up before.
+    site.config = EngineConfig {
+        commit_interval_ms: 8_000,
+        commit_events_max: 1_000_000,
+        pending_events_max: 10_000,
+        ..site.config
+    };
+    let mut product = Source::new("w", "eu");
+    let mut block = |n: usize| product.block(&format!("page-{}", n % 50), &format!("b{n}"), "words");
+    let filling: Vec<_> = (0..10_000).map(&mut block).collect();
+    let events: Vec<_> = (10_000..10_000 + EVENTS).map(&mut block).collect();
+    broker.send(0, &events);
+    let engine = site.open();
+    engine.submit(&filling, Wait::Applied).unwrap();
+    let config = Config { in_flight_bytes_max: 1 << 20, ..broker.config() };
+    let stream = Stream::start(&config, &Secrets::default(), engine.clone()).unwrap();
+    until("it is paused", || stream.status().partitions.first().is_some_and(|partition| partition.paused));
+    assert!(stream.status().partitions[0].in_flight_bytes < 6 << 20, "what waits is bounded");
+    until("all is merged", || stream.status().partitions[0].position == EVENTS as i64);
+    until("it is resumed", || !stream.status().partitions[0].paused);
+    let status = engine.status();
+    assert!(status.overloaded_total > 0, "{status:?}");
+    assert!(status.overloaded_total < 1_000, "it waits, and does not ask again and again: {status:?}");
+    assert_eq!((status.accepted_total, status.unchanged_total), (10_000 + EVENTS as u64, 0));
+}
+
+#[test]
+fn a_lost_connection_and_failing_requests_lose_nothing() {
+    let broker = Broker::new(1);
+    let site = Site::new();
+    let mut product = Source::new("w", "eu");
+    broker.send(0, &[product.page("home", "Home", None)]);
+    let engine = site.open();
+    let stream = broker.read_into(&engine);
+    until("the first is committed", || committed(&engine) == 1);
+    broker.cluster.broker_down(1).unwrap();
+    until("it is noticed", || !stream.status().connected);
+    broker.cluster.broker_up(1).unwrap();
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 2];
+    broker.cluster.request_errors(RDKafkaApiKey::Fetch, &errors);
+    broker.send(0, &[product.block("home", "b", "after the break")]);
+    until("the second is committed", || committed(&engine) == 2);
+    until("it is connected again", || stream.status().connected);
+}
+
+#[test]
+fn offsets_that_the_broker_does_not_have_are_noticed_and_all_it_has_is_read() {
+    let site = Site::new();
+    let mut product = Source::new("w", "eu");
+    let events: Vec<_> = (0..5).map(|n| product.block("home", &format!("b{n}"), "text")).collect();
+    let engine = site.open();
+    {
+        let broker = Broker::new(1);
+        broker.send(0, &events);
+        let _stream = broker.read_into(&engine);
+        until("all is committed", || committed(&engine) == 5);
+    }
+    // The same topic made anew, as after a disaster.
+    let broker = Broker::new(1);
+    broker.send(0, &[product.block("home", "b9", "text")]);
+    let stream = broker.read_into(&engine);
+    until("the new event is merged", || engine.status().accepted_total == 6);
+    assert_eq!(stream.status().gaps_total, 1);
+    until("the new offset is committed", || committed(&engine) == 1);
+}

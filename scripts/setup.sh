@@ -24,6 +24,8 @@ need pkg-config pkg-config
 need curl curl
 need python3 python3
 python3 -m pip --version >/dev/null 2>&1 || command -v pip3 >/dev/null || packages+=(python3-pip)
+# The Kafka client speaks TLS by OpenSSL; macOS and others bring it under other names.
+pkg-config --exists openssl 2>/dev/null || [ -n "${OPENSSL_DIR:-}" ] || packages+=(libssl-dev)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || packages+=(ca-certificates)
 
 if [ ${#packages[@]} -gt 0 ]; then

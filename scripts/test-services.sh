@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   S3        s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
-#   OpenAI    an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
-#   llama     llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
+#   scripts/test-services.sh [models] [s3] [kafka]     all of them, unless some are named
+#
+#   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
+#            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
+#   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
+#   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
 #
 # What cannot be had is said, and its tests are not run.
 #
-#   S3S_FS    a binary to use instead of building one
-#   S3_PORT   where S3 listens; 8098. The emulators listen on the two ports after it
+#   S3S_FS                a binary to use instead of building one
+#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the two ports after it, and 19092 with the one after it
+#   STREAM_CRASH_ROUNDS   how often indexers are killed; 4
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,6 +23,7 @@ stop() {
     for pid in "${pids[@]}"; do
         kill "$pid" 2>/dev/null && wait "$pid" || true
     done
+    scripts/kafka.sh stop "$dir/kafka"
     rm -rf "$dir"
 }
 trap stop EXIT
@@ -34,7 +39,7 @@ wait_for() {
     exit 1
 }
 
-test_s3() {
+s3() {
     local version=0.14.1 server=${S3S_FS:-} root pid
     if [ -z "$server" ]; then
         root=$PWD/.cache/s3s-fs-$version
@@ -108,7 +113,7 @@ infer() {
     wait_for "the inference server" "$pid" "$(cat "$dir/address")/health"
 }
 
-test_models() {
+models() {
     if AIMOCK_API_KEYS=sk-hidden emulate $((port + 1)); then
         export TESSERA_TEST_OPENAI=http://127.0.0.1:$((port + 1))/v1
         emulate $((port + 2)) --chaos-ratelimit 0.3 --chaos-disconnect 0.2 --chaos-drop 0.1 --chaos-malformed 0.1
@@ -121,5 +126,20 @@ test_models() {
     cargo test --workspace --test it services -- --nocapture
 }
 
-test_models
-test_s3
+kafka() {
+    local port=${KAFKA_PORT:-19092} started=0
+    scripts/kafka.sh start "$dir/kafka" "$port" || started=$?
+    if [ "$started" = 3 ]; then
+        echo "SKIPPED: all tests with real Kafka; it cannot be had here, see above"
+        return
+    fi
+    [ "$started" = 0 ] || exit 1
+    # The whole workspace is built as `make test` builds it, so that it is built once.
+    TESSERA_TEST_KAFKA=127.0.0.1:$port \
+        TESSERA_TEST_KAFKA_RESTART="scripts/kafka.sh kill $dir/kafka && scripts/kafka.sh start $dir/kafka $port" \
+        cargo test --workspace --test it real_kafka -- --nocapture --test-threads 1
+}
+
+for service in ${*:-models s3 kafka}; do
+    "$service"
+done

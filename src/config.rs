@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) index: Index,
     /// The write side. Its `data_dir` is the one above.
     pub(crate) indexer: indexer::config::Config,
+    /// The stream that is read.
+    pub(crate) kafka: indexer::kafka::config::Config,
     /// The read side.
     pub(crate) query: query::config::Config,
     /// The HTTP API.
@@ -57,6 +59,7 @@ impl Default for Config {
             models: Models::default(),
             index: Index::default(),
             indexer: indexer::config::Config::default(),
+            kafka: indexer::kafka::config::Config::default(),
             query: query::config::Config::default(),
             http: Http::default(),
             auth: Auth::default(),
@@ -189,6 +192,7 @@ impl Config {
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.indexer.check()?;
+        self.kafka.check()?;
         self.query.check()?;
         self.models.generate.check()?;
         if self.index.writer_memory_bytes < 15 << 20 {
@@ -231,6 +235,25 @@ impl Config {
         let keys = self.model_keys();
         let lacks = |endpoint: &&EndpointConfig| !endpoint.key_env.is_empty() && !keys.contains_key(&endpoint.name);
         self.models.generate.endpoints.iter().filter(lacks).collect()
+    }
+}
+
+impl Config {
+    /// The secret settings of the Kafka client, from files and, before them, from the environment.
+    pub(crate) fn kafka_secrets(&self) -> anyhow::Result<indexer::kafka::config::Secrets> {
+        use indexer::kafka::config::{SECRETS, Secrets, secret_variable};
+        let mut secrets = Secrets::default();
+        for (name, path) in &self.kafka.secret_files {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}, of `{name}`"))?;
+            secrets.0.insert(name.clone(), text.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        for name in SECRETS {
+            let variable = secret_variable(name);
+            let Some(value) = std::env::var_os(&variable) else { continue };
+            let Ok(value) = value.into_string() else { bail!("the variable {variable} is not UTF-8") };
+            secrets.0.insert(name.to_owned(), value);
+        }
+        Ok(secrets)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The indexer as the HTTP API sees it: takes batches on blocking threads and translates the answers.
 
+use std::sync::Arc;
+
 use query::deadline::Deadline;
 use query::feedback::Feedback;
 use query::http::ingest::{Ingest, IngestError, Kept, Receipt, Refused, Submitted};
@@ -10,6 +12,8 @@ use schemas::event::{Change, Event};
 /// Puts the write side behind the HTTP API.
 pub(crate) struct IndexerIngest {
     pub(crate) indexer: indexer::engine::Engine,
+    /// The stream that is read beside requests.
+    pub(crate) stream: Option<Arc<indexer::kafka::Source>>,
     /// Told when somebody was erased, so that the log need not look for it.
     pub(crate) feedback: Option<Feedback>,
 }
@@ -69,6 +73,7 @@ impl Ingest for IndexerIngest {
             pending_vectors: status.semantic_pending,
             lag_ms: status.lag_ms,
             rejected_total: status.rejected_total,
+            stream: self.stream.as_ref().map(|stream| stream.status()),
         }
     }
 }

@@ -3,12 +3,15 @@
 mod config;
 mod config_command;
 mod control;
+mod dead_letters;
 mod eval;
 mod explain_access;
 mod import;
+mod index_stream;
 mod ingest;
 mod memory;
 mod parts;
+mod produce;
 mod reindex;
 mod restore;
 mod search;
@@ -44,8 +47,15 @@ struct Arguments {
 enum Command {
     /// Serves the HTTP API.
     Serve(serve::Arguments),
+    /// Indexes a Kafka topic, an index for each partition, together with other indexers of its group.
+    Indexer,
     /// Imports pages, groups and members.
     Import(import::Arguments),
+    /// Writes events to Kafka, as a product would.
+    Produce(produce::Arguments),
+    /// Lists events that were turned down, or writes them to the stream again.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Searches as a person.
     Search(search::Arguments),
     /// Completes what a person is typing.
@@ -96,7 +106,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     match arguments.command {
         Command::Serve(arguments) => serve::run(config, &arguments),
+        Command::Indexer => index_stream::run(&config),
         Command::Import(arguments) => import::run(&config, arguments),
+        Command::Produce(arguments) => produce::run(&config, &arguments),
+        Command::DeadLetters(command) => dead_letters::run(&config, &command),
         Command::Search(arguments) => search::run(&config, arguments),
         Command::Suggest(arguments) => suggest::run(&config, arguments),
         Command::Reindex(arguments) => reindex::run(&config, &arguments),

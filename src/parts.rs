@@ -45,7 +45,12 @@ pub(crate) fn start_embedder(config: &Config, index: &Index) -> Option<Embedder>
             settings = wanted;
         }
     }
-    match Embedder::start(settings) {
+    start_model(&settings)
+}
+
+/// Starts an embedding model; none where it cannot be had, which is logged.
+pub(crate) fn start_model(settings: &models::embed::Config) -> Option<Embedder> {
+    match Embedder::start(with_absolute_paths(settings.clone())) {
         Ok(embedder) => Some(embedder),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
@@ -103,6 +108,18 @@ pub(crate) fn open_indexer(
 ) -> anyhow::Result<indexer::engine::Engine> {
     let settings = indexer::config::Config { data_dir: config.data_dir.clone(), ..config.indexer.clone() };
     indexer::engine::Engine::open(index, embedder, settings).context("cannot open the index for writing")
+}
+
+/// Starts reading the stream, where one is configured.
+pub(crate) fn start_stream(
+    config: &Config,
+    engine: indexer::engine::Engine,
+) -> anyhow::Result<Option<indexer::kafka::Source>> {
+    if !config.kafka.is_enabled() {
+        return Ok(None);
+    }
+    let source = indexer::kafka::Source::start(&config.kafka, &config.kafka_secrets()?, engine);
+    source.map(Some).context("cannot read the stream")
 }
 
 /// Opens the read side over an index, with language models to write answers where there are any.

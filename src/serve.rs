@@ -52,7 +52,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         .context("cannot open the log of feedback")?;
     let site = Site { index, indexer: indexer.clone(), embedders, query: config.query.clone() };
     let control = control::listen(&config.data_dir, site)?;
-    let ingest = Arc::new(IndexerIngest { indexer: indexer.clone(), feedback: feedback.clone() });
+    let stream = parts::start_stream(&config, indexer.clone())?.map(Arc::new);
+    let ingest =
+        Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
     let app = App::with_feedback(engine, ingest, feedback.clone(), auth, config.http.limits.clone());
     let listen = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
@@ -63,6 +65,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         tokio::spawn(stop_on_signals(shutdown.clone()));
         app.run(listener, shutdown).await.context("the server failed")
     });
+    if let Some(stream) = stream {
+        stream.stop();
+    }
     let committed = indexer.close();
     control.stop();
     if let Some(feedback) = feedback {
@@ -80,7 +85,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     Ok(())
 }
 
-async fn stop_on_signals(shutdown: CancellationToken) {
+/// Cancels at the first signal to stop, and exits at the second.
+pub(crate) async fn stop_on_signals(shutdown: CancellationToken) {
     signal().await;
     tracing::info!("stopping; a second signal stops at once");
     shutdown.cancel();

@@ -1,0 +1,357 @@
+//! The binary over real Apache Kafka, for `make test-services`: members of a group that are killed and frozen, brokers that
+//! restart, and in the end the content of a clean run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use index::epochs::Epoch;
+use index::{Index, OpenMode};
+use indexer::engine::{Engine, ImportTarget, Wait};
+use indexer::import::{self, Source};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use schemas::block::{BlockContent, BlockType};
+use schemas::event::{BlockPatch, Change, Event};
+use schemas::ids::{BlockId, PageId, RegionId, WorkspaceId};
+use schemas::page::{PagePatch, Parent};
+use schemas::version::{Timestamp, VectorClock, Version};
+
+/// Addresses of brokers, for `make test-services`.
+const BROKERS: &str = "TESSERA_TEST_KAFKA";
+/// A command that kills the broker and starts it again.
+const RESTART: &str = "TESSERA_TEST_KAFKA_RESTART";
+/// How often the crash test kills.
+const ROUNDS: &str = "STREAM_CRASH_ROUNDS";
+/// Far more than any step takes, so that only a hang comes to its end.
+const PATIENCE: Duration = Duration::from_mins(5);
+const SESSION_MS: u64 = 3_000;
+const PARTITIONS: i64 = 3;
+/// By the hash of their names, one in each partition.
+const WORKSPACES: [&str; 3] = ["handbook-a", "handbook-b", "handbook-c"];
+
+/// A topic of its own, and a folder of shards that all indexers share.
+struct Stream {
+    dir: tempfile::TempDir,
+    brokers: String,
+    topic: String,
+}
+
+impl Stream {
+    fn new(name: &str) -> Option<Self> {
+        let Some(brokers) = std::env::var_os(BROKERS) else {
+            eprintln!("SKIPPED: {name} over real Kafka; {BROKERS} is not set, `make test-services` sets it");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let topic = format!("{name}-{}", std::process::id());
+        Some(Self { dir, brokers: brokers.into_string().unwrap(), topic })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+        command
+            .current_dir(self.dir.path())
+            .env("TESSERA__KAFKA__BROKERS", &self.brokers)
+            .env("TESSERA__KAFKA__TOPIC", &self.topic)
+            .env("TESSERA__KAFKA__GROUP", &self.topic)
+            .env("TESSERA__KAFKA__SESSION_TIMEOUT_MS", SESSION_MS.to_string())
+            .env("TESSERA__MODELS__ENABLED", "false")
+            .env("TESSERA__INDEXER__COMMIT_INTERVAL_MS", "100")
+            .args(["--data-dir", self.dir.path().join("data").to_str().unwrap()])
+            .args(arguments);
+        command
+    }
+
+    /// Writes to the topic; gives the messages.
+    #[track_caller]
+    fn produce(&self, arguments: &[&str]) -> i64 {
+        let output = self.command(&[&["produce"], arguments].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        let messages = told.split_whitespace().rev().nth(1).and_then(|number| number.parse().ok());
+        messages.unwrap_or_else(|| panic!("no number of messages in {told}"))
+    }
+
+    fn indexer(&self) -> Indexer {
+        let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let process = self.command(&["indexer"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Indexer { process }
+    }
+
+    /// The folders in use of all partitions, by partition.
+    fn shards(&self) -> BTreeMap<String, PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.dir.path().join("data/shards")) else { return BTreeMap::new() };
+        let shards = entries.filter_map(|entry| {
+            let root = entry.unwrap().path();
+            let name = root.file_name()?.to_str()?.to_owned();
+            Some((name, Epoch::latest(&root).ok()??.dir()))
+        });
+        shards.collect()
+    }
+
+    /// Up to where all partitions are committed, added up; the newest that can be read.
+    fn committed(&self) -> i64 {
+        let of_one = |(name, dir): (&String, &PathBuf)| {
+            // It may be written, merged and taken over right now.
+            let index = Index::open(&index_config(dir), OpenMode::ReadOnly).ok()?;
+            index.payload().offsets.get(name).copied()
+        };
+        self.shards().iter().filter_map(of_one).sum()
+    }
+
+    #[track_caller]
+    fn wait_committed(&self, messages: i64, running: &mut [&mut Indexer]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let committed = self.committed();
+            if committed >= messages {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{committed} of {messages} are committed\n{}", self.log());
+            for indexer in running.iter_mut() {
+                let ended = indexer.process.try_wait().unwrap();
+                assert!(ended.is_none(), "an indexer ended: {ended:?}\n{}", self.log());
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(40).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Opens the shards once all indexers are gone.
+    fn engines(&self) -> Vec<Engine> {
+        let shards = self.shards();
+        assert_eq!(shards.len() as i64, PARTITIONS, "{shards:?}");
+        shards.values().map(|dir| open(dir)).collect()
+    }
+}
+
+/// A `tessera indexer` in a process of its own.
+struct Indexer {
+    process: Child,
+}
+
+impl Indexer {
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    #[track_caller]
+    fn stop(mut self, stream: &Stream) {
+        self.signal("-TERM");
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "{status}\n{}", stream.log());
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        // Only when a test ends early; it may be dead.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn index_config(dir: &Path) -> index::Config {
+    index::Config { dir: dir.join("index"), ..index::Config::default() }
+}
+
+fn open(dir: &Path) -> Engine {
+    let config = indexer::config::Config { data_dir: dir.to_owned(), ..indexer::config::Config::default() };
+    Engine::open(Index::open(&index_config(dir), OpenMode::ReadWrite).unwrap(), None, config).unwrap()
+}
+
+fn workspace(id: &str) -> WorkspaceId {
+    WorkspaceId::new(id).unwrap()
+}
+
+/// What a page shows, without the versions that wrote it.
+fn shown(engine: &Engine, workspace: &WorkspaceId, page: &PageId) -> String {
+    let record = engine.page_record(workspace, page).unwrap().unwrap();
+    let blocks: Vec<_> = record.blocks_in_order(page).into_iter().map(|(_, content, depth)| (content, depth)).collect();
+    let properties: Vec<_> = record.properties.iter().map(|(name, value)| (name, value.value())).collect();
+    let about = (record.title.value(), record.parent.value(), record.kind.value(), properties);
+    let access = (record.exists(), record.trashed.value(), record.grants.value(), record.restricted.value());
+    format!("{about:?} {access:?} {blocks:#?}")
+}
+
+#[test]
+fn edits_of_a_handbook_through_killed_and_frozen_indexers_end_in_a_direct_import() {
+    let Some(stream) = Stream::new("handbook") else { return };
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/handbook-sourcegraph");
+    if !data.is_dir() {
+        eprintln!("SKIPPED: the edits of a handbook over real Kafka; there is no {}", data.display());
+        return;
+    }
+    let (base, edits) = (data.join("base-2023-01-01.jsonl.zst"), data.join("edits-2023-2024.jsonl.zst"));
+    let mut arguments = vec!["history", base.to_str().unwrap(), edits.to_str().unwrap(), "--create", "3"];
+    for workspace in WORKSPACES {
+        arguments.extend(["--workspace", workspace]);
+    }
+    arguments.extend(["--duplicates", "0.2", "--reorder", "50", "--seed", "7"]);
+    let messages = stream.produce(&arguments);
+
+    let (mut first, mut second) = (stream.indexer(), stream.indexer());
+    stream.wait_committed(messages / 10, &mut [&mut first, &mut second]);
+    first.kill();
+    stream.wait_committed(messages / 4, &mut [&mut second]);
+    // Frozen past its session: a third takes over, and the second wakes up while that is at work.
+    second.signal("-STOP");
+    let mut third = stream.indexer();
+    let before = stream.committed();
+    stream.wait_committed(before + messages / 10, &mut [&mut third]);
+    second.signal("-CONT");
+    stream.wait_committed(messages, &mut [&mut second, &mut third]);
+    assert_eq!(stream.committed(), messages);
+    second.stop(&stream);
+    third.stop(&stream);
+
+    let direct = tempfile::tempdir().unwrap();
+    let clean = open(direct.path());
+    let source = Source::History { base, edits };
+    let options = import::Options::new(workspace("clean"), jiff::Timestamp::UNIX_EPOCH);
+    let mut target = ImportTarget::new(clean.clone(), workspace("clean"));
+    import::run(&source, &options, &mut target, &mut |_| {}).unwrap();
+    assert!(clean.wait_idle(PATIENCE));
+    let expected = clean.workspace_status(&workspace("clean")).unwrap().stats;
+    let mut pages = clean.pages(&workspace("clean"));
+    pages.sort();
+
+    let engines = stream.engines();
+    for name in WORKSPACES {
+        let id = workspace(name);
+        let holding: Vec<_> = engines.iter().filter(|engine| engine.workspace_status(&id).is_some()).collect();
+        assert_eq!(holding.len(), 1, "{name} is in one shard");
+        let engine = holding[0];
+        assert_eq!(engine.workspace_status(&id).unwrap().stats, expected, "no passage twice, none missing");
+        let mut found = engine.pages(&id);
+        found.sort();
+        assert_eq!(found, pages);
+        for page in &pages {
+            assert_eq!(shown(engine, &id, page), shown(&clean, &workspace("clean"), page), "{name} {page}");
+        }
+    }
+    for engine in engines {
+        let workspaces = WORKSPACES.iter().filter(|name| engine.workspace_status(&workspace(name)).is_some()).count();
+        assert_eq!(workspaces, 1, "all partitions were read");
+        assert_eq!(
+            indexer::dead_letters::FILES.iter().filter(|name| engine.config().data_dir.join(name).exists()).count(),
+            0
+        );
+    }
+}
+
+/// Two regions of a product, each with what it has seen of each block and page. They know of each other at times alone, so
+/// that many of their edits are concurrent.
+struct Product {
+    random: SmallRng,
+    seen: [BTreeMap<String, VectorClock>; 2],
+    written: u64,
+}
+
+impl Product {
+    fn edit(&mut self) -> Event {
+        let region = RegionId::new(["eu", "us"][self.random.random_range(0..2)]).unwrap();
+        let at = usize::from(region.as_str() == "us");
+        self.written += 1;
+        let page = PageId::new(format!("p{}", self.random.random_range(0..20))).unwrap();
+        let block = format!("b{}", self.random.random_range(0..200));
+        let content = Some(BlockContent::text(BlockType::Paragraph, format!("edit {} of a text", self.written)));
+        let patch = BlockPatch { page: page.clone(), parent: None, position: block.clone(), content };
+        let (entity, change) = match self.random.random_range(0..10) {
+            0 => {
+                let title = Some(format!("Title {}", self.written));
+                let patch = PagePatch { title, parent: Some(Parent::Workspace), ..PagePatch::default() };
+                (format!("page {page}"), Change::PageUpserted { page, patch: Box::new(patch) })
+            }
+            1 => (block.clone(), Change::BlockDeleted { block: BlockId::new(block).unwrap(), page }),
+            _ => (block.clone(), Change::BlockUpserted { block: BlockId::new(block).unwrap(), patch }),
+        };
+        if self.random.random_bool(0.3) {
+            let other = self.seen[1 - at].get(&entity).cloned().unwrap_or_default();
+            self.seen[at].entry(entity.clone()).or_default().join(&other);
+        }
+        let clock = self.seen[at].entry(entity).or_default();
+        *clock.0.entry(region.clone()).or_insert(0) += 1;
+        let timestamp = Timestamp { wall_ms: self.written, logical: 0 };
+        let version = Version { clock: clock.clone(), timestamp, region };
+        let workspace = workspace(WORKSPACES[self.random.random_range(0..WORKSPACES.len())]);
+        let id = self.written.to_string();
+        Event { id, source: "/test".to_owned(), workspace, time: None, version, change }
+    }
+}
+
+#[test]
+fn indexers_that_are_killed_again_and_again_end_in_a_clean_run() {
+    let Some(stream) = Stream::new("crashes") else { return };
+    let rounds = std::env::var_os(ROUNDS).and_then(|rounds| rounds.to_str()?.parse().ok()).unwrap_or(4);
+    let seed = u64::from(std::process::id());
+    eprintln!("seed {seed}, {rounds} rounds");
+    let mut product = Product { random: SmallRng::seed_from_u64(seed), seen: Default::default(), written: 0 };
+    let clean_dir = tempfile::tempdir().unwrap();
+    let clean = open(clean_dir.path());
+    let mut messages = 0;
+    let mut survivor = stream.indexer();
+    for round in 0..rounds {
+        let events: Vec<_> = (0..400).map(|_| product.edit()).collect();
+        clean.submit(&events, Wait::Applied).unwrap();
+        let file = stream.dir.path().join("events.ndjson");
+        let lines: Vec<_> = events.iter().map(Event::encode).collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let seed = round.to_string();
+        let producing = [
+            "ndjson",
+            file.to_str().unwrap(),
+            "--create",
+            "3",
+            "--duplicates",
+            "0.2",
+            "--reorder",
+            "20",
+            "--seed",
+            &seed,
+        ];
+        let victim = stream.indexer();
+        messages += stream.produce(&producing);
+        std::thread::park_timeout(Duration::from_millis(product.random.random_range(0..2 * SESSION_MS)));
+        match round % 4 {
+            0 | 1 => victim.kill(),
+            2 => {
+                // Both die, so that everything is opened anew.
+                victim.kill();
+                std::mem::replace(&mut survivor, stream.indexer()).kill();
+            }
+            _ => {
+                if let Some(restart) = std::env::var_os(RESTART) {
+                    assert!(Command::new("bash").arg("-c").arg(restart).status().unwrap().success());
+                }
+                victim.stop(&stream);
+            }
+        }
+        if round % 5 == 4 || round + 1 == rounds {
+            stream.wait_committed(messages, &mut [&mut survivor]);
+        }
+    }
+    survivor.stop(&stream);
+    assert!(clean.wait_idle(PATIENCE));
+    let engines = stream.engines();
+    for name in WORKSPACES {
+        let id = workspace(name);
+        let holding = engines.iter().find(|engine| engine.workspace_status(&id).is_some());
+        let engine = holding.unwrap_or_else(|| panic!("{name} is in no shard"));
+        assert_eq!(engine.workspace_status(&id).unwrap().stats, clean.workspace_status(&id).unwrap().stats);
+        assert_eq!(engine.content_digest(&id).unwrap(), clean.content_digest(&id).unwrap(), "{name}");
+    }
+}

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench eval fuzz instructions leak schemathesis clean
+.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench bench-stream eval fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -71,6 +71,10 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 	cargo bench --workspace --bench analysis --bench search --bench writing
 	cargo bench --workspace --bench embed --bench generate --bench ingest --bench hybrid
 	cargo bench --workspace --bench scale
+
+# Starts a Kafka of its own; takes Java and Maven.
+bench-stream: setup ## measure events a second through Kafka and freshness in a surge
+	scripts/bench-stream.sh
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
 instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)

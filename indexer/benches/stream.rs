@@ -76,8 +76,9 @@ impl Product {
     }
 
     fn block(&mut self, workspace: &WorkspaceId, page: &PageId, block: usize, text: Option<String>) -> Event {
-        let words = || (0..WORDS).map(|_| format!("w{}", self.random.random_range(0..20_000_u32)));
-        let text = text.unwrap_or_else(|| words().collect::<Vec<_>>().join(" "));
+        let random = &mut self.random;
+        let words = (0..WORDS).map(|_| format!("w{}", random.random_range(0..20_000_u32)));
+        let text = text.unwrap_or_else(|| words.collect::<Vec<_>>().join(" "));
         let content = Some(BlockContent::text(BlockType::Paragraph, text));
         let patch = BlockPatch { page: page.clone(), parent: None, position: format!("{block:04}"), content };
         self.write(workspace, Change::BlockUpserted { block: BlockId::new(format!("{page}-{block}")).unwrap(), patch })

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const SESSION_MS: u64 = 3_000;
 const PARTITIONS: i64 = 3;
 /// By the hash of their names, one in each partition.
-const WORKSPACES: [&str; 3] = ["handbook-a", "handbook-b", "handbook-c"];
+const WORKSPACES: [&str; 3] = ["handbook-a", "handbook-c", "handbook-d"];
 
 /// A topic of its own, and a folder of shards that all indexers share.
 struct Stream {
@@ -229,6 +229,8 @@ fn edits_of_a_handbook_through_killed_and_frozen_indexers_end_in_a_direct_import
     let mut pages = clean.pages(&workspace("clean"));
     pages.sort();
 
+    let epochs: Vec<_> = stream.shards().into_values().map(|dir| dir.file_name().unwrap().to_owned()).collect();
+    assert!(epochs.iter().all(|epoch| epoch != "epoch-000001"), "each partition was taken over: {epochs:?}");
     let engines = stream.engines();
     for name in WORKSPACES {
         let id = workspace(name);
@@ -354,4 +356,31 @@ fn indexers_that_are_killed_again_and_again_end_in_a_clean_run() {
         assert_eq!(engine.workspace_status(&id).unwrap().stats, clean.workspace_status(&id).unwrap().stats);
         assert_eq!(engine.content_digest(&id).unwrap(), clean.content_digest(&id).unwrap(), "{name}");
     }
+}
+
+#[test]
+fn a_dead_letter_that_is_an_event_by_now_is_replayed() {
+    let Some(stream) = Stream::new("letters") else { return };
+    let events = stream.dir.path().join("events.ndjson");
+    let mut product = Product { random: SmallRng::seed_from_u64(1), seen: Default::default(), written: 0 };
+    std::fs::write(&events, product.edit().encode()).unwrap();
+    let indexer = stream.indexer();
+    let messages = stream.produce(&["ndjson", events.to_str().unwrap(), "--create", "3"]);
+    stream.wait_committed(messages, &mut []);
+    indexer.stop(&stream);
+    // Turned down at the time, by a clock that was wrong.
+    let dir = stream.shards().into_values().next().unwrap();
+    let engine = open(&dir);
+    let error = schemas::event::InvalidEvent::new(schemas::event::InvalidCode::ClockAhead, "data", "is ahead");
+    engine.reject(&[(product.edit().encode().into_bytes(), error)]).unwrap();
+    assert!(engine.close());
+    drop(engine);
+
+    let listed = stream.command(&["dead-letters", "list"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("clock_ahead  -  data: is ahead"), "{listed:?}");
+    let replayed = stream.command(&["dead-letters", "replay"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&replayed.stdout).starts_with("1 written"), "{replayed:?}");
+    let mut indexer = stream.indexer();
+    stream.wait_committed(messages + 1, &mut [&mut indexer]);
+    indexer.stop(&stream);
 }

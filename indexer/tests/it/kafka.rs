@@ -1,23 +1,27 @@
 //! Reading a stream, over librdkafka's mock of a cluster: it speaks the protocol on loopback and keeps nothing on disk.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use access::{Caller, Purpose, Subject};
+use index::epochs::Epoch;
 use indexer::config::Config as EngineConfig;
 use indexer::engine::{Engine, Wait};
 use indexer::kafka::Source as Stream;
 use indexer::kafka::config::{Config, Secrets};
+use indexer::kafka::group::Group;
+use indexer::kafka::produce::{Options, Producer};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use schemas::event::Event;
 use schemas::grant::Role;
 use schemas::ids::WorkspaceId;
 
-use crate::site::{PATIENCE, Site};
+use crate::site::{PATIENCE, Site, settle};
 use crate::source::{Source, page, user};
 
 const TOPIC: &str = "tessera.block-changes";
@@ -315,4 +319,97 @@ fn offsets_that_the_broker_does_not_have_are_noticed_and_all_it_has_is_read() {
     until("the new event is merged", || engine.status().accepted_total == 6);
     assert_eq!(stream.status().gaps_total, 1);
     until("the new offset is committed", || committed(&engine) == 1);
+}
+
+#[test]
+fn what_is_written_twice_and_out_of_order_ends_in_the_same_index() {
+    let broker = Broker::new(3);
+    let mut products = ["a", "b", "c", "d", "e", "f"].map(|workspace| Source::new(workspace, "eu"));
+    let mut events = Vec::new();
+    for n in 0..100 {
+        for product in &mut products {
+            events.push(product.block(&format!("page-{}", n % 7), &format!("b{}", n % 20), &format!("edit {n}")));
+        }
+    }
+    let options = Options { duplicates: 0.2, reorder: 50, seed: 3, ..Options::default() };
+    let mut producer = Producer::open(&broker.config(), &Secrets::default(), options).unwrap();
+    for event in &events {
+        producer.send(event).unwrap();
+    }
+    let produced = producer.finish().unwrap();
+    assert_eq!(produced.events, events.len() as u64);
+    assert!(produced.messages > events.len() as u64 * 11 / 10, "{produced:?}");
+
+    let site = Site::new();
+    let engine = site.open();
+    let stream = broker.read_into(&engine);
+    until("all is committed", || committed(&engine) == produced.messages as i64);
+    let status = engine.status();
+    assert_eq!(status.accepted_total + status.unchanged_total, produced.messages);
+    assert!(stream.status().partitions.iter().filter(|partition| partition.position > 0).count() > 1);
+    let other = Site::new();
+    let direct = other.open();
+    direct.submit(&events, Wait::Applied).unwrap();
+    for product in &products {
+        let digest = |engine: &Engine| {
+            settle(engine);
+            engine.content_digest(&product.workspace).unwrap()
+        };
+        assert_eq!(digest(&engine), digest(&direct), "{}", product.workspace);
+    }
+}
+
+#[test]
+fn a_member_of_a_group_keeps_an_index_for_each_partition_and_goes_on_where_its_commits_end() {
+    let broker = Broker::new(2);
+    let shards = tempfile::tempdir().unwrap();
+    let mut products = ["w0", "w1"].map(|workspace| Source::new(workspace, "eu"));
+    let join = || {
+        let open = |dir: &Path| Ok(Site::at(dir).open_with(None));
+        // The mock waits for a member that left as for one that died.
+        let config = Config { session_timeout_ms: 6_000, ..broker.config() };
+        Group::join(&config, &Secrets::default(), shards.path(), Box::new(open)).unwrap()
+    };
+    let root = |partition: i32| shards.path().join(format!("{TOPIC}-{partition}"));
+    for (partition, product) in products.iter_mut().enumerate() {
+        broker.send(partition as i32, &[product.page("home", "Home", None)]);
+    }
+    let group = join();
+    until("both are read", || group.status().partitions.iter().filter(|p| p.committed == Some(1)).count() == 2);
+    group.leave().unwrap();
+
+    broker.send(1, &[products[1].block("home", "b", "text")]);
+    let group = join();
+    until("the last is committed", || group.status().partitions.iter().any(|p| p.committed == Some(2)));
+    group.leave().unwrap();
+    for (partition, product) in products.iter().enumerate() {
+        let epoch = Epoch::latest(&root(partition as i32)).unwrap().unwrap();
+        assert_eq!(epoch.number(), 2, "each member wrote in a folder of its own");
+        let folders = std::fs::read_dir(root(partition as i32)).unwrap().count();
+        assert_eq!(folders, 1, "and the former is gone");
+        let engine = Site::at(&epoch.dir()).open_with(None);
+        assert_eq!(engine.pages(&product.workspace), [page("home")]);
+        assert_eq!(engine.committed_offsets()[&format!("{TOPIC}-{partition}")], 1 + partition as i64);
+    }
+}
+
+#[test]
+fn a_topic_with_more_partitions_than_may_be_held_is_refused() {
+    let broker = Broker::new(5);
+    let shards = tempfile::tempdir().unwrap();
+    let open = |dir: &Path| Ok(Site::at(dir).open_with(None));
+    let group = Group::join(&broker.config(), &Secrets::default(), shards.path(), Box::new(open)).unwrap();
+    until("it gives up", || group.has_ended());
+    let told = group.leave().unwrap_err().to_string();
+    assert!(told.contains("5 partitions") && told.contains("partitions_max"), "{told}");
+}
+
+#[test]
+fn settings_that_the_client_does_not_take_are_named_without_their_value() {
+    let site = Site::new();
+    let mut config = Config { brokers: "127.0.0.1:1".to_owned(), ..Config::default() };
+    config.properties.insert("sasl.mechanismm".to_owned(), "hush".to_owned());
+    let error = Stream::start(&config, &Secrets::default(), site.open()).unwrap_err();
+    let told = format!("{error} {error:?}");
+    assert!(told.contains("sasl.mechanismm") && !told.contains("hush"), "{told}");
 }

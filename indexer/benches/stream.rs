@@ -240,7 +240,7 @@ fn surge_of(config: &Config, pages: usize, surge: Duration) {
             });
             let (mut fresh, mut searches, mut lag) = (Vec::new(), Vec::new(), 0);
             while !done.load(Ordering::Relaxed) {
-                let word = format!("probe{}", product.written);
+                let word = word_of(product.written);
                 let event = product.block(&probes, &page_id(0), 0, Some(format!("{word} is here")));
                 let sent = Instant::now();
                 probing.send(&event).unwrap();
@@ -262,6 +262,11 @@ fn surge_of(config: &Config, pages: usize, surge: Duration) {
     probing.finish().unwrap();
     source.stop();
     assert!(engine.close());
+}
+
+/// A word that no other number has: letters alone, so that it is one term.
+fn word_of(number: u64) -> String {
+    number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'k')).chain("xq".chars()).collect()
 }
 
 fn finds(index: &Index, workspace: &WorkspaceId, word: &str) -> bool {

@@ -114,16 +114,20 @@ struct Assigned {
 impl Assigned {
     fn run(&mut self) {
         let mut look_due = Instant::now();
+        let mut is_told = false;
         while !self.stopping.load(Ordering::Acquire) {
             if Instant::now() >= look_due {
-                let is_reading = self.look().unwrap_or_else(|error| {
+                if let Err(error) = self.look()
+                    && !std::mem::replace(&mut is_told, true)
+                {
+                    let error: &dyn std::error::Error = &error;
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error,
                         topic = self.topic,
-                        "the topic is not read yet"
+                        "the topic is not there, or no broker is; it is looked for on"
                     );
-                    false
-                });
+                }
+                let is_reading = !self.lanes.lock().is_empty();
                 look_due = Instant::now() + if is_reading { LOOK_INTERVAL } else { FIRST_LOOK_INTERVAL };
             }
             if self.lanes.lock().is_empty() {
@@ -142,8 +146,8 @@ impl Assigned {
         }
     }
 
-    /// Assigns the partitions there are, where any are new; false when the topic is not there.
-    fn look(&self) -> Result<bool, KafkaError> {
+    /// Assigns the partitions there are, where any are new.
+    fn look(&self) -> Result<(), KafkaError> {
         let metadata = self.reader.consumer.fetch_metadata(Some(&self.topic), LOOK_WAIT)?;
         self.lanes.connected.store(true, Ordering::Relaxed);
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
@@ -152,7 +156,7 @@ impl Assigned {
         };
         let partitions: Vec<i32> = topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
         if partitions.iter().all(|partition| self.lanes.lock().contains_key(partition)) {
-            return Ok(true);
+            return Ok(());
         }
         let mut list = TopicPartitionList::new();
         for partition in partitions {
@@ -166,7 +170,6 @@ impl Assigned {
             list.add_partition_offset(&self.topic, partition, offset)?;
             self.lanes.hold(partition, Arc::clone(&self.lane));
         }
-        self.reader.consumer.assign(&list)?;
-        Ok(true)
+        self.reader.consumer.assign(&list)
     }
 }

@@ -114,7 +114,7 @@ impl Stream {
                 let ended = indexer.process.try_wait().unwrap();
                 assert!(ended.is_none(), "an indexer ended: {ended:?}\n{}", self.log());
             }
-            std::thread::park_timeout(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(300));
         }
     }
 

@@ -78,6 +78,9 @@ pub enum GroupError {
         /// The configured limit.
         max: usize,
     },
+    /// The thread panicked.
+    #[error("the thread that reads the stream panicked; the log says why")]
+    Panicked,
     /// An engine takes nothing any more.
     #[error("the index of partition {partition} is not written any more")]
     EngineStopped {
@@ -132,8 +135,8 @@ impl Group {
     pub fn leave(&self) -> Result<(), GroupError> {
         self.stopping.store(true, Ordering::Release);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A thread that panicked has said so in the log.
-        thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
+        let Some(thread) = thread else { return Ok(()) };
+        thread.join().unwrap_or(Err(GroupError::Panicked))
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Held {
 pub(super) struct Lanes {
     held: Mutex<BTreeMap<i32, Held>>,
     pub(super) connected: AtomicBool,
+    /// Whether nothing is read any more, because the client or the engine does not go on.
+    pub(super) has_ended: AtomicBool,
     gaps: AtomicU64,
 }
 
@@ -61,7 +63,7 @@ impl Lanes {
         StreamStatus {
             partitions: partitions.collect(),
             connected: self.connected.load(Ordering::Relaxed),
-            failing: held.values().any(|held| held.lane.failures() > 0),
+            failing: self.has_ended.load(Ordering::Relaxed) || held.values().any(|held| held.lane.failures() > 0),
             gaps_total: self.gaps.load(Ordering::Relaxed),
         }
     }

@@ -136,12 +136,15 @@ impl Assigned {
                 continue;
             }
             if let Err(error) = self.reader.step() {
-                tracing::error!(error = &error as &dyn std::error::Error, "the stream is not read any more");
-                return;
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the stream is not read any more; start anew"
+                );
+                return self.lanes.has_ended.store(true, Ordering::Relaxed);
             }
             if let Some((_, end)) = self.lanes.ended() {
-                tracing::warn!(?end, "the stream is not read any more");
-                return;
+                tracing::error!(?end, "the stream is not read any more; start anew");
+                return self.lanes.has_ended.store(true, Ordering::Relaxed);
             }
         }
     }

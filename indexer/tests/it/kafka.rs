@@ -158,7 +158,7 @@ fn what_cannot_be_an_event_becomes_a_dead_letter_and_its_partition_goes_on() {
     let huge = good.replace("Home", &"x".repeat(2 << 20));
     let long = good.replace("Home", &"x".repeat(3_000));
     let unknown = good.replace("page.upserted", "page.exploded");
-    let no_version = good.replace("\"version\"", "\"versio\"");
+    let no_version = good.replace("\"version\"", "\"edition\"");
     let cases: [Case<'_>; 12] = [
         (Some("w"), b"{not json", None, "malformed"),
         (Some("w"), b"\xff\xfe\x00", None, "malformed"),
@@ -412,4 +412,17 @@ fn settings_that_the_client_does_not_take_are_named_without_their_value() {
     let error = Stream::start(&config, &Secrets::default(), site.open()).unwrap_err();
     let told = format!("{error} {error:?}");
     assert!(told.contains("sasl.mechanismm") && !told.contains("hush"), "{told}");
+}
+
+#[test]
+fn tls_and_passwords_are_built_in() {
+    let site = Site::new();
+    let mut config = Config { brokers: "127.0.0.1:1".to_owned(), ..Config::default() };
+    let settings =
+        [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-512"), ("sasl.username", "tessera")];
+    config.properties = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let secrets = Secrets([("sasl.password".to_owned(), "hush".to_owned())].into());
+    let stream = Stream::start(&config, &secrets, site.open()).unwrap();
+    assert!(!stream.status().connected, "there is no broker");
+    stream.stop();
 }

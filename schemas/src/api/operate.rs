@@ -65,7 +65,8 @@ pub struct IngestStatus {
 pub struct StreamStatus {
     /// Whether the brokers answered when they were last asked.
     pub connected: bool,
-    /// Whether events could not be merged when it was last tried: a full disk, for one. They are tried again.
+    /// Whether events could not be merged when it was last tried, and are tried again: a full disk, for one. Or reading ended
+    /// because of what the log says.
     pub failing: bool,
     /// Times the brokers had dropped events before they were read.
     pub gaps_total: u64,

@@ -20,6 +20,7 @@ mod decoders;
 pub mod group;
 mod lane;
 mod lanes;
+mod owner;
 pub mod produce;
 mod queue;
 mod reader;

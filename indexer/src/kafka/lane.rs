@@ -85,8 +85,7 @@ impl Lane {
 
     /// Takes a partition in, and says where it is to be read from: where the index ends; `None` where it has nothing of it.
     pub(super) fn begin(&self, partition: i32) -> Option<i64> {
-        let offsets = self.shared.engine.committed_offsets();
-        let offset = offsets.get(&partition_name(&self.shared.topic, partition)).copied();
+        let offset = self.committed(partition);
         self.shared.lock().queue.begin(partition, offset.unwrap_or(0));
         offset
     }

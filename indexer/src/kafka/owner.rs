@@ -1,0 +1,170 @@
+//! What a member of a group owns: for each partition its claim, its engine and its lane.
+//!
+//! The client calls it from within a poll when partitions come and go. Invariant: a partition is held by its lane exactly as
+//! long as it is assigned.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use index::epochs::Epoch;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client;
+use super::dead_letters::DeadLetterTopic;
+use super::group::{GroupError, Open, OpenError};
+use super::lane::{Lane, partition_name};
+use super::lanes::Lanes;
+use super::reader::starting_point;
+use crate::dead_letters;
+use crate::engine::Engine;
+
+pub(super) struct Owner {
+    topic: String,
+    shards: PathBuf,
+    open: Arc<Open>,
+    letters: Option<DeadLetterTopic>,
+    lanes: Arc<Lanes>,
+    owned: Mutex<BTreeMap<i32, Owned>>,
+    failure: Mutex<Option<GroupError>>,
+}
+
+struct Owned {
+    epoch: Epoch,
+    engine: Engine,
+    /// Whether folders of former owners may be left.
+    has_former: bool,
+}
+
+impl Owner {
+    pub(super) fn new(
+        topic: &str,
+        shards: &Path,
+        open: Arc<Open>,
+        letters: Option<DeadLetterTopic>,
+        lanes: Arc<Lanes>,
+    ) -> Self {
+        let (topic, shards) = (topic.to_owned(), shards.to_owned());
+        Self { topic, shards, open, letters, lanes, owned: Mutex::default(), failure: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What went wrong while partitions came and went.
+    pub(super) fn take_failure(&self) -> Option<GroupError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes a partition over, and says where it is read on.
+    fn take(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<Offset, OpenError> {
+        let root = self.shards.join(partition_name(&self.topic, partition));
+        let epoch = Epoch::claim(&root, &dead_letters::FILES)?;
+        let engine = (self.open)(&epoch.dir())?;
+        let lane = Lane::start(engine.clone(), &self.topic, self.letters.clone(), Some(epoch.clone()))?;
+        let committed = lane.begin(partition);
+        let offset = starting_point(consumer, &self.topic, partition, committed, &self.lanes);
+        tracing::info!(topic = self.topic, partition, epoch = epoch.number(), ?offset, "took a partition over");
+        self.lanes.hold(partition, Arc::new(lane));
+        self.lock().insert(partition, Owned { epoch, engine, has_former: true });
+        Ok(offset)
+    }
+
+    /// Gives a partition away: merges no more, commits what is merged. Gives up to where that is.
+    fn give(&self, partition: i32) -> Option<i64> {
+        let held = self.lanes.lock().remove(&partition);
+        if let Some(held) = &held {
+            held.lane.stop();
+        }
+        let Owned { epoch, engine, .. } = self.lock().remove(&partition)?;
+        if !engine.close() {
+            tracing::warn!(partition, "what was merged last could not be committed; the next owner reads it again");
+        }
+        let committed = engine.committed_offsets().get(&partition_name(&self.topic, partition)).copied();
+        // The folder is closed for good once the last handle is gone.
+        drop((held, engine));
+        if let Err(error) = epoch.remove_superseded() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a former folder cannot be removed");
+        }
+        tracing::info!(topic = self.topic, partition, epoch = epoch.number(), committed, "gave a partition away");
+        committed
+    }
+
+    /// Gives all partitions away.
+    pub(super) fn give_all(&self) {
+        let partitions: Vec<i32> = self.lock().keys().copied().collect();
+        for partition in partitions {
+            self.give(partition);
+        }
+    }
+
+    /// Removes what former owners left, once they are gone.
+    pub(super) fn tidy(&self) {
+        for owned in self.lock().values_mut().filter(|owned| owned.has_former) {
+            match owned.epoch.remove_former() {
+                Ok(is_alone) => owned.has_former = !is_alone,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a former folder cannot be removed");
+                }
+            }
+        }
+    }
+
+    fn note(&self, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(GroupError::Fatal(error));
+        }
+    }
+}
+
+impl ClientContext for Owner {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "Kafka");
+    }
+}
+
+impl ConsumerContext for Owner {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
+        let mut concerned = TopicPartitionList::new();
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            for partition in partitions {
+                match self.take(consumer, partition) {
+                    // Nothing else is wrong with a place that the index or the broker gave.
+                    Ok(offset) => drop(concerned.add_partition_offset(&self.topic, partition, offset)),
+                    Err(source) => {
+                        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        failure.get_or_insert(GroupError::Shard { partition, source });
+                    }
+                }
+            }
+            self.note(consumer.incremental_assign(&concerned));
+            self.tidy();
+            return;
+        }
+        let is_lost = consumer.assignment_lost();
+        let mut told = TopicPartitionList::new();
+        for partition in partitions {
+            concerned.add_partition(&self.topic, partition);
+            if let Some(committed) = self.give(partition) {
+                drop(told.add_partition_offset(&self.topic, partition, Offset::Offset(committed)));
+            }
+        }
+        if !is_lost && told.count() > 0 {
+            // For dashboards; the next owner asks the index.
+            let _ = consumer.commit(&told, CommitMode::Async);
+        }
+        self.note(consumer.incremental_unassign(&concerned));
+    }
+}

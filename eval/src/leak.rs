@@ -11,5 +11,6 @@
 
 pub mod judge;
 pub mod known;
+pub mod parrot;
 pub mod product;
 pub mod request;

@@ -9,7 +9,7 @@ use schemas::api::suggest::Suggestion;
 use schemas::ids::PageId;
 
 use super::known::{Known, Page};
-use super::product::{Place, Product};
+use super::product::{Place, Product, SHARED_WORDS};
 use super::request::{Answer, Body, Request};
 
 /// What the oracle says about one caller.
@@ -125,6 +125,14 @@ pub fn miss(known: &Known, verdicts: &Verdicts, request: &Request, told: &Answer
             (texts != expected).then(|| format!("blocks {texts:?} of {expected:?}"))
         }
         (Request::Similar(page) | Request::Page(page), Body::Absent) if !verdicts.opens.contains(page) => None,
+        // What is said of a page is looked for where its own word is asked for. A page is a source by its text.
+        (Request::Answer { question, .. }, Body::Answer) => {
+            let expected = those(&|page| {
+                page.block_texts().iter().any(|text| text.split_whitespace().any(|word| word == question))
+            });
+            let is_own = expected.len() == 1 && !SHARED_WORDS.contains(&question.as_str());
+            (is_own && !told.pages.is_superset(&expected)).then(|| format!("{expected:?} is no source"))
+        }
         (Request::Free { .. }, Body::Search(_)) => None,
         _ => Some("the wrong kind of answer".to_owned()),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use access::Caller;
 use anyhow::{Context as _, Result};
+use query::answer::answering::AnswerEvent;
 use query::deadline::Deadline;
 use query::engine::Engine;
 use query::error::QueryError;
@@ -12,6 +13,7 @@ use query::feedback::Feedback;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
+use schemas::api::answers::{AnswerRequest, AnswerSource};
 use schemas::api::feedback::{FeedbackEvent, FeedbackKind, FeedbackRequest};
 use schemas::api::pages::PageView;
 use schemas::api::search::{Facet, Mode, SearchRequest, SearchResponse};
@@ -65,6 +67,13 @@ pub enum Request {
     Similar(PageId),
     /// One page.
     Page(PageId),
+    /// An answer.
+    Answer {
+        /// The question.
+        question: String,
+        /// Whether it comes piece by piece.
+        stream: bool,
+    },
 }
 
 impl Request {
@@ -77,7 +86,7 @@ impl Request {
         let own = product.own_word(at, place);
         let shared = |rng: &mut SmallRng| (*SHARED_WORDS.choose(rng).expect("it is not empty")).to_owned();
         let mode = *[Mode::Hybrid, Mode::Lexical, Mode::Semantic].choose(rng).expect("it is not empty");
-        match rng.random_range(0..20) {
+        match rng.random_range(0..23) {
             0..3 => Self::Words { words: vec![shared(rng)], prefix: false, mode },
             3 | 4 => Self::Words { words: vec![own], prefix: false, mode },
             5 => Self::Words { words: vec![shared(rng), own], prefix: false, mode },
@@ -95,6 +104,12 @@ impl Request {
                 _ => own[..5].to_owned(),
             }),
             15..17 => Self::Similar(page),
+            17..20 => {
+                let questions =
+                    [own.clone(), shared(rng), format!("in:{page} {}", shared(rng)), format!("{own} {}", shared(rng))];
+                let question = questions.choose(rng).expect("it is not empty").clone();
+                Self::Answer { question, stream: rng.random_bool(0.5) }
+            }
             _ => Self::Page(page),
         }
     }
@@ -108,7 +123,7 @@ impl Request {
                 (tag.as_ref().map_or_else(String::new, |tag| format!("tag:{tag}")), Mode::Hybrid, false, *trash)
             }
             Self::Free { query, trash } => (query.clone(), Mode::Hybrid, true, *trash),
-            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) => return None,
+            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) | Self::Answer { .. } => return None,
         };
         Some(SearchRequest {
             query,
@@ -166,6 +181,8 @@ pub enum Body {
     Similar(SimilarResponse),
     /// Of a page.
     Page(Box<PageView>),
+    /// Of an answer.
+    Answer,
 }
 
 /// Asks the read side.
@@ -192,6 +209,10 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
             Err(QueryError::NotFound) => absent(),
             Err(error) => return Err(error).context("page"),
         },
+        Request::Answer { question, stream } => match answer_to(engine, caller, question, *stream).await? {
+            Some(told) => told.with(Body::Answer),
+            None => absent(),
+        },
         search => {
             let search = search.search().context("what is left is a search")?;
             let body = engine.search(caller, search, deadline).await.context("search")?;
@@ -200,6 +221,28 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
         }
     };
     Ok(told)
+}
+
+/// An answer, whole or as the events that went out; `None` where access was lost while it was written.
+async fn answer_to(engine: &Engine, caller: &Caller, question: &str, stream: bool) -> Result<Option<Answer>> {
+    let request = AnswerRequest { question: question.to_owned(), stream, ..AnswerRequest::default() };
+    let mut answering = engine.ask(caller, request, String::new()).await.context("answer")?;
+    let pages = |sources: &[AnswerSource]| sources.iter().map(|source| source.page.id.clone()).collect::<Vec<PageId>>();
+    if !stream {
+        return match answering.whole().await {
+            Ok(body) => answer(&body, pages(&body.sources)).map(Some),
+            Err(QueryError::AccessChanged) => Ok(None),
+            Err(error) => Err(error).context("answer"),
+        };
+    }
+    let (mut listed, mut json) = (Vec::new(), String::new());
+    while let Some(event) = answering.next().await {
+        if let AnswerEvent::Sources(sources) = &event {
+            listed = pages(&sources.sources);
+        }
+        json.push_str(&serde_json::to_string(&event).context("an event is JSON")?);
+    }
+    Ok(Some(Answer { pages: listed.into_iter().collect(), json, body: Body::Absent }))
 }
 
 /// What became of feedback on a list.

@@ -109,9 +109,18 @@ async fn interrogate(
         let (caller, verdicts) = (caller(&product.workspace, users[at].as_ref()), &verdicts[at]);
         let request = Request::random(product, rng);
         let is_free = matches!(request, Request::Free { .. });
-        let engine = if is_free || (!settled && rng.random_bool(0.5)) { &site.lenient } else { &site.exact };
+        let is_answer = matches!(request, Request::Answer { .. });
+        let engine = if is_answer && rng.random_bool(0.5) {
+            &site.parroting
+        } else if is_free || (!settled && rng.random_bool(0.5)) {
+            &site.lenient
+        } else {
+            &site.exact
+        };
         let told = ask(engine, &caller, &request).await.unwrap_or_else(|error| panic!("{context}: {error:#}"));
         let found = leak(products, product, verdicts, &request, &told);
+        let reaches_out = is_answer && told.json.contains("evil.example");
+        let found = found.or_else(|| reaches_out.then(|| "a link leads elsewhere".to_owned()));
         let found = found.or_else(|| settled.then(|| miss(product.known(), verdicts, &request, &told)).flatten());
         if let Some(what) = found {
             let asked = format!("{} asked {request:?}", caller.subject);

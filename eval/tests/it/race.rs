@@ -101,14 +101,17 @@ fn search(site: &Site, phases: &Phases, searcher: usize) {
             break;
         }
         let before = phases.number.load(Ordering::SeqCst);
-        let request = match at % 5 {
+        let engine = if at % 2 == 0 { &site.exact } else { &site.parroting };
+        let request = match at % 7 {
             0 => Request::Words { words: words(), prefix: false, mode: Mode::Hybrid },
             1 => Request::Words { words: words(), prefix: false, mode: Mode::Lexical },
             2 => Request::Words { words: words(), prefix: true, mode: Mode::Semantic },
             3 => Request::Suggest(MARK[..5].to_owned()),
+            4 => Request::Answer { question: MARK.to_owned(), stream: true },
+            5 => Request::Answer { question: MARK.to_owned(), stream: false },
             _ => Request::List { tag: None, trash: false },
         };
-        let told = runtime.block_on(ask(&site.exact, &caller, &request)).unwrap();
+        let told = runtime.block_on(ask(engine, &caller, &request)).unwrap();
         let after = phases.number.load(Ordering::SeqCst);
         let holds = told.json.contains(MARK);
         if before % 2 == 1 && before == after {

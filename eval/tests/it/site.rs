@@ -1,8 +1,10 @@
 //! One installation in a temporary folder: an index with a write side and read sides over it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::{Caller, Subject};
+use eval::leak::parrot::Parrot;
 use index::{Index, OpenMode};
 use models::embed::Embedder;
 use query::feedback::{Feedback, FeedbackConfig};
@@ -18,7 +20,9 @@ pub(crate) struct Site {
     pub(crate) exact: query::engine::Engine,
     /// As it is served.
     pub(crate) lenient: query::engine::Engine,
-    /// Records what the latter shows.
+    /// Has a model write answers that says all it was shown.
+    pub(crate) parroting: query::engine::Engine,
+    /// Records what `lenient` shows.
     pub(crate) feedback: Feedback,
     /// Dropped last: the engines write to it until they end.
     _dir: tempfile::TempDir,
@@ -40,6 +44,10 @@ impl Site {
             query::engine::Engine::new(index.clone(), Some(embedder.clone()), config).unwrap()
         };
         let (exact, lenient) = (read(0), read(3));
+        let config = query::config::Config::default();
+        let parrot = Some(Arc::new(Parrot) as Arc<dyn models::generate::Generate>);
+        let parroting =
+            query::engine::Engine::with_writer(index.clone(), Some(embedder.clone()), parrot, config).unwrap();
         let recording = FeedbackConfig { enabled: true, bytes_max: 1 << 20, ..FeedbackConfig::default() };
         let feedback = Feedback::open(dir.path(), &recording, index.clone()).unwrap().unwrap();
         let config = indexer::config::Config {
@@ -49,7 +57,7 @@ impl Site {
             ..indexer::config::Config::default()
         };
         let indexer = indexer::engine::Engine::open(index, Some(embedder), config).unwrap();
-        Self { indexer, exact, lenient, feedback, _dir: dir }
+        Self { indexer, exact, lenient, parroting, feedback, _dir: dir }
     }
 
     /// Waits until all is searchable by words and by meaning.

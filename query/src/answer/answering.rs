@@ -19,6 +19,7 @@ use schemas::api::answers::{
     CitationEvent, DeltaEvent, DoneEvent, ErrorEvent, SourcesEvent, Style,
 };
 use schemas::api::search::Degraded;
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
@@ -34,7 +35,8 @@ use crate::error::QueryError;
 use crate::gate::Watch;
 
 /// Something of an answer that goes out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AnswerEvent {
     /// What it is made from.
     Sources(SourcesEvent),

@@ -25,6 +25,8 @@ pub struct PageSpec {
     pub parent: Option<&'static str>,
     /// One block and one passage for each.
     pub text: &'static [&'static str],
+    /// What all its blocks are.
+    pub blocks: &'static str,
     pub grants: &'static [&'static str],
     pub restricted: bool,
     pub trashed: bool,
@@ -41,6 +43,7 @@ impl Default for PageSpec {
             kind: "page",
             parent: None,
             text: &[],
+            blocks: "paragraph",
             grants: &[],
             restricted: false,
             trashed: false,
@@ -168,7 +171,7 @@ impl Content {
                 page: page.clone(),
                 parent: None,
                 position: format!("{at:04}"),
-                content: Some(BlockContent::text(BlockType::Paragraph, *text)),
+                content: Some(BlockContent::text(BlockType::from(spec.blocks.to_owned()), *text)),
             };
             record.blocks.entry(block_id(page.as_str(), at)).or_default().upsert(&version, patch);
         }

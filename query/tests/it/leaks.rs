@@ -58,6 +58,7 @@ fn world(rng: &mut SmallRng) -> World {
                 text: Vec::leak(texts),
                 grants: Vec::leak(own),
                 restricted: rng.random_bool(0.15),
+                blocks: "paragraph",
                 trashed: rng.random_bool(0.1),
                 tags: Vec::leak(vec![leaked(format!("tag-{word}")), "shared"]),
                 by: USERS.choose(rng).unwrap(),

@@ -11,6 +11,7 @@ mod feedback;
 mod gate;
 mod generated;
 mod harness;
+mod injection;
 mod leaks;
 mod mcp;
 mod scripted;

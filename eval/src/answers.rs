@@ -25,6 +25,8 @@
 //! Source: citation recall and precision are those of Gao, Yen, Yu and Chen, "Enabling large language models to generate text
 //! with citations" (ALCE), EMNLP 2023, section 3.2, with a [`Support`] in the place of their entailment model.
 
+pub mod overlap;
+pub mod produce;
 pub mod separation;
 
 use std::collections::BTreeSet;

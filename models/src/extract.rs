@@ -90,20 +90,20 @@ pub struct Extract {
 }
 
 /// Below this, sources are taken not to answer. `docs/answers.md` says on what this and the weights were chosen.
-pub const CONFIDENCE_MIN: f32 = 0.5;
+pub const CONFIDENCE_MIN: f32 = 0.4;
 /// What a word counts that the title or a heading has.
 const CONTEXT_SHARE: f32 = 0.5;
 /// What a word counts that a sentence beside has.
 const BESIDE_SHARE: f32 = 0.3;
 const COVER_WEIGHT: f32 = 0.5;
-const MEANING_WEIGHT: f32 = 0.35;
-const SOURCE_WEIGHT: f32 = 0.15;
+const MEANING_WEIGHT: f32 = 0.5;
+const SOURCE_WEIGHT: f32 = 0.1;
 /// What repeating a sentence that was taken costs, at the most.
-const REPEAT_WEIGHT: f32 = 0.5;
+const REPEAT_WEIGHT: f32 = 0.25;
 /// Sentences of which more terms than this are those of one that was taken say nothing new.
 const REPEAT_MAX: f32 = 0.8;
 /// A further sentence is at least this relevant, as a share of the best.
-const RELEVANT_SHARE: f32 = 0.6;
+const RELEVANT_SHARE: f32 = 0.7;
 /// Sentences with fewer words say too little to stand alone.
 const WORDS_MIN: usize = 4;
 /// What is taken from weak and from short sentences.
@@ -114,8 +114,8 @@ const WEAK_COST: f32 = 0.25;
 /// Equal sentences go in the order of the sources. Takes time in the number of sentences, of words and of picks.
 pub fn extract(question: &Question, sources: &[Source], limits: Limits) -> Extract {
     let mut left = ranked(question, sources);
-    let confidence = confidence(question, sources, &left);
-    if confidence < CONFIDENCE_MIN {
+    let confidence = confidence(question, sources);
+    if confidence < CONFIDENCE_MIN || left.is_empty() {
         return Extract { picked: Vec::new(), confidence };
     }
     let mut picked: Vec<Picked> = Vec::new();
@@ -184,27 +184,27 @@ fn cover(question: &Question, source: &Source, at: usize) -> f32 {
     counted.sum()
 }
 
-/// How sure it is that the sources answer: the better of what words and what meaning say of one source.
-fn confidence(question: &Question, sources: &[Source], ranked: &[Picked]) -> f32 {
+/// How sure it is that the sources answer: the mean of what words say, of a sentence and of a source as a whole, and of the best
+/// cosine where there is a model.
+fn confidence(question: &Question, sources: &[Source]) -> f32 {
     let total: f32 = question.words.iter().map(|word| word.weight).sum();
-    let held = |source: &Source| -> f32 {
-        let has = |word: &&Word| {
-            let in_text = |term: &String| {
-                source.context.contains(term) || source.sentences.iter().any(|sentence| sentence.terms.contains(term))
-            };
-            word.terms.iter().any(in_text)
-        };
-        question.words.iter().filter(has).map(|word| word.weight).sum()
+    let held = |has: &dyn Fn(&String) -> bool| -> f32 {
+        let words = question.words.iter().filter(|word| word.terms.iter().any(has));
+        words.map(|word| word.weight).sum::<f32>() / total.max(f32::MIN_POSITIVE)
     };
-    let of_words = sources.iter().map(held).fold(0.0, f32::max) / total.max(f32::MIN_POSITIVE);
-    let meaning = ranked.iter().filter_map(|of| {
-        cosine(question.vector.as_deref(), sources[of.source].sentences[of.sentence].vector.as_deref())
-    });
-    let best = meaning.fold(None, |best: Option<f32>, next| Some(best.map_or(next, |best| best.max(next))));
-    if ranked.is_empty() {
-        return 0.0;
+    let (mut of_source, mut of_sentence, mut of_meaning) = (0.0_f32, 0.0_f32, None::<f32>);
+    for source in sources {
+        of_source = of_source.max(held(&|term| {
+            source.context.contains(term) || source.sentences.iter().any(|sentence| sentence.terms.contains(term))
+        }));
+        for sentence in &source.sentences {
+            of_sentence = of_sentence.max(held(&|term| sentence.terms.contains(term)));
+            let cosine = cosine(question.vector.as_deref(), sentence.vector.as_deref());
+            of_meaning = of_meaning.into_iter().chain(cosine).reduce(f32::max);
+        }
     }
-    best.map_or(of_words, |cosine| 0.5 * of_words + 0.5 * cosine)
+    let of_words = f32::midpoint(of_source, of_sentence);
+    of_meaning.map_or(of_words, |of_meaning| f32::midpoint(of_words, of_meaning))
 }
 
 /// How much of a sentence another one says, 0 to 1.

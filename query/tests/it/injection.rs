@@ -204,7 +204,7 @@ fn markers(text: &str) -> Vec<u64> {
 fn plant(content: &mut Content, attack: &Attack) {
     let Attack { title, blocks, text, .. } = *attack;
     let grants = &["workspace:view"];
-    content.page("acme", "planted", PageSpec { title, blocks, text, grants, ..PageSpec::default() });
+    content.page("acme", "planted", PageSpec { title, text, blocks, grants, ..PageSpec::default() });
     content.commit();
 }
 

@@ -5,10 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use eval::answers::produce::produce;
+use eval::answers::score;
 use eval::answers::separation::measure;
 use eval::dataset::Dataset;
+use eval::qrels::Qrels;
+use eval::workspace::{Built, Options};
 use index::analysis::Language;
 use query::answer::support::{ByWords, Support};
+use schemas::api::answers::Length;
 use serde::Deserialize;
 
 /// A text, a sentence, and whether the one bears the other out. Written by hand before any threshold was chosen; the opposite
@@ -61,4 +66,34 @@ fn reference_answers_are_supported_by_the_sections_they_were_written_from() {
     println!("{found:#?}");
     assert!(found.auc_random > 0.9 && found.auc_nearest > 0.6, "{found:?}");
     assert!(found.accepted_gold > 0.6 && found.accepted_random < 0.2, "{found:?}");
+}
+
+#[test]
+fn the_product_answers_the_sample_with_citations_that_can_be_scored() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let dataset = Dataset::find(&root.join("samples")).unwrap().remove(0);
+    let cache = tempfile::tempdir().unwrap();
+    let options = Options {
+        cache: cache.path().to_owned(),
+        embedder: None,
+        indexer: indexer::config::Config { commit_interval_ms: 1, ..indexer::config::Config::default() },
+        without_titles: false,
+        sections: false,
+    };
+    let built = Built::open(&dataset, &options, &mut |_| {}).unwrap();
+    let questions = [
+        ("found", "How long does changing between the Nasmyth platforms Kestrel and Petrel take?"),
+        ("absent", "Who won the penguin swimming championship of Antarctica?"),
+    ];
+    let questions = questions.map(|(id, text)| (id.to_owned(), text.to_owned())).into();
+    let answers = produce(&built, &query::config::Config::default(), &questions, Length::Short, &mut |_| {}).unwrap();
+    let [absent, found] = &answers[..] else { panic!("{answers:?}") };
+    assert!(absent.not_found && absent.sentences.is_empty() && absent.citations.is_empty(), "{absent:?}");
+    assert!(found.sentences[0].text.contains("Nasmyth platforms: Kestrel"), "{found:?}");
+    assert_eq!(found.citations[found.sentences[0].citations[0]].page, "engineering/telescope", "{found:?}");
+    let mut qrels = Qrels::default();
+    qrels.judge("found", "engineering/telescope", 1).unwrap();
+    let support = ByWords::new([], Language::English, ByWords::THRESHOLD);
+    let (scores, _) = score(&answers, &qrels, &support).unwrap();
+    assert_eq!((scores.gold_recall, scores.citation_recall, scores.abstention.f1), (Some(1.0), Some(1.0), Some(1.0)));
 }

@@ -132,7 +132,11 @@ fn said(answer: &Value) -> String {
 
 fn check_text(name: &str, said: &str) {
     let lower = said.to_lowercase();
-    let mut allowed = lower.replace("https://app.example/acme/runbook)", ")");
+    // The caller can read that page; a sentence may be cut at the question mark after it.
+    let mut allowed = lower.clone();
+    for end in [")", "?\n", "? "] {
+        allowed = allowed.replace(&format!("https://app.example/acme/runbook{end}"), end);
+    }
     // A pretended address of ours with more behind it is none of ours.
     allowed = allowed.replace("(link removed)", "");
     for forbidden in [

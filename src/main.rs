@@ -18,6 +18,7 @@ mod search;
 mod serve;
 mod snapshot;
 mod suggest;
+mod usage;
 mod verify;
 
 use std::io;

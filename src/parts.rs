@@ -14,7 +14,9 @@ use crate::config::{Config, Log};
 
 /// Starts the log, on standard error.
 pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?;
+    // The Model Context Protocol's library writes requests and responses into its lines, headers and pages included.
+    let secretive = "rmcp=error".parse().context("a directive of ours is not one")?;
+    let filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?.add_directive(secretive);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

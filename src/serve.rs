@@ -9,14 +9,15 @@ use index::OpenMode;
 use models::embed::Embedders;
 use models::generate::Generate;
 use query::feedback::Feedback;
-use query::http::App;
 use query::http::auth::Auth;
+use query::http::{App, Records};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::ingest::IndexerIngest;
 use crate::reindex::Site;
+use crate::usage::forget_erased_always;
 use crate::{control, memory, parts};
 
 /// How long the usage ledger is waited for at the end.
@@ -50,12 +51,14 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let engine = parts::open_query(&config, index.clone(), embedders.clone(), writer)?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
         .context("cannot open the log of feedback")?;
-    let site = Site { index, indexer: indexer.clone(), embedders, query: config.query.clone() };
+    let site = Site { index: index.clone(), indexer: indexer.clone(), embedders, query: config.query.clone() };
     let control = control::listen(&config.data_dir, site)?;
     let stream = parts::start_stream(&config, indexer.clone())?.map(Arc::new);
     let ingest =
         Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
-    let app = App::with_feedback(engine, ingest, feedback.clone(), auth, config.http.limits.clone());
+    let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
+    let records = Records { feedback: feedback.clone(), usage: usage.clone() };
+    let app = App::recording(engine, ingest, records, auth, config.http.limits.clone());
     let listen = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {
@@ -63,6 +66,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         tracing::info!(address = %listener.local_addr()?, data_dir = %config.data_dir.display(), "serving");
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signals(shutdown.clone()));
+        if let Some(ledger) = usage {
+            tokio::spawn(forget_erased_always(ledger, index));
+        }
         app.run(listener, shutdown).await.context("the server failed")
     });
     if let Some(stream) = stream {

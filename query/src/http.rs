@@ -19,6 +19,7 @@ mod room;
 mod search;
 mod session;
 mod surround;
+mod usage;
 mod web;
 
 use std::io;
@@ -31,6 +32,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Response;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use models::generate::Ledger;
 use schemas::limits::BATCH_BYTES_MAX;
 use schemas::problem::ProblemCode;
 use serde::{Deserialize, Serialize};
@@ -97,12 +99,22 @@ struct Shared {
     engine: Engine,
     ingest: Arc<dyn Ingest>,
     feedback: Option<Feedback>,
+    usage: Option<Arc<Ledger>>,
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
     bodies: BodyRoom,
     decoding: Tasks,
     ready: AtomicBool,
+}
+
+/// What is recorded of the use of a server, each where it is on.
+#[derive(Clone, Default)]
+pub struct Records {
+    /// What people were shown, and did with it.
+    pub feedback: Option<Feedback>,
+    /// What language models took.
+    pub usage: Option<Arc<Ledger>>,
 }
 
 /// Why the server did not start or ended early.
@@ -124,14 +136,14 @@ pub enum ServeError {
 impl App {
     /// Puts the parts together. Nothing is recorded of what people do.
     pub fn new(engine: Engine, ingest: Arc<dyn Ingest>, auth: Auth, config: HttpConfig) -> Self {
-        Self::with_feedback(engine, ingest, None, auth, config)
+        Self::recording(engine, ingest, Records::default(), auth, config)
     }
 
-    /// As [`App::new`], with a log of feedback if there is one.
-    pub fn with_feedback(
+    /// As [`App::new`], with what is recorded.
+    pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        feedback: Option<Feedback>,
+        Records { feedback, usage }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
@@ -139,6 +151,7 @@ impl App {
             engine,
             ingest,
             feedback,
+            usage,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             bodies: BodyRoom::new(config.bodies_bytes_max),
@@ -162,6 +175,7 @@ impl App {
             .route("/v1/explain-access", get(operate::explain_access))
             .route("/v1/status", get(operate::status))
             .route("/v1/session", get(session::session))
+            .route("/v1/usage", get(usage::usage))
             .layer(body_limit)
             .route("/v1/events", post(events::submit).layer(batch_limit))
             .route("/healthz", get(operate::healthz))
@@ -218,6 +232,10 @@ impl App {
 
     fn feedback(&self) -> Option<&Feedback> {
         self.0.feedback.as_ref()
+    }
+
+    fn usage(&self) -> Option<&Ledger> {
+        self.0.usage.as_deref()
     }
 
     fn auth(&self) -> &Auth {

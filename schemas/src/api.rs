@@ -11,6 +11,7 @@ pub mod pages;
 pub mod search;
 pub mod session;
 pub mod suggest;
+pub mod usage;
 
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -157,7 +157,7 @@ impl Ledger {
     }
 
     /// Records a call. Its sums change at once; its line is written soon.
-    pub(super) fn record(&self, entry: &Entry) {
+    pub fn record(&self, entry: &Entry) {
         let line = file::line_of(&file::Line::Call(entry.clone()));
         let mut state = self.shared.lock();
         let LedgerConfig { sums_max, days, .. } = self.shared.config;

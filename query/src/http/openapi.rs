@@ -115,6 +115,7 @@ impl Modify for Security {
         super::operate::explain_access,
         super::operate::status,
         super::session::session,
+        super::usage::usage,
         super::operate::healthz,
         super::operate::readyz,
         openapi_json,

@@ -65,6 +65,7 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "GET /v1/explain-access?page=secret&user=bob",
         "POST /v1/events",
         "POST /mcp",
+        "GET /v1/usage",
         "GET /.well-known/oauth-protected-resource",
         "GET /v1/status",
         "GET /v1/session",

@@ -21,14 +21,14 @@ use access::{Caller, Subject};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
-use models::generate::Generate;
+use models::generate::{Generate, Ledger, LedgerConfig};
 use query::config::Config;
 use query::engine::Engine;
 use query::feedback::Feedback;
 use query::feedback::record::Record;
 use query::http::auth::{Auth, AuthConfig, Scope, Secrets, ServiceKeyConfig};
 use query::http::ingest::{Ingest, IngestError, Receipt, Submitted};
-use query::http::{App, HttpConfig};
+use query::http::{App, HttpConfig, Records};
 use schemas::api::events::Wait;
 use schemas::api::operate::IngestStatus;
 use schemas::event::Event;
@@ -196,6 +196,8 @@ pub struct Client {
     pub content: Content,
     /// The log of feedback, where it is on.
     pub feedback: Option<Feedback>,
+    /// What language models took.
+    pub ledger: Arc<Ledger>,
     /// The folder of the log.
     pub dir: TempDir,
 }
@@ -301,8 +303,11 @@ impl Client {
         let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
         let engine = Engine::with_writer(content.index(), Some(content.embedder()), generate, config).unwrap();
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
-        let app = App::with_feedback(engine, writes, feedback.clone(), auth, http);
-        Self { router: app.router(), ingest, content, feedback, dir }
+        let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
+        let ledger = Arc::new(ledger);
+        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)) };
+        let app = App::recording(engine, writes, records, auth, http);
+        Self { router: app.router(), ingest, content, feedback, ledger, dir }
     }
 
     /// The lines of the log, once all of them are written.

@@ -17,4 +17,5 @@ mod mcp;
 mod scripted;
 mod search;
 mod serve;
+mod usage;
 mod web;

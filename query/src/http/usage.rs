@@ -1,0 +1,82 @@
+//! `/v1/usage`: what language models took, from the ledger. For administrators of a workspace, and of that workspace alone.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use models::generate::Totals;
+use schemas::api::ListObject;
+use schemas::api::usage::{USAGE_DAYS_MAX, UsageLine, UsageResponse, UsageTotals};
+use serde::Deserialize;
+
+use super::App;
+use super::auth::Identity;
+use super::extract::{ApiQuery, RequestId};
+use super::openapi::{Always, CallerHeaders};
+use super::problem::ApiError;
+
+/// Days that are summed up when the request names none.
+const DAYS_DEFAULT: i32 = 30;
+
+/// Which days.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UsageParams {
+    /// First day, of UTC; 29 days before the last one.
+    #[param(value_type = Option<String>, format = Date, pattern = r"^\d{4}-\d{2}-\d{2}$")]
+    from: Option<Date>,
+    /// Last day, of UTC; today.
+    #[param(value_type = Option<String>, format = Date, pattern = r"^\d{4}-\d{2}-\d{2}$")]
+    to: Option<Date>,
+}
+
+/// Says what a workspace took of language models, by day, user and model. For administrators.
+#[utoipa::path(
+    get, path = "/v1/usage", tag = "operate",
+    params(UsageParams, CallerHeaders),
+    responses((status = 200, description = "What it took.", body = UsageResponse), Always),
+)]
+pub(super) async fn usage(
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    identity: Identity,
+    ApiQuery(UsageParams { from, to }): ApiQuery<UsageParams>,
+) -> Result<Json<UsageResponse>, ApiError> {
+    let workspace = identity.administered()?.clone();
+    let to = to.unwrap_or_else(|| Timestamp::now().to_zoned(TimeZone::UTC).date());
+    let from = from.unwrap_or_else(|| to.saturating_sub((DAYS_DEFAULT - 1).days()));
+    let too_long = from.saturating_add(USAGE_DAYS_MAX.days()) <= to;
+    if from > to || too_long {
+        return Err(ApiError::field(
+            "from",
+            format!("must be at most {USAGE_DAYS_MAX} days up to `to`, and not after it"),
+        ));
+    }
+    // Without a language model there is no ledger, and nothing was taken.
+    let sums = app.usage().map(|ledger| ledger.usage(workspace.as_str(), from..=to)).unwrap_or_default();
+    let mut total = Totals::default();
+    sums.iter().for_each(|sum| total.add(&sum.totals));
+    let line = |sum: models::generate::Sum| UsageLine {
+        day: sum.day,
+        user: sum.user,
+        model: sum.model,
+        totals: shown(sum.totals),
+    };
+    Ok(Json(UsageResponse {
+        object: ListObject::List,
+        workspace,
+        from,
+        to,
+        results: sums.into_iter().map(line).collect(),
+        total: shown(total),
+        next_cursor: None,
+        has_more: false,
+        request_id,
+    }))
+}
+
+fn shown(totals: Totals) -> UsageTotals {
+    let Totals { calls, prompt_tokens, completion_tokens, cost_micros } = totals;
+    UsageTotals { calls, prompt_tokens, completion_tokens, cost_micros }
+}

@@ -48,3 +48,63 @@ pub(crate) fn forget_erased(ledger: &Ledger, index: &Index) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use index::OpenMode;
+    use indexer::engine::Wait;
+    use models::generate::{Entry, LedgerConfig, Outcome, Task};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::parts;
+
+    #[test]
+    fn who_was_erased_is_in_the_ledger_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+        let index = parts::open_index(&config, OpenMode::ReadWrite).unwrap();
+        let indexer = parts::open_indexer(&config, index.clone(), None).unwrap();
+        let event = |id: u32, workspace: &str, kind: &str, rest: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"x:y","type":"{kind}","workspaceid":"{workspace}",{rest}"data":{{"version":{{"clock":{{"eu":{id}}},"timestamp":{{"wall_ms":1}},"region":"eu"}}{}}}}}"#,
+                if kind == "member.changed" { r#","role":"member""# } else { "" }
+            )
+        };
+        let events = [
+            event(1, "acme", "member.changed", r#""subject":"ada","#),
+            event(2, "acme", "member.changed", r#""subject":"bob","#),
+            event(3, "globex", "member.changed", r#""subject":"eve","#),
+            event(4, "acme", "user.erased", r#""subject":"ada","#),
+            event(5, "globex", "workspace.erased", ""),
+        ];
+        let sent = indexer.submit_bytes(None, events.join("\n").as_bytes(), Wait::Durable).unwrap();
+        assert_eq!(sent.rejected, []);
+        let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
+        for (workspace, user) in [("acme", "ada"), ("acme", "bob"), ("globex", "eve")] {
+            ledger.record(&Entry {
+                at: jiff::Timestamp::now(),
+                workspace: workspace.into(),
+                user: user.into(),
+                task: Task::Answer,
+                endpoint: "main".into(),
+                model: "small".into(),
+                prompt_tokens: 1,
+                completion_tokens: 1,
+                cost_micros: 1,
+                outcome: Outcome::Complete,
+                duration_ms: 1,
+                first_text_ms: None,
+            });
+        }
+        forget_erased(&ledger, &index);
+        let left = ledger.all();
+        let mut left: Vec<_> =
+            left.iter().map(|sum| (sum.workspace.as_str(), sum.user.as_str(), sum.totals.calls)).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("acme", "", 1), ("acme", "bob", 1)], "what ada took counts for the workspace");
+        assert!(ledger.flush(Duration::from_mins(1)));
+        let files = std::fs::read_to_string(dir.path().join("usage/usage.ndjson")).unwrap();
+        assert!(!files.contains("ada") && !files.contains("globex"), "{files}");
+    }
+}

@@ -56,7 +56,9 @@ pub(super) async fn usage(
     // Without a language model there is no ledger, and nothing was taken.
     let sums = app.usage().map(|ledger| ledger.usage(workspace.as_str(), from..=to)).unwrap_or_default();
     let mut total = Totals::default();
-    sums.iter().for_each(|sum| total.add(&sum.totals));
+    for sum in &sums {
+        total.add(&sum.totals);
+    }
     let line = |sum: models::generate::Sum| UsageLine {
         day: sum.day,
         user: sum.user,

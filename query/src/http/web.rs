@@ -47,11 +47,11 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 pub(super) fn routes() -> Router<App> {
     FILES.iter().fold(Router::new(), |router, file| {
         let tag = format!("\"{}\"", &blake3::hash(file.text.as_bytes()).to_hex()[..32]);
-        router.route(file.path, get(move |headers: HeaderMap| serve(file, tag, headers)))
+        router.route(file.path, get(async move |headers: HeaderMap| serve(file, &tag, &headers)))
     })
 }
 
-async fn serve(file: &'static File, tag: String, headers: HeaderMap) -> Response {
+fn serve(file: &File, tag: &str, headers: &HeaderMap) -> Response {
     let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| known.as_bytes() == tag.as_bytes());
     let fixed: [(HeaderName, &'static str); 6] = [
         (header::CONTENT_TYPE, file.content_type),

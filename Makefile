@@ -36,7 +36,7 @@ test: setup ## run all tests, doc tests included
 test-services: setup ## start the servers that some tests need, on loopback, and run those tests
 	scripts/test-services.sh
 
-test-browser: models ## drive the page in a real Chromium, and leave screenshots in target/browser
+test-browser: models ## drive the page in a real Chromium and /mcp by a client; screenshots in target/browser
 	scripts/test-browser.sh
 
 check: fmt clippy doc deny typos ## formatting, lints, documentation, dependencies, spelling

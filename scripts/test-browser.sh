@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Drives the page at / in a real Chromium, against a server of its own on the sample workspace:
+# Drives the page at / in a real Chromium, and /mcp by a client library, against a server of its own on the sample workspace:
 #
 #   scripts/test-browser.sh
 #
@@ -52,4 +52,4 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 TESSERA_URL=http://127.0.0.1:$port CHROMIUM=$chromium SHOTS=$PWD/target/browser \
-    node --test --test-concurrency=1 --test-reporter=spec "$tests/flows.test.mjs"
+    node --test --test-concurrency=1 --test-reporter=spec "$tests"/*.test.mjs

@@ -7,10 +7,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use index::analysis::{Analyzer, Language, TokenKind, Tokens};
+use index::analysis::{Language, Tokens};
 use models::embed::{EmbedError, Embedder};
 
 use super::source::sentence_ranges;
+use crate::engine::sources::terms;
 
 /// Says how far texts support a sentence.
 pub trait Support {
@@ -40,7 +41,7 @@ pub struct ByWords {
     texts: f64,
     texts_with: HashMap<String, u32>,
     /// Texts come again for each sentence and citation.
-    known: RefCell<HashMap<blake3::Hash, HashSet<String>>>,
+    known: RefCell<HashMap<blake3::Hash, BTreeSet<String>>>,
 }
 
 /// Texts of which the words are remembered.
@@ -66,11 +67,8 @@ impl ByWords {
         by_words
     }
 
-    fn words(&self, text: &str) -> HashSet<String> {
-        let mut tokens = Tokens::new();
-        Analyzer::new().tokens(text, self.language, &mut tokens);
-        let words = tokens.iter().filter(|token| token.kind != TokenKind::Symbol);
-        words.map(|token| token.term.to_owned()).collect()
+    fn words(&self, text: &str) -> BTreeSet<String> {
+        terms(text, self.language, &mut Tokens::new())
     }
 
     fn weight(&self, word: &str) -> f64 {
@@ -96,11 +94,11 @@ impl Support for ByWords {
         for text in texts {
             known.entry(blake3::hash(text.as_bytes())).or_insert_with(|| self.words(text));
         }
-        let sources: Vec<&HashSet<String>> =
+        let sources: Vec<&BTreeSet<String>> =
             texts.iter().filter_map(|text| known.get(&blake3::hash(text.as_bytes()))).collect();
         let (mut held, mut all, mut lacks_number) = (0.0, 0.0, false);
         // In one order, so that equal inputs give equal sums.
-        for word in self.words(sentence).into_iter().collect::<BTreeSet<String>>() {
+        for word in self.words(sentence) {
             let weight = self.weight(&word);
             all += weight;
             if sources.iter().any(|source| source.contains(&word)) {

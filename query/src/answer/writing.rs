@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use index::analysis::{Analyzer, Language, TokenKind, Tokens};
+use index::analysis::{Language, Tokens};
 use schemas::api::answers::{AnswerSentence, Citation};
 use schemas::api::search::HighlightUnit;
 use schemas::ids::PageId;
@@ -15,6 +15,7 @@ use super::defuse::{visible, without_markers};
 use super::markup::{Out, PageLink, Scanner};
 use super::source::{SourceText, Span, sentence_ranges};
 use super::support::{ByWords, Support as _};
+use crate::engine::sources::terms;
 
 /// Two sentences are cited for one only where they hold so much more of it.
 const PAIR_GAIN: f64 = 0.15;
@@ -255,9 +256,11 @@ impl Writing {
     /// The sentence of a source, or two side by side in one block, that holds most of what a sentence says.
     fn locate(&self, source: usize, sentence: &str) -> Option<Span> {
         let text = &self.sources[source].text;
-        let wanted = self.terms(sentence);
+        let mut tokens = Tokens::new();
+        let mut terms_of = |text: &str| terms(text, self.language, &mut tokens);
+        let wanted = terms_of(sentence);
         let spans = text.sentences();
-        let terms: Vec<BTreeSet<String>> = spans.iter().map(|span| self.terms(text.text(span))).collect();
+        let terms: Vec<BTreeSet<String>> = spans.iter().map(|span| terms_of(text.text(span))).collect();
         let held = |terms: &BTreeSet<String>| wanted.intersection(terms).count() as f64 / wanted.len().max(1) as f64;
         let mut best: Option<(f64, Span)> = None;
         let mut offer = |score: f64, span: Span| {
@@ -274,13 +277,6 @@ impl Writing {
             }
         }
         best.map(|(_, span)| span)
-    }
-
-    fn terms(&self, text: &str) -> BTreeSet<String> {
-        let mut tokens = Tokens::new();
-        Analyzer::new().tokens(text, self.language, &mut tokens);
-        let words = tokens.iter().filter(|token| token.kind != TokenKind::Symbol);
-        words.map(|token| token.term.to_owned()).collect()
     }
 }
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [s3] [kafka]     all of them, unless some are named
+#   scripts/test-services.sh [models] [s3] [kafka] [oidc]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
 #   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
+#   oidc     an OpenID provider, from npm
 #   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
 #
 # What cannot be had is said, and its tests are not run.
@@ -140,6 +141,21 @@ kafka() {
         cargo test --workspace --test it real_kafka -- --nocapture --test-threads 1
 }
 
-for service in ${*:-models s3 kafka}; do
+oidc() {
+    local version=9.13.3 root
+    root=$PWD/.cache/oidc-provider-$version
+    if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+        echo "SKIPPED: tests with an OpenID provider; node or npm is missing"
+        return
+    fi
+    if [ ! -d "$root/node_modules" ] && ! npm install --prefix "$root" --silent --no-audit --no-fund --ignore-scripts "oidc-provider@$version"; then
+        rm -rf "$root"
+        echo "SKIPPED: tests with an OpenID provider; oidc-provider $version could not be installed, see above"
+        return
+    fi
+    TESSERA_TEST_OIDC=$root cargo test --workspace --test it identity -- --nocapture
+}
+
+for service in ${*:-models s3 oidc kafka}; do
     "$service"
 done

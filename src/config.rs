@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use models::generate::{EndpointConfig, Secret};
 use query::http::HttpConfig;
+use query::http::auth::keys::{KeyFile, Keys};
 use query::http::auth::{AuthConfig, Secrets};
 use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,9 @@ pub(crate) struct Auth {
     /// File with the public key of EdDSA tokens, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jwt_eddsa_public_key: Option<PathBuf>,
+    /// File of the service keys that `tessera keys` makes; `keys.json` in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keys_file: Option<PathBuf>,
     /// Tokens and service keys.
     #[serde(flatten)]
     pub(crate) identities: AuthConfig,
@@ -174,17 +178,21 @@ impl Config {
         let mut all = table.clone();
         memory::share_out(&mut all)?;
         // Flattened parts cannot refuse unknown keys themselves: what is written out again is what was understood.
-        let config: Self = Value::Table(all).try_into()?;
+        let config: Self = Value::Table(all).try_into().map_err(|error: toml::de::Error| match meant(table) {
+            Some(hint) => anyhow::Error::new(error).context(hint),
+            None => error.into(),
+        })?;
         let understood = Table::try_from(&config)?;
         for section in ["http", "auth"] {
             let Some(Value::Table(given)) = table.get(section) else { continue };
             let known = understood.get(section).and_then(Value::as_table);
-            let optional = ["jwt_rs256_public_key", "jwt_eddsa_public_key"];
+            let optional = ["jwt_rs256_public_key", "jwt_eddsa_public_key", "keys_file"];
             let is_unknown = |key: &&String| {
                 !known.is_some_and(|known| known.contains_key(*key)) && !optional.contains(&key.as_str())
             };
             if let Some(key) = given.keys().find(is_unknown) {
-                bail!("unknown key `{key}` in [{section}]");
+                let hint = meant(table).map(|hint| format!("; {hint}")).unwrap_or_default();
+                bail!("unknown key `{key}` in [{section}]{hint}");
             }
         }
         Ok(config)
@@ -214,7 +222,13 @@ impl Config {
             jwt_hs256: std::env::var_os(HS256_SECRET).map(std::ffi::OsString::into_encoded_bytes),
             jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
             jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
+            keys: Some(Keys::open(self.key_file()).context("cannot read the service keys")?),
         })
+    }
+
+    /// The file of service keys.
+    pub(crate) fn key_file(&self) -> KeyFile {
+        KeyFile::new(self.auth.keys_file.clone().unwrap_or_else(|| self.data_dir.join("keys.json")))
     }
 
     /// The keys of language models, by the names of their endpoints, from the variables that these name. One that is not set,
@@ -257,6 +271,34 @@ impl Config {
     }
 }
 
+/// Of the first key that is not among the defaults and is much like one that is: that one.
+fn meant(given: &Table) -> Option<String> {
+    /// Below this, two words are not one word and a slip of the finger.
+    const SIMILAR_MIN: f64 = 0.8;
+    fn look(given: &Table, known: &Table, path: &str) -> Option<String> {
+        for (key, value) in given {
+            let path = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            match (value, known.get(key)) {
+                (Value::Table(given), Some(Value::Table(known))) => {
+                    if let Some(found) = look(given, known, &path(key)) {
+                        return Some(found);
+                    }
+                }
+                (_, Some(_)) => {}
+                (_, None) => {
+                    let likeness = |known: &&String| strsim::jaro_winkler(known, key);
+                    let nearest = known.keys().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+                    if likeness(&nearest) >= SIMILAR_MIN {
+                        return Some(format!("is `{}` meant where it says `{}`?", path(nearest), path(key)));
+                    }
+                }
+            }
+        }
+        None
+    }
+    look(given, &Table::try_from(Config::default()).ok()?, "")
+}
+
 /// Sets a key given as `section__key` to a value: as TOML if it is, as text otherwise.
 fn set(table: &mut Table, key: &str, value: &str) -> anyhow::Result<()> {
     let mut parts: Vec<&str> = key.split("__").collect();
@@ -293,6 +335,17 @@ mod tests {
             let error = Config::of(&text.parse().unwrap()).unwrap_err();
             assert!(format!("{error:#}").contains("unknown"), "{error:#}");
         }
+        for (text, meant) in [
+            ("[query]\ndepht = 3", "`query.depth`"),
+            ("[http]\nlistten = \"x\"", "`http.listen`"),
+            ("[http.rate]\ncaller_per_sec = 3", "`http.rate.caller_per_second`"),
+            ("memory_byte = 1", "`memory_bytes`"),
+        ] {
+            let error = format!("{:#}", Config::of(&text.parse().unwrap()).unwrap_err());
+            assert!(error.contains(meant), "{error}");
+        }
+        let far = format!("{:#}", Config::of(&"[query]\nzzz = 3".parse().unwrap()).unwrap_err());
+        assert!(!far.contains("meant"), "{far}");
     }
 
     #[test]

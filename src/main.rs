@@ -9,6 +9,7 @@ mod explain_access;
 mod import;
 mod index_stream;
 mod ingest;
+mod keys;
 mod memory;
 mod parts;
 mod produce;
@@ -65,6 +66,9 @@ enum Command {
     Reindex(reindex::Arguments),
     /// Says why a person can or cannot see a page.
     ExplainAccess(explain_access::Arguments),
+    /// Makes, lists, replaces and revokes the keys of services.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Takes, lists and verifies snapshots of the index.
     Snapshot(snapshot::Arguments),
     /// Puts a snapshot in the place of the index.
@@ -115,6 +119,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Suggest(arguments) => suggest::run(&config, arguments),
         Command::Reindex(arguments) => reindex::run(&config, &arguments),
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
+        Command::Keys(command) => keys::run(&config, command),
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&config, &arguments),

@@ -58,7 +58,12 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
     let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
     let records = Records { feedback: feedback.clone(), usage: usage.clone() };
-    let app = App::recording(engine, ingest, records, auth, config.http.limits.clone());
+    let mut http = config.http.limits.clone();
+    let issuer = &config.auth.identities.oidc.issuer;
+    if http.authorization_servers.is_empty() && !issuer.is_empty() {
+        http.authorization_servers.push(issuer.clone());
+    }
+    let app = App::recording(engine, ingest, records, auth, http);
     let listen = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {

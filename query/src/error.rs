@@ -80,3 +80,15 @@ impl QueryError {
         move |source| Self::Index { operation, source }
     }
 }
+
+/// An error and what caused it, in one line, for the log.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push_str(": ");
+        causes.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    causes
+}

@@ -15,6 +15,7 @@ pub mod openapi;
 mod operate;
 mod pages;
 pub mod problem;
+pub mod rate;
 mod room;
 mod search;
 mod session;
@@ -48,6 +49,7 @@ use crate::tasks::Tasks;
 use auth::Auth;
 use ingest::Ingest;
 use problem::ApiError;
+use rate::{RateConfig, Rates};
 use room::BodyRoom;
 
 /// What an operator can choose about the HTTP API.
@@ -71,6 +73,8 @@ pub struct HttpConfig {
     pub public_url: String,
     /// Who gives the tokens that this server believes, as issuer addresses; none. Named to clients of `/mcp`.
     pub authorization_servers: Vec<String>,
+    /// How many requests a second may come.
+    pub rate: RateConfig,
 }
 
 impl Default for HttpConfig {
@@ -84,6 +88,7 @@ impl Default for HttpConfig {
             drain_ms: 10_000,
             public_url: String::new(),
             authorization_servers: Vec::new(),
+            rate: RateConfig::default(),
         }
     }
 }
@@ -104,6 +109,7 @@ struct Shared {
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
     bodies: BodyRoom,
+    rates: Rates,
     decoding: Tasks,
     ready: AtomicBool,
 }
@@ -155,6 +161,7 @@ impl App {
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             bodies: BodyRoom::new(config.bodies_bytes_max),
+            rates: Rates::new(&config.rate),
             decoding: Tasks::new(DECODING_MAX),
             config,
             ready: AtomicBool::new(true),

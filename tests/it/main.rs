@@ -4,6 +4,7 @@
 
 mod dead_letters;
 mod evaluation;
+mod identity;
 mod real_kafka;
 mod reindex;
 mod snapshots;

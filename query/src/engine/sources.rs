@@ -83,9 +83,13 @@ impl Engine {
         let view = self.narrowed(view, &plan, deadline).await?;
         let (ranking, found) = if plan.query.has_words() {
             let retrieved = self.retrieved(&view, &plan, deadline).await?;
-            let (ranking, _) = self.ranked(&view, &plan, None, retrieved.clone(), deadline).await?;
-            let (view, plan) = (view.clone(), plan.clone());
-            (ranking, self.0.pools.words.run(deadline, move || passages::rank(&view, &plan, retrieved)).await?)
+            let of_passages = {
+                let (view, plan, retrieved) = (view.clone(), plan.clone(), retrieved.clone());
+                self.0.pools.words.run(deadline, move || passages::rank(&view, &plan, retrieved))
+            };
+            let of_pages = self.ranked(&view, &plan, None, retrieved, deadline);
+            let ((ranking, _), found) = tokio::try_join!(of_pages, of_passages)?;
+            (ranking, found)
         } else {
             (self.listed(&view, &plan, deadline).await?, Ranking::default())
         };

@@ -7,7 +7,7 @@
 //! Three ways to be someone:
 //!
 //! - a JSON Web Token of the product, `Authorization: Bearer …`: `sub` is the person, `workspace` the workspace, `exp`
-//!   is required;
+//!   is required; or one of an OpenID provider, whose claims are named in the configuration ([`oidc`]);
 //! - a service key, `Authorization: Bearer tsk_…`, which acts for a person named by `Tessera-Act-As` in the workspace
 //!   named by `Tessera-Workspace`;
 //! - in insecure development, the headers `Tessera-Workspace` and `Tessera-User`, or `?workspace=…&as=…`, believed as
@@ -15,6 +15,8 @@
 
 mod config;
 mod identity;
+pub mod keys;
+mod oidc;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +27,14 @@ use axum::http::{HeaderMap, Uri, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use schemas::ids::{UserId, WorkspaceId};
 use schemas::problem::ProblemCode;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::problem::ApiError;
 pub use config::{AuthConfig, AuthConfigError, Scope, Secrets, ServiceKeyConfig};
 pub use identity::{Identity, IdentityKind};
+pub use oidc::{OidcConfig, OidcConfigError};
+use oidc::{Provider, words_of};
 
 /// Names the workspace of a request.
 pub const WORKSPACE_HEADER: &str = "tessera-workspace";
@@ -50,8 +54,10 @@ pub const LEEWAY_SECONDS: u64 = 30;
 pub struct Auth {
     insecure_development: bool,
     token_keys: Vec<TokenKey>,
+    provider: Option<Provider>,
     admin_scope: String,
     service_keys: Vec<ServiceKey>,
+    keys: Option<keys::Keys>,
 }
 
 struct TokenKey {
@@ -74,12 +80,12 @@ struct ServiceKey {
     workspaces: Vec<WorkspaceId>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    sub: UserId,
-    workspace: WorkspaceId,
-    #[serde(default)]
-    scope: String,
+/// What a token that holds says, and which claims say it.
+struct Claims<'a> {
+    all: Map<String, Value>,
+    user: &'a str,
+    workspace: &'a str,
+    admin: &'a str,
 }
 
 impl Auth {
@@ -110,19 +116,26 @@ impl Auth {
             let scopes = key.scopes.iter().copied().collect();
             service_keys.push(ServiceKey { name: key.name.clone(), hash, scopes, workspaces: key.workspaces.clone() });
         }
-        if token_keys.is_empty() && service_keys.is_empty() && !config.insecure_development {
+        let provider = Provider::new(&config.oidc)?;
+        if provider.is_some() && token_keys.iter().any(|(algorithm, _)| *algorithm != Algorithm::HS256) {
+            return Err(AuthConfigError::TwoIssuers);
+        }
+        let has_keys = !service_keys.is_empty() || secrets.keys.as_ref().is_some_and(|keys| !keys.is_empty());
+        if token_keys.is_empty() && provider.is_none() && !has_keys && !config.insecure_development {
             return Err(AuthConfigError::Nobody);
         }
         let token_keys = token_keys.into_iter().map(|(algorithm, key)| TokenKey {
             algorithm,
             key,
-            validation: validation(algorithm, config),
+            validation: validation(algorithm, "sub", &config.jwt_issuer, &config.jwt_audience),
         });
         Ok(Self {
             insecure_development: config.insecure_development,
             token_keys: token_keys.collect(),
+            provider,
             admin_scope: config.jwt_admin_scope.clone(),
             service_keys,
+            keys: secrets.keys,
         })
     }
 
@@ -131,8 +144,21 @@ impl Auth {
         self.insecure_development
     }
 
-    /// Finds out who is asking. Someone who shows nothing is anonymous; someone who shows something wrong is refused.
-    pub fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+    /// Finds out who is asking. Someone who shows nothing is anonymous; someone who shows something wrong is refused. Keys of
+    /// the OpenID provider are fetched where that is due.
+    pub async fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+        if let Some(provider) = &self.provider
+            && let Some(header) =
+                headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer)
+            && let Ok(header) = jsonwebtoken::decode_header(header)
+            && !self.token_keys.iter().any(|key| key.algorithm == header.alg)
+        {
+            provider.prepare_for(header.kid.as_deref()).await;
+        }
+        self.identify_by_keys_at_hand(headers, uri)
+    }
+
+    fn identify_by_keys_at_hand(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
         let named = Named::of(headers)?;
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         if let Some(authorization) = shown.next() {
@@ -141,7 +167,7 @@ impl Auth {
             return if token.starts_with(SERVICE_KEY_PREFIX) {
                 self.identify_service(token, named)
             } else {
-                self.identify_person(token)
+                self.identify_person(token, named)
             };
         }
         if self.insecure_development && !is_for_this_machine(headers) {
@@ -176,51 +202,84 @@ impl Auth {
         })
     }
 
-    fn identify_person(&self, token: &str) -> Result<Identity, ApiError> {
-        let claims = self.claims(token).ok_or_else(|| refused("the token is not valid here, or not any more"))?;
+    fn identify_person(&self, token: &str, named: Named) -> Result<Identity, ApiError> {
+        let claims = self.claims(token)?.ok_or_else(not_valid)?;
+        let user = claims.all.get(claims.user).and_then(Value::as_str).ok_or_else(not_valid)?;
+        let user = UserId::new(user).map_err(|_| not_valid())?;
+        let workspaces = match claims.all.get(claims.workspace) {
+            Some(Value::String(id)) => vec![WorkspaceId::new(id).map_err(|_| not_valid())?],
+            Some(Value::Array(ids)) => {
+                let id = |id: &Value| id.as_str().and_then(|id| WorkspaceId::new(id).ok()).ok_or_else(not_valid);
+                ids.iter().map(id).collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
+        // Of several, the request says which one it is about.
+        let workspace = match (workspaces.as_slice(), named.workspace) {
+            ([], _) => return Err(not_valid()),
+            ([only], _) => Some(only.clone()),
+            (_, None) => None,
+            (several, Some(named)) if several.contains(&named) => Some(named),
+            _ => return Err(ApiError::new(ProblemCode::Forbidden, "this token is not for that workspace")),
+        };
         let mut scopes = HashSet::from([Scope::Search]);
-        let admin = !self.admin_scope.is_empty() && claims.scope.split(' ').any(|word| word == self.admin_scope);
+        let words = claims.all.get(claims.admin).map(words_of).unwrap_or_default();
+        let admin = !self.admin_scope.is_empty() && words.contains(self.admin_scope.as_str());
         scopes.extend(admin.then_some(Scope::Admin));
-        Ok(Identity {
-            kind: IdentityKind::Person,
-            workspace: Some(claims.workspace.clone()),
-            user: Some(claims.sub),
-            scopes,
-            workspaces: vec![claims.workspace],
-        })
+        Ok(Identity { kind: IdentityKind::Person, workspace, user: Some(user), scopes, workspaces })
     }
 
-    /// What a token says, if it is signed by the one key of the algorithm that it names, and holds now.
-    fn claims(&self, token: &str) -> Option<Claims> {
-        let named = jsonwebtoken::decode_header(token).ok()?.alg;
-        let key = self.token_keys.iter().find(|key| key.algorithm == named)?;
-        let decoded = jsonwebtoken::decode::<Claims>(token, &key.key, &key.validation).ok()?;
-        Some(decoded.claims)
+    /// What a token says, if it is signed by the one key that it names, and holds now. An error where that cannot be told
+    /// because the provider's keys are not to be had.
+    fn claims(&self, token: &str) -> Result<Option<Claims<'_>>, ApiError> {
+        let Ok(header) = jsonwebtoken::decode_header(token) else { return Ok(None) };
+        if let Some(key) = self.token_keys.iter().find(|key| key.algorithm == header.alg) {
+            let decoded = jsonwebtoken::decode(token, &key.key, &key.validation).ok();
+            let claims = |all| Claims { all, user: "sub", workspace: "workspace", admin: "scope" };
+            return Ok(decoded.map(|decoded| claims(decoded.claims)));
+        }
+        let Some(provider) = &self.provider else { return Ok(None) };
+        let keys = provider.keys().ok_or_else(|| {
+            ApiError::new(ProblemCode::Unavailable, "tokens cannot be checked: the identity provider does not answer")
+        })?;
+        let config = provider.config();
+        let Some(key) = keys.find(header.kid.as_deref(), header.alg) else { return Ok(None) };
+        let validation = validation(key.algorithm, &config.user_claim, &config.issuer, &config.audience);
+        let decoded = jsonwebtoken::decode(token, &key.key, &validation).ok();
+        Ok(decoded.map(|decoded| Claims {
+            all: decoded.claims,
+            user: &config.user_claim,
+            workspace: &config.workspace_claim,
+            admin: &config.admin_claim,
+        }))
     }
 
     fn identify_service(&self, token: &str, named: Named) -> Result<Identity, ApiError> {
-        let hash = *blake3::hash(token.as_bytes()).as_bytes();
+        let hash = blake3::hash(token.as_bytes());
         // Every key is compared, so that time tells nothing about which one is near.
         let mut found = None;
         for key in &self.service_keys {
-            let equal: Choice = key.hash.ct_eq(&hash);
+            let equal: Choice = key.hash.ct_eq(hash.as_bytes());
             if bool::from(equal) {
-                found = Some(key);
+                found = Some((key.name.clone(), key.scopes.clone(), key.workspaces.clone()));
             }
         }
-        let key = found.ok_or_else(|| refused("the service key is not known"))?;
+        let in_file = self.keys.as_ref().and_then(|keys| keys.find(&hash));
+        let in_file = in_file.map(|key| (key.name, key.scopes.into_iter().collect(), key.workspaces));
+        let (name, scopes, workspaces) =
+            found.or(in_file).ok_or_else(|| refused("the service key is not known, or not valid any more"))?;
         if let Some(workspace) = &named.workspace
-            && !key.workspaces.is_empty()
-            && !key.workspaces.contains(workspace)
+            && !workspaces.is_empty()
+            && !workspaces.contains(workspace)
         {
             return Err(ApiError::new(ProblemCode::Forbidden, "this service key may not touch that workspace"));
         }
         Ok(Identity {
-            kind: IdentityKind::Service(key.name.clone()),
+            kind: IdentityKind::Service(name),
             workspace: named.workspace,
             user: named.act_as,
-            scopes: key.scopes.clone(),
-            workspaces: key.workspaces.clone(),
+            scopes,
+            workspaces,
         })
     }
 }
@@ -244,23 +303,31 @@ impl Named {
     }
 }
 
-fn validation(algorithm: Algorithm, config: &AuthConfig) -> Validation {
+fn validation(algorithm: Algorithm, user_claim: &str, issuer: &str, audience: &str) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.leeway = LEEWAY_SECONDS;
     validation.validate_nbf = true;
-    let mut required = vec!["exp", "sub"];
-    if config.jwt_audience.is_empty() {
+    let mut required = vec!["exp"];
+    // The library knows no others; whoever takes a claim looks whether it is there.
+    if user_claim == "sub" {
+        required.push("sub");
+    }
+    if audience.is_empty() {
         validation.validate_aud = false;
     } else {
-        validation.set_audience(&[&config.jwt_audience]);
+        validation.set_audience(&[audience]);
         required.push("aud");
     }
-    if !config.jwt_issuer.is_empty() {
-        validation.set_issuer(&[&config.jwt_issuer]);
+    if !issuer.is_empty() {
+        validation.set_issuer(&[issuer]);
         required.push("iss");
     }
     validation.set_required_spec_claims(&required);
     validation
+}
+
+fn not_valid() -> ApiError {
+    refused("the token is not valid here, or not any more")
 }
 
 fn refused(detail: &'static str) -> ApiError {

@@ -27,7 +27,12 @@ impl FromRequestParts<App> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        app.auth().identify(&parts.headers, &parts.uri)
+        let identity = app.auth().identify(&parts.headers, &parts.uri).await?;
+        // Events may hold revocations.
+        if parts.uri.path() != "/v1/events" {
+            app.0.rates.admit(&identity)?;
+        }
+        Ok(identity)
     }
 }
 

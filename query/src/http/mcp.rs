@@ -40,8 +40,9 @@ pub(super) fn routes(app: &App) -> Router<App> {
 
 /// Finds out who is asking, and lets the tools know.
 async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let identity = app.auth().identify(request.headers(), request.uri());
-    match identity.and_then(|identity| identity.caller()) {
+    let identity = app.auth().identify(request.headers(), request.uri()).await;
+    let admitted = identity.and_then(|identity| app.0.rates.admit(&identity).map(|()| identity));
+    match admitted.and_then(|identity| identity.caller()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

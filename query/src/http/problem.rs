@@ -11,10 +11,11 @@ use schemas::problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemCode};
 use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::QueryError;
+use crate::error::{QueryError, with_causes};
 
-/// Seconds after which a request that was shed may come again.
+/// Seconds after which a request that was shed may come again, where nothing else is known.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Why a request was not answered, on its way to the client.
@@ -23,6 +24,8 @@ pub struct ApiError {
     code: ProblemCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldProblem>,
+    /// Seconds, for those that may come again.
+    retry_after: u32,
     /// For the log alone.
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -30,7 +33,7 @@ pub struct ApiError {
 impl ApiError {
     /// A problem of a kind; `detail` is for the client.
     pub fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: RETRY_AFTER_SECONDS, cause: None }
     }
 
     /// A field or parameter that is wrong.
@@ -43,6 +46,13 @@ impl ApiError {
     #[must_use]
     pub fn with_error(mut self, field: impl Into<String>, reason: impl Into<String>) -> Self {
         self.errors.push(FieldProblem { field: field.into(), reason: reason.into() });
+        self
+    }
+
+    /// Says when the request may come again, in whole seconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
         self
     }
 
@@ -83,15 +93,7 @@ impl ApiError {
     }
 
     fn log(&self) {
-        let mut causes = String::new();
-        let mut next: Option<&(dyn Error + 'static)> = self.cause.as_deref().map(|cause| cause as _);
-        while let Some(cause) = next {
-            if !causes.is_empty() {
-                causes.push_str(": ");
-            }
-            causes.push_str(&cause.to_string());
-            next = cause.source();
-        }
+        let causes = self.cause.as_deref().map(|cause| with_causes(cause)).unwrap_or_default();
         match self.code.status() {
             500 => tracing::error!(code = self.code.as_str(), causes, "request failed"),
             503 => tracing::warn!(code = self.code.as_str(), causes, "request shed"),
@@ -124,7 +126,7 @@ pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
             headers.entry(header::WWW_AUTHENTICATE).or_insert(challenge);
         }
         409 | 429 | 503 => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(error.retry_after));
         }
         _ => {}
     }

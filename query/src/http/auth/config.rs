@@ -6,7 +6,8 @@ use schemas::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::SECRET_BYTES_MIN;
+use super::keys::Keys;
+use super::{OidcConfig, OidcConfigError, SECRET_BYTES_MIN};
 
 /// What an operator can choose about identities. Secrets are not among it: see [`Secrets`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct AuthConfig {
     pub jwt_audience: String,
     /// The word in a token's `scope` that makes its holder an administrator of the workspace; empty for none.
     pub jwt_admin_scope: String,
+    /// An OpenID provider whose tokens are believed.
+    pub oidc: OidcConfig,
     /// Service keys, by name.
     pub service_keys: Vec<ServiceKeyConfig>,
 }
@@ -51,6 +54,20 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Search, Self::Admin];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Search => "search",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Keys that tokens are checked with. They come from the environment and from files, never from the configuration.
 #[derive(Default)]
 pub struct Secrets {
@@ -60,6 +77,8 @@ pub struct Secrets {
     pub jwt_rs256_pem: Option<Vec<u8>>,
     /// A public key in PEM, for EdDSA.
     pub jwt_eddsa_pem: Option<Vec<u8>>,
+    /// Service keys that `tessera keys` makes.
+    pub keys: Option<Keys>,
 }
 
 impl fmt::Debug for Secrets {
@@ -94,9 +113,16 @@ pub enum AuthConfigError {
         /// The second of them.
         name: String,
     },
+    /// The OpenID provider is not described well.
+    #[error(transparent)]
+    Oidc(#[from] OidcConfigError),
+    /// Both a public key and a provider are configured, so that a token could mean either.
+    #[error("name the public key of tokens or `auth.oidc`, not both")]
+    TwoIssuers,
     /// There is nobody who could be let in.
     #[error(
-        "no way to identify callers: set a secret or public key for tokens, a service key, or `insecure_development`"
+        "no way to identify callers: set a secret or public key for tokens, `auth.oidc`, a service key (`tessera keys create`), or \
+         `insecure_development`"
     )]
     Nobody,
 }

@@ -34,6 +34,18 @@ pub enum IdentityKind {
 }
 
 impl Identity {
+    #[cfg(test)]
+    pub(crate) fn test_person(workspace: &str, user: &str) -> Self {
+        let workspace = WorkspaceId::new(workspace).expect("an id");
+        Self {
+            kind: IdentityKind::Person,
+            workspace: Some(workspace.clone()),
+            user: Some(UserId::new(user).expect("an id")),
+            scopes: HashSet::from([Scope::Search]),
+            workspaces: vec![workspace],
+        }
+    }
+
     /// How it was identified.
     pub fn kind(&self) -> &IdentityKind {
         &self.kind

@@ -60,6 +60,7 @@ fn auth(config: &AuthConfig) -> Auth {
         jwt_hs256: Some(SECRET.to_vec()),
         jwt_rs256_pem: Some(RSA_PUBLIC.to_vec()),
         jwt_eddsa_pem: Some(ED_PUBLIC.to_vec()),
+        keys: None,
     };
     Auth::new(config, secrets).unwrap()
 }
@@ -69,7 +70,7 @@ fn identify(auth: &Auth, headers: &[(&'static str, &str)], uri: &str) -> Result<
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    auth.identify(&map, &uri.parse().unwrap())
+    auth.identify_by_keys_at_hand(&map, &uri.parse().unwrap())
 }
 
 fn bearing(auth: &Auth, token: &str) -> Result<Identity, ApiError> {

@@ -2,43 +2,19 @@
 //!
 //! Invariant: everything here goes through the same public functions as the product does; nothing is built for fuzzing.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use index::passages::Passage;
 use indexer::import::report::Report;
 use indexer::import::{ImportError, Options, Source, Target, TargetError, run};
 use indexer::split::{Rules, split};
-use indexer::state::{Outcome, Pending, Stored};
+use indexer::state::{NoRecords, Outcome, Pending};
 use schemas::event::Event;
-use schemas::ids::{BlockId, GroupId, PageId, UserId, WorkspaceId};
+use schemas::ids::{GroupId, PageId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 
 /// The receiver's clock in all targets, in milliseconds since 1970: some day in 2033.
 pub const NOW_MS: u64 = 2_000_000_000_000;
-
-/// A store in which nothing was ever committed.
-struct Nothing;
-
-impl Stored for Nothing {
-    type Error = Infallible;
-
-    fn page(&self, _: &PageId) -> Result<Option<PageRecord>, Infallible> {
-        Ok(None)
-    }
-
-    fn block_home(&self, _: &BlockId) -> Result<Option<PageId>, Infallible> {
-        Ok(None)
-    }
-
-    fn group(&self, _: &GroupId) -> Result<Option<GroupRecord>, Infallible> {
-        Ok(None)
-    }
-
-    fn member(&self, _: &UserId) -> Result<Option<MemberRecord>, Infallible> {
-        Ok(None)
-    }
-}
 
 /// The records of one workspace, merged from events as the indexer merges them.
 #[derive(Default)]
@@ -53,7 +29,7 @@ impl Records {
             let again = Event::decode(event.encode().as_bytes(), NOW_MS).expect("importers make valid events");
             assert_eq!(again, *event, "an event changes on its way");
             let version = Arc::new(event.version.clone());
-            let (outcome, _) = match self.pending.apply(&Nothing, &event.change, &version) {
+            let (outcome, _) = match self.pending.apply(&NoRecords, &event.change, &version) {
                 Ok(done) => done,
                 Err(never) => match never {},
             };

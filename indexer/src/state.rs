@@ -9,6 +9,7 @@
 //! which only deletes are known has no place; its home is the smallest page named by them, so that order does not matter.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -33,6 +34,30 @@ pub trait Stored {
     fn group(&self, group: &GroupId) -> Result<Option<GroupRecord>, Self::Error>;
     /// A person.
     fn member(&self, user: &UserId) -> Result<Option<MemberRecord>, Self::Error>;
+}
+
+/// The records of a workspace of which nothing is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRecords;
+
+impl Stored for NoRecords {
+    type Error = Infallible;
+
+    fn page(&self, _: &PageId) -> Result<Option<PageRecord>, Infallible> {
+        Ok(None)
+    }
+
+    fn block_home(&self, _: &BlockId) -> Result<Option<PageId>, Infallible> {
+        Ok(None)
+    }
+
+    fn group(&self, _: &GroupId) -> Result<Option<GroupRecord>, Infallible> {
+        Ok(None)
+    }
+
+    fn member(&self, _: &UserId) -> Result<Option<MemberRecord>, Infallible> {
+        Ok(None)
+    }
 }
 
 /// What an event did.

@@ -3,15 +3,14 @@
 //! It holds the records that the events add up to in memory, all of them, so that each event follows from those before, as
 //! in a workspace that began empty. Nothing is stored.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use schemas::event::Event;
-use schemas::ids::{BlockId, GroupId, PageId, UserId};
+use schemas::ids::{GroupId, PageId, UserId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 
 use super::{Target, TargetError};
-use crate::state::{Pending, Stored};
+use crate::state::{NoRecords, Pending};
 
 /// Takes the events of one import.
 pub type Take<'a> = dyn FnMut(&Event) -> Result<(), TargetError> + 'a;
@@ -50,32 +49,9 @@ impl Target for Afresh<'_> {
 
     fn apply(&mut self, events: Vec<Event>) -> Result<(), TargetError> {
         for event in events {
-            let Ok(_) = self.records.apply(&Nothing, &event.change, &Arc::new(event.version.clone()));
+            let Ok(_) = self.records.apply(&NoRecords, &event.change, &Arc::new(event.version.clone()));
             (self.take)(&event)?;
         }
         Ok(())
-    }
-}
-
-/// The store of a workspace that is not there yet.
-struct Nothing;
-
-impl Stored for Nothing {
-    type Error = Infallible;
-
-    fn page(&self, _: &PageId) -> Result<Option<PageRecord>, Infallible> {
-        Ok(None)
-    }
-
-    fn block_home(&self, _: &BlockId) -> Result<Option<PageId>, Infallible> {
-        Ok(None)
-    }
-
-    fn group(&self, _: &GroupId) -> Result<Option<GroupRecord>, Infallible> {
-        Ok(None)
-    }
-
-    fn member(&self, _: &UserId) -> Result<Option<MemberRecord>, Infallible> {
-        Ok(None)
     }
 }

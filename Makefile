@@ -73,8 +73,8 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 	cargo bench --workspace --bench scale
 
 # Starts a Kafka of its own; takes Java and Maven.
-bench-stream: setup ## measure events a second through Kafka and freshness in a surge
-	scripts/bench-stream.sh
+bench-stream: setup ## measure events a second through Kafka, a surge, and an import beside edits
+	CORPUS=$(EVAL_DATA)/docs-win32 scripts/bench-stream.sh
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
 instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)

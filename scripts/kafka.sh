@@ -2,9 +2,13 @@
 # Apache Kafka on loopback, one broker in KRaft mode, for tests and for trying things out:
 #
 #   scripts/kafka.sh fetch              its jars from Maven into .cache, once
-#   scripts/kafka.sh start DIR [PORT]   formats DIR if it is new, starts the broker and waits until it answers; 9092
+#   scripts/kafka.sh start DIR [PORT [VIA]]   formats DIR if it is new, starts the broker and waits until it answers; 9092.
+#                                       With VIA, the port of a proxy that leads to PORT + 2, clients that come
+#                                       through the proxy are told to come back through it
 #   scripts/kafka.sh stop DIR           stops it
 #   scripts/kafka.sh kill DIR           kills it, as a crash would
+#   scripts/kafka.sh freeze DIR         stops it where it is; its connections stay open
+#   scripts/kafka.sh thaw DIR           lets it go on
 #
 # Takes Java 17 or newer, and Maven for the first time. Exits with 3 where they are missing. The broker's log is DIR/log.
 set -euo pipefail
@@ -39,17 +43,22 @@ is_running() {
 }
 
 start() {
-    local dir=$1 port=${2:-9092}
+    local dir=$1 port=${2:-9092} via=${3:-} listeners='' advertised=''
     command -v java >/dev/null || { echo "kafka: Java is missing (apt-get install openjdk-17-jre-headless)" >&2; exit 3; }
     fetch
     is_running "$dir" && { echo "kafka: it runs already in $dir" >&2; exit 1; }
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
+    if [ -n "$via" ]; then
+        listeners=,PROXIED://127.0.0.1:$((port + 2))
+        advertised=,PROXIED://127.0.0.1:$via
+    fi
     cat >"$dir/server.properties" <<END
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))$listeners
+advertised.listeners=PLAINTEXT://127.0.0.1:$port$advertised
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
 log.dirs=$dir/data
@@ -97,8 +106,10 @@ end() {
 
 case "${1:-}" in
     fetch) fetch ;;
-    start) start "${2:?a folder}" "${3:-}" ;;
+    start) start "${2:?a folder}" "${3:-}" "${4:-}" ;;
     stop) end TERM "${2:?a folder}" ;;
     kill) end KILL "${2:?a folder}" ;;
-    *) sed -n '2,9p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
+    freeze) kill -STOP "$(cat "${2:?a folder}/pid")" ;;
+    thaw) kill -CONT "$(cat "${2:?a folder}/pid")" ;;
+    *) sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
 esac

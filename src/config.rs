@@ -16,7 +16,7 @@ use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::memory;
+use crate::{memory, metrics};
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "tessera.toml";
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) query: query::config::Config,
     /// The HTTP API.
     pub(crate) http: Http,
+    /// Where counters are read.
+    pub(crate) metrics: metrics::Config,
     /// Who may ask.
     pub(crate) auth: Auth,
 }
@@ -63,6 +65,7 @@ impl Default for Config {
             kafka: indexer::kafka::config::Config::default(),
             query: query::config::Config::default(),
             http: Http::default(),
+            metrics: metrics::Config::default(),
             auth: Auth::default(),
         }
     }
@@ -202,6 +205,7 @@ impl Config {
         self.indexer.check()?;
         self.kafka.check()?;
         self.query.check()?;
+        self.metrics.check()?;
         self.models.generate.check()?;
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");

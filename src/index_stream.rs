@@ -8,13 +8,15 @@ use anyhow::{Context, bail};
 use index::OpenMode;
 use indexer::engine::Engine;
 use indexer::kafka::group::{Group, OpenError};
+use indexer::metrics::Metrics;
 use models::embed::Embedder;
 use schemas::limits::{BATCH_BYTES_MAX, PAGE_BLOCKS_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::metrics::Writing;
 use crate::serve::stop_on_signals;
-use crate::{memory, parts};
+use crate::{memory, metrics, parts};
 
 /// Folder of the partitions, below the data folder.
 pub(crate) const SHARDS: &str = "shards";
@@ -34,19 +36,31 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let embedder = if config.models.enabled { parts::start_model(&config.models.embed) } else { None };
     let shards = config.data_dir.join(SHARDS);
     let open_config = Arc::clone(&config);
-    let open = move |dir: &Path| open(&open_config, embedder.clone(), dir).map_err(OpenError::from);
-    let group = Group::join(&config.kafka, &config.kafka_secrets()?, &shards, Box::new(open))?;
+    let counters = Metrics::default();
+    let open = {
+        let counters = counters.clone();
+        move |dir: &Path| open(&open_config, embedder.clone(), counters.clone(), dir).map_err(OpenError::from)
+    };
+    let group = Arc::new(Group::join(&config.kafka, &config.kafka_secrets()?, &shards, Box::new(open))?);
+    let (engines, status) = (Arc::clone(&group), Arc::clone(&group));
+    let writing = Writing {
+        metrics: counters,
+        engines: Box::new(move || engines.engines()),
+        stream: Box::new(move || Some(status.status())),
+    };
+    let gather = metrics::gather(writing);
     tracing::info!(group = config.kafka.group, topic = config.kafka.topic, shards = %shards.display(), "indexing");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.context("cannot start a runtime")?.block_on(async {
+    let served: anyhow::Result<()> = runtime.context("cannot start a runtime")?.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signals(shutdown.clone()));
+        metrics::serve(&config.metrics, gather, shutdown.clone()).await?;
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         let mut report = tokio::time::interval(REPORT_INTERVAL);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = look.tick() => if group.has_ended() { return },
+                () = shutdown.cancelled() => return Ok(()),
+                _ = look.tick() => if group.has_ended() { return Ok(()) },
                 _ = report.tick() => {
                     for partition in group.status().partitions {
                         tracing::info!(
@@ -63,15 +77,16 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         }
     });
     group.leave()?;
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Opens the engine of a partition.
-fn open(config: &Config, embedder: Option<Embedder>, dir: &Path) -> anyhow::Result<Engine> {
+fn open(config: &Config, embedder: Option<Embedder>, counters: Metrics, dir: &Path) -> anyhow::Result<Engine> {
     let config = Config { data_dir: dir.to_owned(), ..config.clone() };
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
-    parts::open_indexer(&config, index, embedder)
+    parts::open_counting_indexer(&config, index, embedder, counters)
 }
 
 /// The configuration of one partition's index: what a process has for its one index, divided among as many partitions as it

@@ -11,6 +11,7 @@ mod index_stream;
 mod ingest;
 mod keys;
 mod memory;
+mod metrics;
 mod parts;
 mod produce;
 mod reindex;

@@ -108,8 +108,19 @@ pub(crate) fn open_indexer(
     index: Index,
     embedder: Option<Embedder>,
 ) -> anyhow::Result<indexer::engine::Engine> {
+    open_counting_indexer(config, index, embedder, indexer::metrics::Metrics::default())
+}
+
+/// As [`open_indexer`], counting together with others.
+pub(crate) fn open_counting_indexer(
+    config: &Config,
+    index: Index,
+    embedder: Option<Embedder>,
+    metrics: indexer::metrics::Metrics,
+) -> anyhow::Result<indexer::engine::Engine> {
     let settings = indexer::config::Config { data_dir: config.data_dir.clone(), ..config.indexer.clone() };
-    indexer::engine::Engine::open(index, embedder, settings).context("cannot open the index for writing")
+    indexer::engine::Engine::open_counting(index, embedder, settings, metrics)
+        .context("cannot open the index for writing")
 }
 
 /// Starts reading the stream, where one is configured.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::ingest::IndexerIngest;
+use crate::metrics::{self, Writing};
 use crate::reindex::Site;
 use crate::usage::forget_erased_always;
 use crate::{control, memory, parts};
@@ -44,7 +45,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
     memory::warn_of_content(&config, &index)?;
     let embedder = parts::start_embedder(&config, &index);
-    let indexer = parts::open_indexer(&config, index.clone(), embedder.clone())?;
+    let counters = indexer::metrics::Metrics::default();
+    let indexer = parts::open_counting_indexer(&config, index.clone(), embedder.clone(), counters.clone())?;
     let embedders = Embedders::from(embedder);
     let generate = parts::open_generate(&config);
     let writer = generate.clone().map(|generate| generate as Arc<dyn Generate>);
@@ -57,7 +59,19 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let ingest =
         Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
     let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
-    let records = Records { feedback: feedback.clone(), usage: usage.clone() };
+    let writing = Writing {
+        metrics: counters,
+        engines: Box::new({
+            let indexer = indexer.clone();
+            move || vec![indexer.clone()]
+        }),
+        stream: Box::new({
+            let stream = stream.clone();
+            move || stream.as_ref().map(|stream| stream.status())
+        }),
+    };
+    let metrics = Some(metrics::gather(writing));
+    let records = Records { feedback: feedback.clone(), usage: usage.clone(), metrics };
     let mut http = config.http.limits.clone();
     let issuer = &config.auth.identities.oidc.issuer;
     if http.authorization_servers.is_empty() && !issuer.is_empty() {
@@ -71,6 +85,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         tracing::info!(address = %listener.local_addr()?, data_dir = %config.data_dir.display(), "serving");
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signals(shutdown.clone()));
+        metrics::serve(&config.metrics, app.gather(), shutdown.clone()).await?;
         if let Some(ledger) = usage {
             tokio::spawn(forget_erased_always(ledger, index));
         }

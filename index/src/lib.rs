@@ -15,6 +15,7 @@ pub mod epochs;
 mod error;
 mod fields;
 pub mod generation;
+pub mod metrics;
 pub mod older;
 mod open;
 mod pages;

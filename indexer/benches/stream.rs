@@ -1,20 +1,17 @@
 //! What reading a stream costs: events a second through Kafka beside the same events applied in this process and beside a
-//! consumer that only decodes them; and how soon an edit is found before, during and after a surge.
+//! consumer that only decodes them.
 //!
 //! Corpus: pages of 20 paragraphs of 40 words drawn from 20,000, in six workspaces and three partitions; no embedding model.
-//! Rates: medians of three runs, each over an empty index, until everything is committed. Surge: over an index of `PAGES` pages,
-//! 200 events a second, then 2,000 for as long as the second argument says in seconds, then 200 again; every edit that is
-//! timed is an event of its own, from its sending until a search finds it. `scripts/bench-stream.sh 2000 60` starts Kafka.
+//! Medians of three runs, each over an empty index, until everything is committed. `scripts/bench-stream.sh` starts Kafka; how
+//! soon edits are found in a surge is measured on a large index, by `eval/benches/scale/stream.rs`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 #![expect(clippy::unwrap_used, reason = "what the benchmark writes itself is valid")]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use access::{Caller, Purpose, Subject};
-use index::{Clause, ClauseKind, Field, Index, LexicalQuery, Occur, OpenMode};
+use index::{Index, OpenMode};
 use indexer::engine::{Engine, Wait};
 use indexer::error::IngestError;
 use indexer::kafka::Source;
@@ -26,8 +23,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use schemas::block::{BlockContent, BlockType};
 use schemas::event::{BlockPatch, Change, Event};
-use schemas::grant::Role;
-use schemas::ids::{BlockId, PageId, RegionId, UserId, WorkspaceId};
+use schemas::ids::{BlockId, PageId, RegionId, WorkspaceId};
 use schemas::page::{PagePatch, Parent};
 use schemas::version::{Timestamp, VectorClock, Version};
 
@@ -38,8 +34,6 @@ const WORKSPACES: usize = 6;
 const PARTITIONS: i32 = 3;
 const RUNS: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How long the rate is steady before the surge, and after it.
-const STEADY: Duration = Duration::from_secs(20);
 
 fn main() {
     let Some(brokers) = std::env::var_os("TESSERA_BENCH_KAFKA") else {
@@ -48,14 +42,12 @@ fn main() {
     };
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let pages = numbers.next().unwrap_or(2_000);
-    let surge = Duration::from_secs(numbers.next().unwrap_or(60) as u64);
-    let topic = |name: &str| Config {
+    let config = Config {
         brokers: brokers.to_str().unwrap().to_owned(),
-        topic: format!("bench-{name}-{}", std::process::id()),
+        topic: format!("bench-rate-{}", std::process::id()),
         ..Config::default()
     };
-    rates(&topic("rate"), pages);
-    surge_of(&topic("surge"), pages, surge);
+    rates(&config, pages);
     println!("peak memory {} MiB", peak_memory_kib() / 1024);
 }
 
@@ -75,20 +67,13 @@ impl Product {
         Event { id, source: "/bench".to_owned(), workspace: workspace.clone(), time: None, version, change }
     }
 
-    fn block(&mut self, workspace: &WorkspaceId, page: &PageId, block: usize, text: Option<String>) -> Event {
+    fn block(&mut self, workspace: &WorkspaceId, page: &PageId, block: usize) -> Event {
         let random = &mut self.random;
         let words = (0..WORDS).map(|_| format!("w{}", random.random_range(0..20_000_u32)));
-        let text = text.unwrap_or_else(|| words.collect::<Vec<_>>().join(" "));
+        let text = words.collect::<Vec<_>>().join(" ");
         let content = Some(BlockContent::text(BlockType::Paragraph, text));
         let patch = BlockPatch { page: page.clone(), parent: None, position: format!("{block:04}"), content };
         self.write(workspace, Change::BlockUpserted { block: BlockId::new(format!("{page}-{block}")).unwrap(), patch })
-    }
-
-    /// An edit of a random block of the pages below.
-    fn edit(&mut self, pages: usize) -> Event {
-        let page = self.random.random_range(0..pages);
-        let block = self.random.random_range(0..BLOCKS);
-        self.block(&workspace(page), &page_id(page), block, None)
     }
 
     fn page(&mut self, number: usize) -> Vec<Event> {
@@ -97,7 +82,7 @@ impl Product {
         let patch = PagePatch { title, parent: Some(Parent::Workspace), ..PagePatch::default() };
         let mut events =
             vec![self.write(&workspace, Change::PageUpserted { page: page.clone(), patch: Box::new(patch) })];
-        events.extend((0..BLOCKS).map(|block| self.block(&workspace, &page, block, None)));
+        events.extend((0..BLOCKS).map(|block| self.block(&workspace, &page, block)));
         events
     }
 }
@@ -186,6 +171,8 @@ fn rates(config: &Config, pages: usize) {
     println!("through Kafka: {through_kafka:.0} events/s, {:.2} of it", through_kafka / in_process);
     let bare = rate(&|| decode_all(config, events.len()));
     println!("decoded by a bare consumer: {bare:.0} events/s; through Kafka {:.2} of it", through_kafka / bare);
+    println!("| events/s through Kafka to applied in process | {:.2} | >= 0.8 |", through_kafka / in_process);
+    println!("| events/s through Kafka to a bare consumer that decodes | {:.2} | stated |", through_kafka / bare);
 }
 
 fn decode_all(config: &Config, events: usize) {
@@ -200,88 +187,6 @@ fn decode_all(config: &Config, events: usize) {
         let message = consumer.poll(PATIENCE).unwrap().unwrap();
         Event::decode(message.payload().unwrap(), 0).unwrap();
     }
-}
-
-fn surge_of(config: &Config, pages: usize, surge: Duration) {
-    create_topic(config, &Secrets::default(), PARTITIONS, 1).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (index, engine) = open(dir.path());
-    let mut product = Product { random: SmallRng::seed_from_u64(SEED), written: 0 };
-    for number in 0..pages {
-        submit_all(&engine, &product.page(number));
-    }
-    let probes = WorkspaceId::new("probes").unwrap();
-    let member = Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Member };
-    let grants = vec!["workspace:view".parse().unwrap()];
-    let shared = Change::PageAccessChanged { page: page_id(0), grants, restricted: false };
-    let home = PagePatch { title: Some("Home".to_owned()), parent: Some(Parent::Workspace), ..PagePatch::default() };
-    let home = Change::PageUpserted { page: page_id(0), patch: Box::new(home) };
-    let first = [member, home, shared].map(|change| product.write(&probes, change));
-    submit_all(&engine, &first);
-    assert!(engine.wait_idle(PATIENCE));
-    let source = Source::start(config, &Secrets::default(), engine.clone()).unwrap();
-    wait_until(|| source.status().partitions.len() == PARTITIONS as usize);
-    let mut probing = Producer::open(config, &Secrets::default(), Options::default()).unwrap();
-    println!("surge: {} pages; 200 events/s, 2,000 for {} s, 200", pages, surge.as_secs());
-    for (label, rate, time) in [("before", 200.0, STEADY), ("during", 2_000.0, surge), ("after", 200.0, STEADY)] {
-        let done = AtomicBool::new(false);
-        let mut writing = Product { random: SmallRng::seed_from_u64(SEED), written: product.written };
-        let wanted = (rate * time.as_secs_f64()) as usize;
-        product.written += wanted as u64;
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let options = Options { rate: Some(rate), ..Options::default() };
-                let mut producer = Producer::open(config, &Secrets::default(), options).unwrap();
-                for _ in 0..wanted {
-                    producer.send(&writing.edit(pages)).unwrap();
-                }
-                producer.finish().unwrap();
-                done.store(true, Ordering::Relaxed);
-            });
-            let (mut fresh, mut searches, mut lag) = (Vec::new(), Vec::new(), 0);
-            while !done.load(Ordering::Relaxed) {
-                let word = word_of(product.written);
-                let event = product.block(&probes, &page_id(0), 0, Some(format!("{word} is here")));
-                let sent = Instant::now();
-                probing.send(&event).unwrap();
-                wait_until(|| {
-                    let asked = Instant::now();
-                    let found = finds(&index, &probes, &word);
-                    searches.push(asked.elapsed());
-                    found
-                });
-                fresh.push(sent.elapsed());
-                lag = lag.max(source.status().partitions.iter().filter_map(|partition| partition.lag_events).sum());
-            }
-            report(&format!("{label}: edit until found"), fresh);
-            report(&format!("{label}: search"), searches);
-            println!("{label}: at most {lag} events behind");
-        });
-    }
-    wait_until(|| source.status().partitions.iter().all(|partition| partition.lag_events == Some(0)));
-    probing.finish().unwrap();
-    source.stop();
-    assert!(engine.close());
-}
-
-/// A word that no other number has: letters alone, so that it is one term.
-fn word_of(number: u64) -> String {
-    number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'k')).chain("xq".chars()).collect()
-}
-
-fn finds(index: &Index, workspace: &WorkspaceId, word: &str) -> bool {
-    let caller = Caller { workspace: workspace.clone(), subject: Subject::User(UserId::new("ada").unwrap()) };
-    let known = index.catalog().get(workspace).unwrap();
-    let mask = known.read().access.mask(&caller, Purpose::Discover);
-    let clause = Clause { occur: Occur::Must, field: Field::All, kind: ClauseKind::Words(word.to_owned()) };
-    let query = LexicalQuery { clauses: vec![clause], ..LexicalQuery::default() };
-    !index.searcher().lexical(&mask, &query, 10).unwrap().is_empty()
-}
-
-fn report(label: &str, mut times: Vec<Duration>) {
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("{label}: {} times, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", times.len(), at(0.5), at(0.95), at(0.99));
 }
 
 /// The most memory this process had at once; 0 where the system does not say.

@@ -19,7 +19,8 @@ pub struct Config {
     /// and a commit costs little per edit.
     pub commit_interval_ms: u64,
     /// Changes that make a commit start before its time, 1 or more; larger batches are spread over several commits, so that
-    /// edits need not wait long for one. Default 4,000: about half a second of work.
+    /// edits need not wait long for one; fewer while people edit, so that a commit takes no longer than the time between
+    /// two. Default 4,000: about half a second of work.
     pub commit_events_max: usize,
     /// Bytes of changes that make a commit start before its time, 1 or more. Default 16 MiB.
     pub commit_bytes_max: usize,

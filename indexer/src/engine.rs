@@ -43,7 +43,9 @@ use crate::config::Config;
 use crate::dead_letters::DeadLetter;
 use crate::decode::decode;
 use crate::error::{IngestError, OpenError};
+use crate::metrics::Metrics;
 
+pub(crate) use backlog::Load;
 use backlog::Progress;
 use shared::Core;
 pub use status::{CommitStatus, Status, WorkspaceStatus};
@@ -63,6 +65,17 @@ pub enum Wait {
 
 /// Keeps events that were turned down safe, by their place among those given.
 pub type Keep<'a> = dyn FnMut(&[(usize, InvalidEvent)]) -> Result<(), IngestError> + 'a;
+
+/// Events of a source that can be read again.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// The events.
+    pub events: &'a [Event],
+    /// When each was written, in milliseconds since 1970; one of which it says nothing was written just now.
+    pub written_ms: &'a [Option<i64>],
+    /// Up to where the source was read, these events included, by the name of the partition.
+    pub offsets: &'a BTreeMap<String, i64>,
+}
 
 /// What became of some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,8 +125,18 @@ impl Engine {
     /// Opens the write side. Pages whose passages lack a vector are queued for the embedder; with none, search goes by words
     /// alone. The model must be the one that the generation in use was built with, where it was built with one.
     pub fn open(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, OpenError> {
+        Self::open_counting(index, embedder, config, Metrics::default())
+    }
+
+    /// As [`Engine::open`]; what it does is counted in `metrics`, together with what other engines count there.
+    pub fn open_counting(
+        index: Index,
+        embedder: Option<Embedder>,
+        config: Config,
+        metrics: Metrics,
+    ) -> Result<Self, OpenError> {
         config.check()?;
-        let core = Arc::new(Core::open(index, embedder, config)?);
+        let core = Arc::new(Core::open(index, embedder, config, metrics)?);
         let engine = Self(Arc::new(Handle { core: Arc::clone(&core), threads: Mutex::default() }));
         engine.start("commit", commit::run)?;
         engine.start("embed", embed::run)?;
@@ -155,20 +178,15 @@ impl Engine {
             });
             self.keep(&letters.collect::<Vec<_>>())
         };
-        self.submit_read(events, offsets, wait, &mut keep)
+        self.submit_read(&Read { events, written_ms: &[], offsets }, wait, &mut keep)
     }
 
     /// As [`Engine::submit_read_to`]; `keep` is given the events that were turned down, by their place among those given, and
     /// has to keep them safe before it returns: only then do the offsets move past them.
-    pub fn submit_read(
-        &self,
-        events: &[Event],
-        offsets: &BTreeMap<String, i64>,
-        wait: Wait,
-        keep: &mut Keep<'_>,
-    ) -> Result<Submitted, IngestError> {
+    pub fn submit_read(&self, read: &Read<'_>, wait: Wait, keep: &mut Keep<'_>) -> Result<Submitted, IngestError> {
         let core = &self.0.core;
-        let mut taken = take_in::take_in(core, events)?;
+        let Read { events, written_ms, offsets } = *read;
+        let mut taken = take_in::take_in(core, events, written_ms)?;
         if !taken.rejected.is_empty() {
             keep(&taken.rejected)?;
         }
@@ -193,7 +211,7 @@ impl Engine {
         let batch = decode(body, guard, now_ms)?;
         let (places, events): (Vec<_>, Vec<_>) =
             batch.events.into_iter().map(|decoded| ((decoded.index, decoded.bytes), decoded.event)).unzip();
-        let taken = take_in::take_in(core, &events)?;
+        let taken = take_in::take_in(core, &events, &[])?;
         let full = taken.rejected.iter().map(|(at, error)| (places[*at].clone(), error));
         let bad = batch.bad.iter().map(|bad| ((bad.index, bad.bytes.clone()), &bad.error));
         let mut turned_down: Vec<_> = full.chain(bad).collect();
@@ -226,7 +244,7 @@ impl Engine {
     /// Keeps dead letters, and waits until they are on disk.
     pub fn keep(&self, letters: &[DeadLetter<'_>]) -> Result<(), IngestError> {
         let core = &self.0.core;
-        core.counters.rejected(letters.len());
+        core.counters.rejected(letters);
         core.dead_letters
             .append(letters, jiff::Timestamp::now())
             .map_err(|source| IngestError::DeadLetters { path: core.dead_letters.path(), source })
@@ -296,6 +314,11 @@ impl Engine {
     pub fn wait_for_bulk(&self, timeout: Duration) -> bool {
         let core = &self.0.core;
         core.wait_for(Instant::now() + timeout, |backlog| !backlog.accepts() || backlog.has_room_for_bulk(&core.config))
+    }
+
+    /// The index that it writes.
+    pub fn index(&self) -> &Index {
+        &self.0.core.index
     }
 
     /// What it is configured with.

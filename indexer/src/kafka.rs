@@ -10,9 +10,11 @@
 //! Kafka afterwards, for dashboards ([ADR 8](../../../docs/adr/0008-the-offset-of-truth-is-in-the-commit.md)). Invariants:
 //!
 //! - An offset moves only when all before it are merged or kept as dead letters; nothing is dropped.
-//! - What waits is bounded by bytes, for each partition by its share: then the partition is paused, and polling goes on.
+//! - What waits is bounded by bytes, for each partition by its share: a workspace of which too much waits is passed over and
+//!   read again later, so that it holds nobody up; where that is not enough the partition is paused, and polling goes on.
 //! - Events commute, so that reading some again, or in another order among workspaces, changes nothing.
 
+mod catch_up;
 pub mod client;
 pub mod config;
 mod dead_letters;

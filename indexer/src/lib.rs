@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod import;
 pub mod kafka;
+pub mod metrics;
 pub mod rebuild_older;
 pub mod split;
 pub mod state;

@@ -32,6 +32,7 @@ use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::gate::{Dropped, Gate, PageUrl};
+use crate::metrics::Metrics;
 use crate::retrieve::Pools;
 use crate::tasks::Tasks;
 
@@ -53,6 +54,7 @@ struct Parts {
     buffers: Buffers,
     dropped: Arc<Dropped>,
     answers: Answers,
+    metrics: Metrics,
 }
 
 /// What one request reads: a workspace, a snapshot of its text, and what the caller may see of it.
@@ -98,6 +100,7 @@ impl Engine {
             buffers: Buffers::default(),
             dropped: Arc::default(),
             answers,
+            metrics: Metrics::default(),
         };
         Ok(Self(Arc::new(parts)))
     }
@@ -105,6 +108,11 @@ impl Engine {
     /// The choices it was made with.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// What answers share.

@@ -11,6 +11,7 @@ mod extract;
 mod feedback;
 pub mod ingest;
 mod mcp;
+pub mod metrics;
 pub mod openapi;
 mod operate;
 mod pages;
@@ -48,6 +49,7 @@ use crate::feedback::Feedback;
 use crate::tasks::Tasks;
 use auth::Auth;
 use ingest::Ingest;
+use metrics::Gather;
 use problem::ApiError;
 use rate::{RateConfig, Rates};
 use room::BodyRoom;
@@ -105,6 +107,7 @@ struct Shared {
     ingest: Arc<dyn Ingest>,
     feedback: Option<Feedback>,
     usage: Option<Arc<Ledger>>,
+    gather: Option<Arc<Gather>>,
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
@@ -121,6 +124,8 @@ pub struct Records {
     pub feedback: Option<Feedback>,
     /// What language models took.
     pub usage: Option<Arc<Ledger>>,
+    /// What other parts of the process count.
+    pub metrics: Option<Arc<Gather>>,
 }
 
 /// Why the server did not start or ended early.
@@ -149,7 +154,7 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, usage }: Records,
+        Records { feedback, usage, metrics }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
@@ -158,6 +163,7 @@ impl App {
             ingest,
             feedback,
             usage,
+            gather: metrics,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             bodies: BodyRoom::new(config.bodies_bytes_max),
@@ -187,6 +193,7 @@ impl App {
             .route("/v1/events", post(events::submit).layer(batch_limit))
             .route("/healthz", get(operate::healthz))
             .route("/readyz", get(operate::readyz))
+            .route("/metrics", get(metrics::metrics))
             .route("/openapi.json", get(openapi::openapi_json))
             .merge(web::routes())
             .merge(mcp::routes(self))

@@ -21,6 +21,7 @@ pub mod http;
 pub mod interleave;
 pub mod mark;
 pub mod mcp;
+pub mod metrics;
 pub mod parse;
 pub mod plan;
 mod present;

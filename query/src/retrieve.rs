@@ -14,6 +14,7 @@ use schemas::api::search::{Degraded, Mode};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::fuse::Legs;
+use crate::metrics::{Metrics, Stage};
 use crate::parse::{PageCondition, ParsedQuery};
 use crate::tasks::Tasks;
 
@@ -93,17 +94,23 @@ pub(crate) async fn retrieve(
     searcher: &Searcher,
     mask: &Mask,
     wanted: &Wanted,
+    metrics: &Metrics,
     deadline: Deadline,
 ) -> Result<Retrieved, QueryError> {
     let by_meaning = wanted.mode != Mode::Lexical;
     let by_words = wanted.mode != Mode::Semantic;
     let words = || {
         let (searcher, mask, wanted) = (searcher.clone(), mask.clone(), wanted.clone());
-        pools.words.run(deadline, move || lexical_leg(&searcher, &mask, &wanted))
+        let leg = pools.words.run(deadline, move || lexical_leg(&searcher, &mask, &wanted));
+        async {
+            let _running = metrics.stage(Stage::Lexical);
+            leg.await
+        }
     };
     let lexical = async { if by_words { Some(words().await) } else { None } };
     let semantic = async {
         let embedder = embedder.filter(|_| by_meaning)?.clone();
+        let _running = metrics.stage(Stage::Semantic);
         let (searcher, mask, wanted) = (searcher.clone(), mask.clone(), wanted.clone());
         let leg = move || semantic_leg(&embedder, &searcher, &mask, &wanted, deadline);
         Some(pools.meaning.run(deadline, leg).await)
@@ -113,7 +120,9 @@ pub(crate) async fn retrieve(
         // Meaning alone was asked and cannot be had: some answer, said to be degraded, is better than none.
         lexical = Some(words().await);
     }
-    gather(lexical, semantic, by_words, by_meaning)
+    let retrieved = gather(lexical, semantic, by_words, by_meaning)?;
+    metrics.degraded(&retrieved.degraded);
+    Ok(retrieved)
 }
 
 /// Keeps what came in time; what did not is said to be missing and logged, or is the error when nothing came.

@@ -5,6 +5,7 @@
 mod dead_letters;
 mod evaluation;
 mod identity;
+mod metrics;
 mod real_kafka;
 mod reindex;
 mod snapshots;

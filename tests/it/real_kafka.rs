@@ -1,6 +1,9 @@
 //! The binary over real Apache Kafka, for `make test-services`: members of a group that are killed and frozen, brokers that
 //! restart, and in the end the content of a clean run.
 
+mod broker;
+mod crashes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,22 +11,17 @@ use std::time::{Duration, Instant};
 
 use index::epochs::Epoch;
 use index::{Index, OpenMode};
-use indexer::engine::{Engine, ImportTarget, Wait};
+use indexer::engine::{Engine, ImportTarget};
 use indexer::import::{self, Source};
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
-use schemas::block::{BlockContent, BlockType};
-use schemas::event::{BlockPatch, Change, Event};
-use schemas::ids::{BlockId, PageId, RegionId, WorkspaceId};
-use schemas::page::{PagePatch, Parent};
-use schemas::version::{Timestamp, VectorClock, Version};
+use schemas::event::Event;
+use schemas::ids::{PageId, WorkspaceId};
+
+use crashes::Product;
 
 /// Addresses of brokers, for `make test-services`.
 const BROKERS: &str = "TESSERA_TEST_KAFKA";
-/// A command that kills the broker and starts it again.
-const RESTART: &str = "TESSERA_TEST_KAFKA_RESTART";
-/// How often the crash test kills.
-const ROUNDS: &str = "STREAM_CRASH_ROUNDS";
+/// How fast it writes, in events a second.
+const RATE: &str = "150";
 /// Far more than any step takes, so that only a hang comes to its end.
 const PATIENCE: Duration = Duration::from_mins(5);
 const SESSION_MS: u64 = 3_000;
@@ -36,6 +34,8 @@ struct Stream {
     dir: tempfile::TempDir,
     brokers: String,
     topic: String,
+    /// Where indexers find the broker; empty for the same place.
+    indexers_come_through: String,
 }
 
 impl Stream {
@@ -46,7 +46,7 @@ impl Stream {
         };
         let dir = tempfile::tempdir().unwrap();
         let topic = format!("{name}-{}", std::process::id());
-        Some(Self { dir, brokers: brokers.into_string().unwrap(), topic })
+        Some(Self { dir, brokers: brokers.into_string().unwrap(), topic, indexers_come_through: String::new() })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -67,17 +67,31 @@ impl Stream {
     /// Writes to the topic; gives the messages.
     #[track_caller]
     fn produce(&self, arguments: &[&str]) -> i64 {
-        let output = self.command(&[&["produce"], arguments].concat()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8(output.stdout).unwrap();
-        let messages = told.split_whitespace().rev().nth(1).and_then(|number| number.parse().ok());
-        messages.unwrap_or_else(|| panic!("no number of messages in {told}"))
+        self.spawn_producer(arguments).finish()
+    }
+
+    fn spawn_producer(&self, arguments: &[&str]) -> Producing {
+        let mut command = self.command(&[&["produce"], arguments].concat());
+        Producing(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Begins to write events as a product would whose region falls behind now and then.
+    fn start_producing(&self, round: u32, events: &[Event]) -> Producing {
+        let file = self.dir.path().join("events.ndjson");
+        let lines: Vec<_> = events.iter().map(Event::encode).collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let seed = round.to_string();
+        let how = ["--create", "3", "--duplicates", "0.2", "--reorder", "20", "--seed", &seed, "--rate", RATE];
+        self.spawn_producer(&[&["ndjson", file.to_str().unwrap()], &how[..]].concat())
     }
 
     fn indexer(&self) -> Indexer {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
-        let process = self.command(&["indexer"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Indexer { process }
+        let mut command = self.command(&["indexer"]);
+        if !self.indexers_come_through.is_empty() {
+            command.env("TESSERA__KAFKA__BROKERS", &self.indexers_come_through);
+        }
+        Indexer { process: command.stdout(Stdio::null()).stderr(log).spawn().unwrap() }
     }
 
     /// The folders in use of all partitions, by partition.
@@ -129,6 +143,21 @@ impl Stream {
         let shards = self.shards();
         assert_eq!(shards.len() as i64, PARTITIONS, "{shards:?}");
         shards.values().map(|dir| open(dir)).collect()
+    }
+}
+
+/// A `tessera produce` in a process of its own.
+struct Producing(Child);
+
+impl Producing {
+    /// Waits until all is written; gives the messages.
+    #[track_caller]
+    fn finish(self) -> i64 {
+        let output = self.0.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        let messages = told.split_whitespace().rev().nth(1).and_then(|number| number.parse().ok());
+        messages.unwrap_or_else(|| panic!("no number of messages in {told}"))
     }
 }
 
@@ -255,114 +284,11 @@ fn edits_of_a_handbook_through_killed_and_frozen_indexers_end_in_a_direct_import
     }
 }
 
-/// Two regions of a product, each with what it has seen of each block and page. They know of each other at times alone, so
-/// that many of their edits are concurrent.
-struct Product {
-    random: SmallRng,
-    seen: [BTreeMap<String, VectorClock>; 2],
-    written: u64,
-}
-
-impl Product {
-    fn edit(&mut self) -> Event {
-        let region = RegionId::new(["eu", "us"][self.random.random_range(0..2)]).unwrap();
-        let at = usize::from(region.as_str() == "us");
-        self.written += 1;
-        let page = PageId::new(format!("p{}", self.random.random_range(0..20))).unwrap();
-        let block = format!("b{}", self.random.random_range(0..200));
-        let content = Some(BlockContent::text(BlockType::Paragraph, format!("edit {} of a text", self.written)));
-        let patch = BlockPatch { page: page.clone(), parent: None, position: block.clone(), content };
-        let (entity, change) = match self.random.random_range(0..10) {
-            0 => {
-                let title = Some(format!("Title {}", self.written));
-                let patch = PagePatch { title, parent: Some(Parent::Workspace), ..PagePatch::default() };
-                (format!("page {page}"), Change::PageUpserted { page, patch: Box::new(patch) })
-            }
-            1 => (block.clone(), Change::BlockDeleted { block: BlockId::new(block).unwrap(), page }),
-            _ => (block.clone(), Change::BlockUpserted { block: BlockId::new(block).unwrap(), patch }),
-        };
-        if self.random.random_bool(0.3) {
-            let other = self.seen[1 - at].get(&entity).cloned().unwrap_or_default();
-            self.seen[at].entry(entity.clone()).or_default().join(&other);
-        }
-        let clock = self.seen[at].entry(entity).or_default();
-        *clock.0.entry(region.clone()).or_insert(0) += 1;
-        let timestamp = Timestamp { wall_ms: self.written, logical: 0 };
-        let version = Version { clock: clock.clone(), timestamp, region };
-        let workspace = workspace(WORKSPACES[self.random.random_range(0..WORKSPACES.len())]);
-        let id = self.written.to_string();
-        Event { id, source: "/test".to_owned(), workspace, time: None, version, change }
-    }
-}
-
-#[test]
-fn indexers_that_are_killed_again_and_again_end_in_a_clean_run() {
-    let Some(stream) = Stream::new("crashes") else { return };
-    let rounds = std::env::var_os(ROUNDS).and_then(|rounds| rounds.to_str()?.parse().ok()).unwrap_or(4);
-    let seed = u64::from(std::process::id());
-    eprintln!("seed {seed}, {rounds} rounds");
-    let mut product = Product { random: SmallRng::seed_from_u64(seed), seen: Default::default(), written: 0 };
-    let clean_dir = tempfile::tempdir().unwrap();
-    let clean = open(clean_dir.path());
-    let mut messages = 0;
-    let mut survivor = stream.indexer();
-    for round in 0..rounds {
-        let events: Vec<_> = (0..400).map(|_| product.edit()).collect();
-        clean.submit(&events, Wait::Applied).unwrap();
-        let file = stream.dir.path().join("events.ndjson");
-        let lines: Vec<_> = events.iter().map(Event::encode).collect();
-        std::fs::write(&file, lines.join("\n")).unwrap();
-        let seed = round.to_string();
-        let producing = [
-            "ndjson",
-            file.to_str().unwrap(),
-            "--create",
-            "3",
-            "--duplicates",
-            "0.2",
-            "--reorder",
-            "20",
-            "--seed",
-            &seed,
-        ];
-        let victim = stream.indexer();
-        messages += stream.produce(&producing);
-        std::thread::park_timeout(Duration::from_millis(product.random.random_range(0..2 * SESSION_MS)));
-        match round % 4 {
-            0 | 1 => victim.kill(),
-            2 => {
-                // Both die, so that everything is opened anew.
-                victim.kill();
-                std::mem::replace(&mut survivor, stream.indexer()).kill();
-            }
-            _ => {
-                if let Some(restart) = std::env::var_os(RESTART) {
-                    assert!(Command::new("bash").arg("-c").arg(restart).status().unwrap().success());
-                }
-                victim.stop(&stream);
-            }
-        }
-        if round % 5 == 4 || round + 1 == rounds {
-            stream.wait_committed(messages, &mut [&mut survivor]);
-        }
-    }
-    survivor.stop(&stream);
-    assert!(clean.wait_idle(PATIENCE));
-    let engines = stream.engines();
-    for name in WORKSPACES {
-        let id = workspace(name);
-        let holding = engines.iter().find(|engine| engine.workspace_status(&id).is_some());
-        let engine = holding.unwrap_or_else(|| panic!("{name} is in no shard"));
-        assert_eq!(engine.workspace_status(&id).unwrap().stats, clean.workspace_status(&id).unwrap().stats);
-        assert_eq!(engine.content_digest(&id).unwrap(), clean.content_digest(&id).unwrap(), "{name}");
-    }
-}
-
 #[test]
 fn a_dead_letter_that_is_an_event_by_now_is_replayed() {
     let Some(stream) = Stream::new("letters") else { return };
     let events = stream.dir.path().join("events.ndjson");
-    let mut product = Product { random: SmallRng::seed_from_u64(1), seen: Default::default(), written: 0 };
+    let mut product = Product::new(1);
     std::fs::write(&events, product.edit().encode()).unwrap();
     let indexer = stream.indexer();
     let messages = stream.produce(&["ndjson", events.to_str().unwrap(), "--create", "3"]);

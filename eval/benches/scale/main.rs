@@ -7,7 +7,9 @@
 //! memory is that of the part; files are mapped, and what of them is in memory is told apart from what was allocated.
 //!
 //! `cargo bench -p eval --bench scale -- [--copies 4] [--pages N] [--workspaces 10000] [--dir FOLDER] [--corpus FOLDER]
-//! [--only PART]`, the parts being `build`, `start`, `search`, `edits`, `access` and `reindex`; `--pages` cuts the corpus for a quick run.
+//! [--only PART] [--seconds 60]`, the parts being `build`, `start`, `search`, `edits`, `access`, `reindex` and `stream`; `--pages` cuts the
+//! corpus for a quick run. `stream` takes a Kafka, which `scripts/bench-stream.sh` starts, and the one workspace alone; `--seconds` says
+//! how long its surge lasts.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its findings")]
 #![expect(clippy::disallowed_methods, reason = "edits, searches and looks are paced by the clock")]
@@ -17,9 +19,11 @@ mod access;
 mod build;
 mod corpus;
 mod edits;
+mod neighbour;
 mod process;
 mod reindex;
 mod search;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +47,8 @@ struct Plan {
     workspaces: usize,
     dir: PathBuf,
     corpus: PathBuf,
+    /// How long the surge of a stream lasts.
+    seconds: u64,
     only: Option<String>,
     part: Option<String>,
 }
@@ -51,7 +57,8 @@ impl Plan {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/docs-win32");
         let dir = build::default_dir();
-        let mut plan = Self { copies: 4, pages: usize::MAX, workspaces: 10_000, dir, corpus, only: None, part: None };
+        let mut plan =
+            Self { copies: 4, pages: usize::MAX, workspaces: 10_000, dir, corpus, seconds: 60, only: None, part: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{argument} takes a value"));
             match argument.as_str() {
@@ -60,6 +67,7 @@ impl Plan {
                 "--workspaces" => plan.workspaces = value()?.parse()?,
                 "--dir" => plan.dir = PathBuf::from(value()?),
                 "--corpus" => plan.corpus = PathBuf::from(value()?),
+                "--seconds" => plan.seconds = value()?.parse()?,
                 "--only" => plan.only = Some(value()?),
                 PART => plan.part = Some(value()?),
                 _ => {}
@@ -108,7 +116,10 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let mut sizes = Vec::new();
-    for shape in [Shape::One, Shape::Many] {
+    // Streams are measured on the one workspace.
+    let shapes: &[Shape] =
+        if plan.only.as_deref() == Some("stream") { &[Shape::One] } else { &[Shape::One, Shape::Many] };
+    for &shape in shapes {
         let built: Built = ask(&plan, &format!("build-{}", shape.name()))?;
         let disk = process::bytes_in(&plan.index_dir(shape))?;
         println!(
@@ -138,6 +149,9 @@ fn main() -> Result<()> {
     if plan.wants("reindex") {
         reindex::print(&plan)?;
     }
+    if plan.wants("stream") {
+        stream::print(&plan)?;
+    }
     println!("load at the end {}", process::load());
     Ok(())
 }
@@ -151,6 +165,8 @@ fn run_part(plan: &Plan, part: &str) -> Result<()> {
         "search-many" => serde_json::to_string(&search::run(plan, Shape::Many)?)?,
         "edits" => serde_json::to_string(&edits::run(plan)?)?,
         "reindex" => serde_json::to_string(&reindex::run(plan)?)?,
+        "surge" => serde_json::to_string(&stream::run(plan)?)?,
+        "neighbour" => serde_json::to_string(&neighbour::run(plan)?)?,
         "access" => serde_json::to_string(&access::run(plan)?)?,
         _ => anyhow::bail!("there is no part {part}"),
     };
@@ -165,6 +181,7 @@ fn ask<T: DeserializeOwned>(plan: &Plan, part: &str) -> Result<T> {
     if plan.pages != usize::MAX {
         command.args(["--pages", &plan.pages.to_string()]);
     }
+    command.args(["--seconds", &plan.seconds.to_string()]);
     command.arg("--dir").arg(&plan.dir).arg("--corpus").arg(&plan.corpus).args([PART, part]);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{part} failed");

@@ -19,12 +19,17 @@ use crate::state::{Pending, Taken};
 
 /// The first change after a rest waits for others for this part of the interval between commits.
 const GATHERING_SHARE: u32 = 10;
+/// How long after someone's edit commits are kept short, for the next one will come.
+const EDITING: Duration = Duration::from_secs(2);
+/// Events from which a commit tells what an event takes, and the fewest that one is kept short to.
+const TELLING_EVENTS: usize = 64;
+const SHORT_EVENTS_MIN: usize = 256;
 
 /// An amount of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
+pub(crate) struct Load {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Load {
@@ -80,8 +85,14 @@ pub(super) struct Backlog {
     pub(super) load: Load,
     /// Those of them that changed something since the last take.
     pub(super) dirty: Load,
+    /// When each of these was written, in milliseconds since 1970.
+    written_ms: Vec<i64>,
     /// When the first of these came.
     pub(super) dirty_since: Option<Instant>,
+    /// When someone's edit was merged last.
+    pub(super) edited_at: Option<Instant>,
+    /// About how long a commit takes for each of its events, in seconds, by those of late; 0 before one told.
+    event_seconds: f64,
     /// When the first change of the commit under way came.
     taken_since: Option<Instant>,
     /// Changes merged so far. A sender waits until a commit has come this far.
@@ -140,7 +151,18 @@ impl Backlog {
 
     /// Whether a bulk of events may be merged: the next commit is to stay small, so that edits need not wait long for it.
     pub(super) fn has_room_for_bulk(&self, config: &Config) -> bool {
-        self.has_room(config) && self.dirty.events < config.commit_events_max
+        self.has_room(config) && self.dirty.events < self.commit_events_max(config)
+    }
+
+    /// Changes that make a commit start. While people edit, no more than are committed in the interval between commits: an
+    /// edit waits for the commit at hand, and then for its own.
+    fn commit_events_max(&self, config: &Config) -> usize {
+        let is_edited = self.edited_at.is_some_and(|at| at.elapsed() < EDITING);
+        if !is_edited || self.event_seconds <= 0.0 {
+            return config.commit_events_max;
+        }
+        let events = config.commit_interval_ms as f64 / 1e3 / self.event_seconds;
+        (events as usize).max(SHORT_EVENTS_MIN).min(config.commit_events_max)
     }
 
     /// Forgets workspaces of which nothing is held any more.
@@ -154,8 +176,9 @@ impl Backlog {
         self.taken_since.or(self.dirty_since)
     }
 
-    /// Notes changes to be committed.
-    pub(super) fn mark_dirty(&mut self, changes: Load) {
+    /// Notes changes to be committed, and when each of them was written, in milliseconds since 1970.
+    pub(super) fn mark_dirty(&mut self, changes: Load, written_ms: &[i64]) {
+        self.written_ms.extend_from_slice(written_ms);
         // Offsets alone are a change, too.
         self.merged += changes.events.max(1) as u64;
         self.dirty.add(changes);
@@ -165,7 +188,7 @@ impl Backlog {
     /// How long the next commit can wait; `None` when nothing waits for it.
     pub(super) fn commit_due_in(&self, config: &Config) -> Option<Duration> {
         let text = self.dirty_since.map(|since| {
-            let is_full = self.dirty.events >= config.commit_events_max
+            let is_full = self.dirty.events >= self.commit_events_max(config)
                 || self.dirty.bytes >= config.commit_bytes_max
                 || !self.has_room(config);
             // An edit after a rest waits only for what comes with it, and there is one commit in an interval at most.
@@ -198,6 +221,7 @@ impl Backlog {
             number: self.commit_number,
             merged: self.merged,
             load: std::mem::take(&mut self.dirty),
+            written_ms: std::mem::take(&mut self.written_ms),
             tenants: tenants.collect(),
             offsets: self.offsets.clone(),
             vectors: if with_vectors { self.embedding.take_vectors() } else { Vectors::default() },
@@ -218,6 +242,10 @@ impl Backlog {
         self.searchable_number = work.number;
         self.taken_since = None;
         self.load.subtract(work.load);
+        if work.load.events >= TELLING_EVENTS {
+            let told = status.took_ms as f64 / 1e3 / work.load.events as f64;
+            self.event_seconds = if self.event_seconds > 0.0 { (self.event_seconds + told) / 2.0 } else { told };
+        }
         self.last_commit = Some(status);
         for done in &work.tenants {
             if let Some(tenant) = self.tenants.get_mut(&done.workspace.number) {
@@ -233,6 +261,7 @@ impl Backlog {
     pub(super) fn not_committed(&mut self, work: Work, failure: Arc<IndexError>) {
         self.failure = Some(failure);
         self.dirty.add(work.load);
+        self.written_ms.extend(work.written_ms);
         self.dirty_since = self.taken_since.take().or(self.dirty_since);
         for failed in work.tenants {
             if let Some(tenant) = self.tenants.get_mut(&failed.workspace.number) {
@@ -257,9 +286,24 @@ pub(super) struct Work {
     pub(super) number: u64,
     merged: u64,
     load: Load,
+    /// When each of its events was written, in milliseconds since 1970.
+    pub(super) written_ms: Vec<i64>,
     pub(super) tenants: Vec<TenantWork>,
     pub(super) offsets: BTreeMap<String, i64>,
     pub(super) vectors: Vectors,
+}
+
+impl Work {
+    /// Its events, and their bytes.
+    pub(super) fn load(&self) -> Load {
+        self.load
+    }
+
+    /// The pages, groups and people that its events changed.
+    pub(super) fn records(&self) -> usize {
+        let records = |taken: &Taken| taken.pages.len() + taken.groups.len() + taken.members.len();
+        self.tenants.iter().map(|tenant| records(&tenant.taken)).sum()
+    }
 }
 
 /// What one commit writes of a workspace.

@@ -94,16 +94,17 @@ fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexErro
         drop(backlog);
         core.wake_embed();
     }
-    core.counters.committed(written.pages, written.passages);
     let took_ms = started.elapsed().as_millis() as u64;
     tracing::debug!(index_seq = work.number, pages = written.pages, passages = written.passages, took_ms, "committed");
-    Ok(CommitStatus {
+    let status = CommitStatus {
         index_seq: work.number,
         pages: written.pages,
         passages: written.passages,
         took_ms,
         at: jiff::Timestamp::now(),
-    })
+    };
+    core.counters.committed(&status, work);
+    Ok(status)
 }
 
 /// What a commit wrote.

@@ -36,7 +36,8 @@ pub(super) type Vectors = HashMap<PageKey, HashMap<TextHash, StoredVector>>;
 pub(super) struct EmbedQueue {
     edited: VecDeque<PageKey>,
     imported: VecDeque<PageKey>,
-    queued: HashSet<PageKey>,
+    /// The pages that wait, and whether each is among the edited.
+    queued: HashMap<PageKey, bool>,
     /// Whether the embed thread is at a page.
     is_working: bool,
     vectors: Vectors,
@@ -68,19 +69,19 @@ impl EmbedQueue {
 
     /// Queues a page. One that is edited overtakes the imported ones, also when it was queued among them.
     pub(super) fn push(&mut self, key: PageKey, is_edited: bool) {
-        let is_new = self.queued.insert(key);
-        if is_edited && !self.edited.contains(&key) {
-            self.edited.push_back(key);
-        } else if is_new {
-            self.imported.push_back(key);
+        match (self.queued.get(&key), is_edited) {
+            (Some(true), _) | (Some(false), false) => return,
+            (_, true) => self.edited.push_back(key),
+            (None, false) => self.imported.push_back(key),
         }
+        self.queued.insert(key, is_edited);
     }
 
     fn pop(&mut self) -> Option<PageKey> {
         loop {
             let key = self.edited.pop_front().or_else(|| self.imported.pop_front())?;
             // A page in both queues was taken from the first already.
-            if self.queued.remove(&key) {
+            if self.queued.remove(&key).is_some() {
                 return Some(key);
             }
         }

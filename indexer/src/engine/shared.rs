@@ -17,6 +17,7 @@ use super::status::{CommitStatus, Counters};
 use crate::config::Config;
 use crate::dead_letters::DeadLetters;
 use crate::error::{IngestError, OpenError};
+use crate::metrics::Metrics;
 
 pub(super) struct Core {
     pub(super) config: Config,
@@ -48,7 +49,12 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(super) fn open(index: Index, embedder: Option<Embedder>, config: Config) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        index: Index,
+        embedder: Option<Embedder>,
+        config: Config,
+        metrics: Metrics,
+    ) -> Result<Self, OpenError> {
         let writer = index.writer()?;
         let cutting = Cutting::of_index(&index, embedder, config.passage_tokens)?;
         let mut backlog = Backlog::after(index.payload());
@@ -62,7 +68,7 @@ impl Core {
             config,
             index,
             writer,
-            counters: Counters::default(),
+            counters: Counters::within(metrics),
             cutting: RwLock::new(Arc::new(cutting)),
             commits: Mutex::new(()),
             is_rebuilding: AtomicBool::new(false),

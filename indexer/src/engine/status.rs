@@ -10,8 +10,11 @@ use index::catalog::WorkspaceStats;
 use schemas::ids::WorkspaceId;
 use serde::Serialize;
 
+use super::backlog::Work;
 use super::shared::Core;
 use super::take_in::Taken;
+use crate::dead_letters::DeadLetter;
+use crate::metrics::Metrics;
 
 /// How the write side stands. Totals count from the start of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +96,8 @@ pub struct WorkspaceStatus {
 /// What happened since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    /// Those of the process, which others may count in, too.
+    pub(super) metrics: Metrics,
     accepted: AtomicU64,
     unchanged: AtomicU64,
     conflicts: AtomicU64,
@@ -111,36 +116,48 @@ fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Counters {
+    pub(super) fn within(metrics: Metrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     pub(super) fn merged(&self, taken: &Taken) {
         add(&self.accepted, taken.accepted);
         add(&self.unchanged, taken.unchanged);
         add(&self.conflicts, taken.conflicts);
+        self.metrics.taken(taken.accepted, taken.unchanged, taken.conflicts);
     }
 
-    pub(super) fn rejected(&self, events: usize) {
-        add(&self.rejected, events as u64);
+    pub(super) fn rejected(&self, letters: &[DeadLetter<'_>]) {
+        add(&self.rejected, letters.len() as u64);
+        self.metrics.rejected(letters.iter().map(|letter| letter.error));
     }
 
     pub(super) fn overloaded(&self) {
         add(&self.overloaded, 1);
+        self.metrics.overloaded();
     }
 
-    pub(super) fn committed(&self, pages: u64, passages: u64) {
+    pub(super) fn committed(&self, commit: &CommitStatus, work: &Work) {
         add(&self.commits, 1);
-        add(&self.pages_written, pages);
-        add(&self.passages_written, passages);
+        add(&self.pages_written, commit.pages);
+        add(&self.passages_written, commit.passages);
+        self.metrics.committed(commit, work.load(), work.records());
+        self.metrics.found(&work.written_ms, commit.at.as_millisecond());
     }
 
     pub(super) fn commit_failed(&self) {
         add(&self.commit_failures, 1);
+        self.metrics.commit_failed();
     }
 
     pub(super) fn embedded(&self, passages: usize) {
         add(&self.embedded_passages, passages as u64);
+        self.metrics.embedded(passages);
     }
 
     pub(super) fn embedding_failed(&self) {
         add(&self.embed_failures, 1);
+        self.metrics.embedding_failed();
     }
 }
 

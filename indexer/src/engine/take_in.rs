@@ -39,8 +39,10 @@ pub(super) struct Taken {
     pub(super) index_seq: u64,
 }
 
-/// Merges events.
-pub(super) fn take_in(core: &Core, events: &[Event]) -> Result<Taken, IngestError> {
+/// Merges events. `written_ms` says when each was written, in milliseconds since 1970; those of which it says nothing, just now.
+pub(super) fn take_in(core: &Core, events: &[Event], written_ms: &[Option<i64>]) -> Result<Taken, IngestError> {
+    let started = Instant::now();
+    let now_ms = jiff::Timestamp::now().as_millisecond();
     let weights: Vec<_> = events.iter().map(weigh).collect();
     let mut left = Load { events: events.len(), bytes: weights.iter().sum() };
     let_in(core, left)?;
@@ -58,7 +60,15 @@ pub(super) fn take_in(core: &Core, events: &[Event]) -> Result<Taken, IngestErro
             break;
         }
         let end = events.len().min(at + CHUNK_EVENTS);
-        let chunk = Chunk { first: at, events: &events[at..end], bytes: &weights[at..end], is_interactive };
+        let written_ms: Vec<i64> =
+            (at..end).map(|at| written_ms.get(at).copied().flatten().unwrap_or(now_ms)).collect();
+        let chunk = Chunk {
+            first: at,
+            events: &events[at..end],
+            bytes: &weights[at..end],
+            written_ms: &written_ms,
+            is_interactive,
+        };
         let mut backlog = core.lock();
         if !backlog.accepts() {
             merged = Err(IngestError::Stopped);
@@ -75,6 +85,7 @@ pub(super) fn take_in(core: &Core, events: &[Event]) -> Result<Taken, IngestErro
     core.release(left);
     core.counters.merged(&taken);
     merged?;
+    core.counters.metrics.merged(events.len(), started.elapsed());
     taken.note(&core.lock());
     core.wake_commit();
     Ok(taken)
@@ -85,7 +96,7 @@ pub(super) fn read_to(core: &Core, offsets: &BTreeMap<String, i64>, taken: &mut 
     let mut backlog = core.lock();
     if offsets.iter().any(|(partition, offset)| backlog.offsets.get(partition) != Some(offset)) {
         backlog.offsets.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
-        backlog.mark_dirty(Load::default());
+        backlog.mark_dirty(Load::default(), &[]);
     }
     taken.note(&backlog);
     drop(backlog);
@@ -134,6 +145,8 @@ struct Chunk<'a> {
     events: &'a [Event],
     /// What each takes.
     bytes: &'a [usize],
+    /// When each was written, in milliseconds since 1970.
+    written_ms: &'a [i64],
     is_interactive: bool,
 }
 
@@ -148,15 +161,17 @@ struct Merged {
 fn merge(core: &Core, backlog: &mut Backlog, chunk: &Chunk<'_>, taken: &mut Taken) -> Merged {
     let mut changed: HashMap<WorkspaceNumber, Changed> = HashMap::new();
     let mut kept = Load::default();
+    let mut kept_written_ms = Vec::new();
     let mut gone = Load::default();
     let mut merged = Merged { events: 0, result: Ok(()) };
-    for (event, &bytes) in chunk.events.iter().zip(chunk.bytes) {
+    for ((event, &bytes), &written_ms) in chunk.events.iter().zip(chunk.bytes).zip(chunk.written_ms) {
         let load = Load { events: 1, bytes };
         match merge_one(core, backlog, event, &mut changed) {
             Ok(outcome @ (Outcome::Applied | Outcome::Conflict)) => {
                 taken.accepted += 1;
                 taken.conflicts += u64::from(outcome == Outcome::Conflict);
                 kept.add(load);
+                kept_written_ms.push(written_ms);
             }
             Ok(Outcome::Unchanged) => {
                 taken.unchanged += 1;
@@ -185,8 +200,11 @@ fn merge(core: &Core, backlog: &mut Backlog, chunk: &Chunk<'_>, taken: &mut Take
         }
     }
     backlog.load.subtract(gone);
+    if chunk.is_interactive {
+        backlog.edited_at = Some(Instant::now());
+    }
     if kept.events > 0 {
-        backlog.mark_dirty(kept);
+        backlog.mark_dirty(kept, &kept_written_ms);
     }
     if gone.events > 0 {
         backlog.let_go_of_unchanged();

@@ -55,7 +55,8 @@ pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
         .set("isolation.level", "read_committed")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", config.session_timeout_ms.to_string())
-        .set("queued.max.messages.kbytes", (config.fetch_bytes_max >> 10).to_string());
+        // Another half is for what is read again.
+        .set("queued.max.messages.kbytes", (config.fetch_bytes_max >> 11).to_string());
     // Three beats must fit in a session.
     let beat_ms = (config.session_timeout_ms / 3).min(3_000);
     client.set("heartbeat.interval.ms", beat_ms.to_string());
@@ -66,6 +67,15 @@ pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
     if !config.instance.is_empty() {
         client.set("group.instance.id", &config.instance);
     }
+    client
+}
+
+/// Settings of a consumer beside the other that reads again what was passed over. It is a member of no group, and says so when
+/// what it is to read is gone.
+pub(super) fn second_consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
+    let mut client = consumer(config, secrets);
+    client.remove("group.instance.id");
+    client.set("auto.offset.reset", "error");
     client
 }
 
@@ -107,3 +117,43 @@ impl ClientContext for Plain {
 }
 
 impl rdkafka::consumer::ConsumerContext for Plain {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn membership_security_and_promises_reach_the_client() {
+        let mut config = Config { instance: "indexer-7".to_owned(), session_timeout_ms: 6_000, ..Config::default() };
+        for (name, value) in [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-512")] {
+            config.properties.insert(name.to_owned(), value.to_owned());
+        }
+        let secrets = Secrets([("sasl.password".to_owned(), "hush".to_owned())].into());
+        let check = |client: &ClientConfig, name: &str, expected: Option<&str>| {
+            assert_eq!(client.get(name), expected, "{name}");
+        };
+        let member = consumer(&config, &secrets);
+        for (name, expected) in [
+            ("group.instance.id", "indexer-7"),
+            ("group.id", "tessera"),
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "2000"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("isolation.level", "read_committed"),
+            ("enable.auto.commit", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.password", "hush"),
+        ] {
+            check(&member, name, Some(expected));
+        }
+        let second = second_consumer(&config, &secrets);
+        check(&second, "group.instance.id", None);
+        check(&second, "auto.offset.reset", Some("error"));
+        check(&second, "sasl.mechanism", Some("SCRAM-SHA-512"));
+        let writer = producer(&config, &secrets);
+        check(&writer, "enable.idempotence", Some("true"));
+        check(&writer, "acks", Some("all"));
+        check(&writer, "sasl.password", Some("hush"));
+    }
+}

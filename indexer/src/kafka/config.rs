@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemas::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
 
 use crate::config::BadConfig;
@@ -31,6 +32,8 @@ pub struct Config {
     pub fetch_bytes_max: usize,
     /// Partitions that one `tessera indexer` may hold, for each takes memory of its own; 1 to 1,000. Default 4.
     pub partitions_max: usize,
+    /// Workspaces that have more turns than others when much waits, with how many in a row, 1 to 100. Default none: each has one.
+    pub weights: BTreeMap<WorkspaceId, u32>,
     /// Any other setting of librdkafka, as `"security.protocol" = "SASL_SSL"`. Those that this program relies on are refused.
     /// Default none.
     pub properties: BTreeMap<String, String>,
@@ -50,6 +53,7 @@ impl Default for Config {
             in_flight_bytes_max: 32 << 20,
             fetch_bytes_max: 16 << 20,
             partitions_max: 4,
+            weights: BTreeMap::new(),
             properties: BTreeMap::new(),
             secret_files: BTreeMap::new(),
         }
@@ -135,6 +139,9 @@ impl Config {
         if !(1..=1_000).contains(&self.partitions_max) {
             return bad("kafka.partitions_max", "must be 1 to 1000".to_owned());
         }
+        if let Some((workspace, _)) = self.weights.iter().find(|(_, weight)| !(1..=100).contains(*weight)) {
+            return bad("kafka.weights", format!("must be 1 to 100 for `{workspace}`"));
+        }
         for name in self.properties.keys() {
             if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
                 return bad("kafka.properties", format!("must not set `{name}`: {instead}"));
@@ -176,6 +183,7 @@ mod tests {
         check("topic = 'a b'", "letters");
         check("topic = 'a'\ndead_letter_topic = 'a'", "must not be the topic");
         check("in_flight_bytes_max = 1000", "`kafka.in_flight_bytes_max` must be at least");
+        check("[weights]\nacme = 0", "must be 1 to 100 for `acme`");
         check("[properties]\n'enable.auto.commit' = 'true'", "must not set `enable.auto.commit`: offsets move");
         check("[properties]\n'group.id' = 'x'", "set `kafka.group`");
         check("[properties]\n'plugin.library.paths' = 'x'", "must not set `plugin.library.paths`");

@@ -119,6 +119,11 @@ impl Group {
         self.lanes.status(jiff::Timestamp::now().as_millisecond())
     }
 
+    /// The engines of the partitions that it holds.
+    pub fn engines(&self) -> Vec<Engine> {
+        self.lanes.engines()
+    }
+
     /// Whether it gave up; [`Group::leave`] says why.
     pub fn has_ended(&self) -> bool {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +162,7 @@ impl Member {
     /// Is a member until it is to stop, or another process took over a partition, which it gives.
     fn take_part(&self) -> Result<Option<i32>, GroupError> {
         let owner = Owner::new(
-            &self.config.topic,
+            &self.config,
             &self.shards,
             Arc::clone(&self.open),
             self.letters.clone(),
@@ -168,7 +173,7 @@ impl Member {
         self.check_partitions(&consumer)?;
         consumer.subscribe(&[&self.config.topic]).map_err(GroupError::Fatal)?;
         let lanes = Arc::clone(&self.lanes);
-        let mut reader = Reader::new(consumer, &self.config.topic, lanes, self.config.in_flight_bytes_max);
+        let mut reader = Reader::new(consumer, &self.config, &self.secrets, lanes);
         let mut tidy_due = Instant::now() + TIDY_INTERVAL;
         let ended = loop {
             if self.stopping.load(Ordering::Acquire) {

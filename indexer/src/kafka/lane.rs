@@ -12,9 +12,9 @@ use index::epochs::Epoch;
 use schemas::event::InvalidEvent;
 
 use super::dead_letters::{DeadLetterTopic, Letter};
-use super::queue::{Progress, Queue, Read, Turn};
+use super::queue::{Partition, Progress, Queue, Read, Turn, Weights};
 use crate::dead_letters::{DeadLetter, Origin};
-use crate::engine::{Engine, Wait};
+use crate::engine::{self, Engine, Wait};
 use crate::error::IngestError;
 
 /// First and longest pause after something failed.
@@ -69,13 +69,14 @@ impl Lane {
         topic: &str,
         letters: Option<DeadLetterTopic>,
         epoch: Option<Epoch>,
+        weights: Weights,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             engine,
             topic: topic.to_owned(),
             letters,
             epoch,
-            state: Mutex::default(),
+            state: Mutex::new(State { queue: Queue::weighing(weights), ..State::default() }),
             changed: Condvar::new(),
         });
         let lane = Arc::clone(&shared);
@@ -103,6 +104,11 @@ impl Lane {
         self.shared.lock().queue.progress(partition)
     }
 
+    /// Looks at what is known of a partition, or changes how it is read.
+    pub(super) fn of_partition<T>(&self, partition: i32, look: impl FnOnce(&mut Partition) -> T) -> T {
+        look(self.shared.lock().queue.partition(partition))
+    }
+
     /// Where a partition is read on by the last commit; `None` where it has nothing of it.
     pub(super) fn committed(&self, partition: i32) -> Option<i64> {
         self.shared.engine.committed_offsets().get(&partition_name(&self.shared.topic, partition)).copied()
@@ -111,6 +117,11 @@ impl Lane {
     /// Why it ended by itself, if it did.
     pub(super) fn end(&self) -> Option<End> {
         self.shared.lock().end
+    }
+
+    /// The engine that it feeds.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.engine
     }
 
     /// Failures since the last success.
@@ -244,7 +255,9 @@ impl Shared {
             });
             self.keep(&letters.collect::<Vec<_>>())
         };
-        self.engine.submit_read(&turn.events, offsets, Wait::Applied, &mut keep)?;
+        let written_ms: Vec<_> = turn.places.iter().map(|place| place.written_ms).collect();
+        let read = engine::Read { events: &turn.events, written_ms: &written_ms, offsets };
+        self.engine.submit_read(&read, Wait::Applied, &mut keep)?;
         Ok(())
     }
 

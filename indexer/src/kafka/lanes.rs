@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use schemas::api::operate::{PartitionStatus, StreamStatus};
 
 use super::lane::{End, Lane};
+use crate::engine::Engine;
 
 /// A partition that is held.
 #[derive(Debug, Clone)]
@@ -42,6 +43,11 @@ impl Lanes {
     /// The first lane that ended by itself, with its partition.
     pub(super) fn ended(&self) -> Option<(i32, End)> {
         self.lock().iter().find_map(|(partition, held)| Some((*partition, held.lane.end()?)))
+    }
+
+    /// The engines that are fed, in the order of their partitions; one that several feed, several times.
+    pub(super) fn engines(&self) -> Vec<Engine> {
+        self.lock().values().map(|held| held.lane.engine().clone()).collect()
     }
 
     pub(super) fn status(&self, now_ms: i64) -> StreamStatus {

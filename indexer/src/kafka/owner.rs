@@ -17,10 +17,12 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client;
+use super::config::Config;
 use super::dead_letters::DeadLetterTopic;
 use super::group::{GroupError, Open, OpenError};
 use super::lane::{Lane, partition_name};
 use super::lanes::Lanes;
+use super::queue::Weights;
 use super::reader::starting_point;
 use crate::dead_letters;
 use crate::engine::Engine;
@@ -31,6 +33,7 @@ pub(super) struct Owner {
     open: Arc<Open>,
     letters: Option<DeadLetterTopic>,
     lanes: Arc<Lanes>,
+    weights: Weights,
     owned: Mutex<BTreeMap<i32, Owned>>,
     failure: Mutex<Option<GroupError>>,
 }
@@ -44,14 +47,15 @@ struct Owned {
 
 impl Owner {
     pub(super) fn new(
-        topic: &str,
+        config: &Config,
         shards: &Path,
         open: Arc<Open>,
         letters: Option<DeadLetterTopic>,
         lanes: Arc<Lanes>,
     ) -> Self {
-        let (topic, shards) = (topic.to_owned(), shards.to_owned());
-        Self { topic, shards, open, letters, lanes, owned: Mutex::default(), failure: Mutex::default() }
+        let (topic, shards) = (config.topic.clone(), shards.to_owned());
+        let weights = config.weights.clone().into_iter().collect();
+        Self { topic, shards, open, letters, lanes, weights, owned: Mutex::default(), failure: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Owned>> {
@@ -68,7 +72,8 @@ impl Owner {
         let root = self.shards.join(partition_name(&self.topic, partition));
         let epoch = Epoch::claim(&root, &dead_letters::FILES)?;
         let engine = (self.open)(&epoch.dir())?;
-        let lane = Lane::start(engine.clone(), &self.topic, self.letters.clone(), Some(epoch.clone()))?;
+        let (letters, weights) = (self.letters.clone(), self.weights.clone());
+        let lane = Lane::start(engine.clone(), &self.topic, letters, Some(epoch.clone()), weights)?;
         let committed = lane.begin(partition);
         let offset = starting_point(consumer, &self.topic, partition, committed, &self.lanes);
         tracing::info!(topic = self.topic, partition, epoch = epoch.number(), ?offset, "took a partition over");

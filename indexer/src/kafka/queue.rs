@@ -1,12 +1,21 @@
 //! What was read and is not merged yet, by workspace, so that each gets its turn.
 //!
 //! Pure bookkeeping. Workspaces take turns, for events commute: one that imports does not delay the edits of others that were
-//! read. Invariant: the position of a partition never passes an event that is not merged, or a bad one that is not kept.
+//! read, nor those that stand behind it in the partition ([`partition`]). Invariant: the position of a partition never passes
+//! an event that is not merged, or a bad one that is not kept.
+
+mod partition;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use schemas::event::{Event, InvalidEvent};
+use schemas::event::{Change, Event, InvalidEvent};
+use schemas::grant::Role;
 use schemas::ids::WorkspaceId;
+
+pub(super) use partition::{Partition, Progress};
+
+/// Turns in a row that workspaces have which are named; all others have one.
+pub(super) type Weights = HashMap<WorkspaceId, u32>;
 
 /// Most events of one turn: enough to be merged at full speed, and over in some milliseconds.
 const TURN_EVENTS_MAX: usize = 512;
@@ -50,60 +59,45 @@ pub(super) struct Turn {
     bytes: Vec<usize>,
 }
 
-/// How far a partition was read.
-#[derive(Debug, Default)]
-struct Partition {
-    /// Offsets that are read and not done, each with when it was written.
-    waiting: BTreeMap<i64, Option<i64>>,
-    /// The next offset to read.
-    next: i64,
-    /// Whether anything was read of it: a partition that never was moves no offset.
-    is_read: bool,
-    /// What waits, in bytes.
-    bytes: usize,
-}
-
-/// How far a partition was read and done.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// All before this offset is done.
-    pub(super) position: i64,
-    /// The next offset to read.
-    pub(super) next: i64,
-    /// What waits, in bytes.
-    pub(super) bytes: usize,
-    /// When the first message that waits was written, in milliseconds since 1970.
-    pub(super) first_written_ms: Option<i64>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Workspaces with events, each once; the first has the next turn.
-    turns: VecDeque<WorkspaceId>,
+    weights: Weights,
+    /// Workspaces with events, each once, with the turns it has left in a row; the first has the next turn.
+    turns: VecDeque<(WorkspaceId, u32)>,
     events: HashMap<WorkspaceId, VecDeque<(Place, usize, Event)>>,
     refused: VecDeque<(Place, usize, Refused)>,
+    /// Events that take access away: they go before all others, for taking it sooner shows nobody anything.
+    taking: VecDeque<(Place, usize, Event)>,
     partitions: BTreeMap<i32, Partition>,
 }
 
 impl Queue {
-    /// Takes a partition in, read from an offset on.
-    pub(super) fn begin(&mut self, partition: i32, offset: i64) {
-        self.partitions.insert(partition, Partition { next: offset, ..Partition::default() });
+    /// One in which these workspaces have more turns than others.
+    pub(super) fn weighing(weights: Weights) -> Self {
+        Self { weights, ..Self::default() }
     }
 
-    /// Adds a message; those of a partition come in the order of their offsets.
+    fn weight(&self, workspace: &WorkspaceId) -> u32 {
+        self.weights.get(workspace).copied().unwrap_or(1)
+    }
+
+    /// Takes a partition in, read from an offset on.
+    pub(super) fn begin(&mut self, partition: i32, offset: i64) {
+        self.partitions.insert(partition, Partition::from(offset));
+    }
+
+    /// Adds a message; those of a partition come in the order of their offsets, but for what was set aside.
     pub(super) fn push(&mut self, read: Read) {
         let Read { place, bytes, content } = read;
-        let progress = self.partitions.entry(place.partition).or_default();
-        progress.waiting.insert(place.offset, place.written_ms);
-        progress.next = place.offset + 1;
-        progress.is_read = true;
-        progress.bytes += bytes;
+        let workspace = content.as_ref().ok().map(|event| &event.workspace);
+        self.partitions.entry(place.partition).or_default().add(place, workspace, bytes);
         match content {
+            Ok(event) if takes_access(&event.change) => self.taking.push_back((place, bytes, event)),
             Ok(event) => {
+                let weight = self.weight(&event.workspace);
                 let waiting = self.events.entry(event.workspace.clone()).or_default();
                 if waiting.is_empty() {
-                    self.turns.push_back(event.workspace.clone());
+                    self.turns.push_back((event.workspace.clone(), weight));
                 }
                 waiting.push_back((place, bytes, event));
             }
@@ -120,12 +114,20 @@ impl Queue {
             turn.refused.push((place, refused));
             bytes_refused.push(bytes);
         }
-        for _ in 0..self.turns.len() {
-            let Some(workspace) = self.turns.pop_front() else { break };
+        let taking_max = self.taking.len().min(bulk_events.saturating_sub(1)).min(TURN_EVENTS_MAX);
+        for (place, bytes, event) in self.taking.drain(..taking_max) {
+            turn.places.push(place);
+            turn.bytes.push(bytes);
+            turn.events.push(event);
+        }
+        // They wait for nothing else.
+        let others = if turn.events.is_empty() { self.turns.len() } else { 0 };
+        for _ in 0..others {
+            let Some((workspace, turns_left)) = self.turns.pop_front() else { break };
             let waiting = self.events.get_mut(&workspace).map_or(0, |waiting| waiting.len());
             let is_bulk = turn.events.len() + waiting >= bulk_events;
             if is_bulk && (!takes_bulk || !turn.events.is_empty()) {
-                self.turns.push_back(workspace);
+                self.turns.push_back((workspace, turns_left));
                 continue;
             }
             let Some(events) = self.events.get_mut(&workspace) else { continue };
@@ -136,8 +138,11 @@ impl Queue {
             }
             if events.is_empty() {
                 self.events.remove(&workspace);
+            } else if turns_left > 1 {
+                self.turns.push_front((workspace, turns_left - 1));
             } else {
-                self.turns.push_back(workspace);
+                let weight = self.weight(&workspace);
+                self.turns.push_back((workspace, weight));
             }
             if is_bulk {
                 break;
@@ -154,39 +159,45 @@ impl Queue {
             done.entry(place.partition).or_default().insert(place.offset);
         }
         let none = BTreeSet::new();
-        let read = self.partitions.iter().filter(|(_, progress)| progress.is_read);
-        read.map(|(partition, progress)| {
-            let done = done.get(partition).unwrap_or(&none);
-            let first_left = progress.waiting.keys().find(|offset| !done.contains(offset));
-            (*partition, first_left.copied().unwrap_or(progress.next))
-        })
-        .collect()
+        let read = self.partitions.iter().filter(|(_, progress)| progress.is_read());
+        read.map(|(partition, progress)| (*partition, progress.position_after(done.get(partition).unwrap_or(&none))))
+            .collect()
     }
 
     /// Notes that a turn is done.
     pub(super) fn done(&mut self, turn: &Turn) {
-        for (place, bytes) in turn.all_places().zip(&turn.bytes) {
-            let Some(progress) = self.partitions.get_mut(&place.partition) else { continue };
-            progress.waiting.remove(&place.offset);
-            progress.bytes = progress.bytes.saturating_sub(*bytes);
+        let workspaces = turn.events.iter().map(|event| Some(&event.workspace)).chain(std::iter::repeat(None));
+        for ((place, workspace), bytes) in turn.all_places().zip(workspaces).zip(&turn.bytes) {
+            if let Some(progress) = self.partitions.get_mut(&place.partition) {
+                progress.remove(*place, workspace, *bytes);
+            }
         }
     }
 
     pub(super) fn progress(&self, partition: i32) -> Progress {
-        let Some(Partition { waiting, next, bytes, .. }) = self.partitions.get(&partition) else {
-            return Progress::default();
-        };
-        let first = waiting.first_key_value();
-        Progress {
-            position: first.map_or(*next, |(offset, _)| *offset),
-            next: *next,
-            bytes: *bytes,
-            first_written_ms: first.and_then(|(_, written_ms)| *written_ms),
-        }
+        self.partitions.get(&partition).map(Partition::progress).unwrap_or_default()
+    }
+
+    /// What is known of a partition, to read it by.
+    pub(super) fn partition(&mut self, partition: i32) -> &mut Partition {
+        self.partitions.entry(partition).or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty() && self.refused.is_empty()
+        self.turns.is_empty() && self.refused.is_empty() && self.taking.is_empty()
+    }
+}
+
+/// Whether a change takes access away and gives none, whatever came before. Grants and groups may do both: those that give must
+/// not go before what was written to the page until then.
+pub(super) fn takes_access(change: &Change) -> bool {
+    match change {
+        Change::MemberChanged { role, .. } => *role == Role::Removed,
+        Change::UserErased { .. }
+        | Change::WorkspaceErased
+        | Change::PageTrashed { .. }
+        | Change::PageDeleted { .. } => true,
+        _ => false,
     }
 }
 
@@ -197,85 +208,4 @@ impl Turn {
 }
 
 #[cfg(test)]
-mod tests {
-    use schemas::event::{Change, InvalidCode};
-    use schemas::ids::RegionId;
-    use schemas::version::{Timestamp, VectorClock, Version};
-
-    use super::*;
-
-    fn event(workspace: &str) -> Event {
-        let region = RegionId::new("eu").unwrap();
-        let version = Version {
-            clock: VectorClock([(region.clone(), 1)].into()),
-            timestamp: Timestamp { wall_ms: 1, logical: 0 },
-            region,
-        };
-        let workspace = WorkspaceId::new(workspace).unwrap();
-        Event { id: "1".into(), source: "/t".into(), workspace, time: None, version, change: Change::WorkspaceErased }
-    }
-
-    fn read(partition: i32, offset: i64, workspace: Option<&str>) -> Read {
-        let error = InvalidEvent::new(InvalidCode::Malformed, "", "is bad");
-        let content = workspace.map(event).ok_or(Refused { key: None, payload: Vec::new(), error });
-        Read { place: Place { partition, offset, written_ms: Some(offset) }, bytes: 10, content }
-    }
-
-    fn taken(turn: &Turn) -> Vec<(&str, i64)> {
-        turn.events.iter().zip(&turn.places).map(|(event, place)| (event.workspace.as_str(), place.offset)).collect()
-    }
-
-    #[test]
-    fn a_workspace_with_many_events_lets_others_go_first_when_there_is_no_room_for_it() {
-        let mut queue = Queue::default();
-        queue.begin(0, 100);
-        (100..105).for_each(|offset| queue.push(read(0, offset, Some("import"))));
-        queue.push(read(0, 105, Some("edits")));
-        let edits = queue.take(false, 5).unwrap();
-        assert_eq!(taken(&edits), [("edits", 105)]);
-        assert_eq!(queue.positions_after(&edits), [(0, 100)].into(), "the import before it is not merged");
-        queue.done(&edits);
-        assert!(queue.take(false, 5).is_none() && !queue.is_empty());
-        let import = queue.take(true, 5).unwrap();
-        assert_eq!(import.events.len(), 5);
-        assert_eq!(queue.positions_after(&import), [(0, 106)].into());
-        queue.done(&import);
-        assert_eq!(queue.progress(0), Progress { position: 106, next: 106, bytes: 0, first_written_ms: None });
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn few_events_of_several_workspaces_share_a_turn_and_bad_ones_hold_the_position() {
-        let mut queue = Queue::default();
-        queue.begin(0, 0);
-        queue.begin(1, 7);
-        [Some("a"), None, Some("b")]
-            .into_iter()
-            .zip(0..)
-            .for_each(|(workspace, at)| queue.push(read(0, at, workspace)));
-        let turn = queue.take(true, 100).unwrap();
-        assert_eq!((taken(&turn), turn.refused.len()), (vec![("a", 0), ("b", 2)], 1));
-        assert_eq!(
-            queue.positions_after(&turn),
-            [(0, 3)].into(),
-            "a partition of which nothing was read does not move"
-        );
-        queue.done(&turn);
-        assert_eq!(queue.progress(0).bytes, 0);
-    }
-
-    #[test]
-    fn a_large_import_takes_many_turns_between_which_others_come() {
-        let mut queue = Queue::default();
-        for offset in 0..2_000 {
-            queue.push(read(0, offset, Some("import")));
-        }
-        let first = queue.take(true, 100).unwrap();
-        queue.push(read(1, 0, Some("edits")));
-        assert_eq!(first.events.len(), TURN_EVENTS_MAX);
-        let second = queue.take(true, 100).unwrap();
-        let third = queue.take(true, 100).unwrap();
-        assert_eq!(second.events.len(), TURN_EVENTS_MAX);
-        assert_eq!(taken(&third), [("edits", 0)]);
-    }
-}
+mod tests;

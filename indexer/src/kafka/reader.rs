@@ -13,16 +13,18 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::catch_up::CatchUp;
+use super::config::{Config, Secrets};
 use super::decoders::Encoded;
 use super::lane::Lane;
 use super::lanes::Lanes;
-use super::queue::{Place, Read, Refused};
+use super::queue::{Partition, Place, Read, Refused, takes_access};
 
 /// How long a poll waits for the first message.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// Messages decoded before they are handed over, and their bytes.
-const HAND_OVER_MESSAGES: usize = 512;
-const HAND_OVER_BYTES: usize = 4 << 20;
+pub(super) const HAND_OVER_MESSAGES: usize = 512;
+pub(super) const HAND_OVER_BYTES: usize = 4 << 20;
 /// How often the group is told where the commits are.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the brokers are asked where partitions end, and how long for each.
@@ -37,6 +39,7 @@ pub(super) struct Reader<C: ConsumerContext + 'static> {
     pub(super) consumer: BaseConsumer<C>,
     topic: String,
     lanes: Arc<Lanes>,
+    catch_up: CatchUp,
     in_flight_bytes_max: usize,
     /// What the group was told last.
     told: BTreeMap<i32, i64>,
@@ -45,16 +48,27 @@ pub(super) struct Reader<C: ConsumerContext + 'static> {
 }
 
 impl<C: ConsumerContext + 'static> Reader<C> {
-    pub(super) fn new(consumer: BaseConsumer<C>, topic: &str, lanes: Arc<Lanes>, in_flight_bytes_max: usize) -> Self {
+    pub(super) fn new(consumer: BaseConsumer<C>, config: &Config, secrets: &Secrets, lanes: Arc<Lanes>) -> Self {
         let now = Instant::now();
-        let topic = topic.to_owned();
-        Self { consumer, topic, lanes, in_flight_bytes_max, told: BTreeMap::new(), tell_due: now, lag_due: now }
+        Self {
+            consumer,
+            topic: config.topic.clone(),
+            catch_up: CatchUp::new(config, secrets),
+            lanes,
+            in_flight_bytes_max: config.in_flight_bytes_max,
+            told: BTreeMap::new(),
+            tell_due: now,
+            lag_due: now,
+        }
     }
 
     /// Polls once, at most for about [`POLL_WAIT`]. An error is one that the client does not get over.
     pub(super) fn step(&mut self) -> Result<(), KafkaError> {
         self.read()?;
-        self.pause_or_resume()?;
+        let share = self.in_flight_bytes_max / self.lanes.lock().len().max(1);
+        self.set_aside(share);
+        self.pause_or_resume(share)?;
+        self.catch_up.step(&self.lanes, share);
         let now = Instant::now();
         if now >= self.tell_due {
             self.tell_due = now + TELL_INTERVAL;
@@ -72,7 +86,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         // By the lane that held the partition when a message came: a rebalance may come between two of them.
         let mut read: Vec<(Arc<Lane>, Vec<Read>)> = Vec::new();
         let (mut messages, mut bytes) = (0, 0);
-        let mut wait = POLL_WAIT;
+        let mut wait = if self.catch_up.is_reading() { Duration::ZERO } else { POLL_WAIT };
         while messages < HAND_OVER_MESSAGES && bytes < HAND_OVER_BYTES {
             let message = match self.consumer.poll(wait) {
                 None => break,
@@ -94,6 +108,14 @@ impl<C: ConsumerContext + 'static> Reader<C> {
                 continue;
             };
             let one = decode(&message, now_ms);
+            let takes_access = one.content.as_ref().is_ok_and(|event| takes_access(&event.change));
+            let passes_over = |partition: &mut Partition| {
+                let key = message.key().unwrap_or_default();
+                partition.passes_over(key, message.offset(), message.timestamp().to_millis())
+            };
+            if !takes_access && lane.of_partition(message.partition(), passes_over) {
+                continue;
+            }
             bytes += one.bytes;
             match read.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lane)) {
                 Some((_, reads)) => reads.push(one),
@@ -106,9 +128,17 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         Ok(())
     }
 
-    fn pause_or_resume(&self) -> Result<(), KafkaError> {
+    /// Lets a workspace of which too much waits hold up nobody else.
+    fn set_aside(&self, share: usize) {
+        for (partition, held) in self.lanes.lock().iter() {
+            if held.lane.of_partition(*partition, |known| known.set_largest_aside(share / 2)) {
+                tracing::debug!(partition, "a workspace is set aside: what is behind it goes first");
+            }
+        }
+    }
+
+    fn pause_or_resume(&self, share: usize) -> Result<(), KafkaError> {
         let mut held = self.lanes.lock();
-        let share = self.in_flight_bytes_max / held.len().max(1);
         for (partition, held) in held.iter_mut() {
             let bytes = held.lane.progress(*partition).bytes;
             let mut list = TopicPartitionList::new();
@@ -194,7 +224,8 @@ pub(super) fn starting_point<C: ConsumerContext>(
     }
 }
 
-fn decode(message: &BorrowedMessage<'_>, now_ms: u64) -> Read {
+/// Makes an event of a message, or says why it is none.
+pub(super) fn decode(message: &BorrowedMessage<'_>, now_ms: u64) -> Read {
     let mut encoded = Encoded { key: message.key(), payload: message.payload(), ..Encoded::default() };
     if let Some(headers) = message.headers() {
         headers.iter().for_each(|header| encoded.header(header.key, header.value));

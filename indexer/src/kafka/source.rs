@@ -65,11 +65,12 @@ impl Source {
         let consumer: BaseConsumer<Plain> =
             client::consumer(config, secrets).create_with_context(Plain).map_err(ClientError::from)?;
         let letters = DeadLetterTopic::open(config, secrets)?;
-        let lane = Arc::new(Lane::start(engine, &config.topic, letters, None).map_err(SourceError::Thread)?);
+        let weights = config.weights.clone().into_iter().collect();
+        let lane = Arc::new(Lane::start(engine, &config.topic, letters, None, weights).map_err(SourceError::Thread)?);
         let lanes = Arc::new(Lanes::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let mut assigned = Assigned {
-            reader: Reader::new(consumer, &config.topic, Arc::clone(&lanes), config.in_flight_bytes_max),
+            reader: Reader::new(consumer, config, secrets, Arc::clone(&lanes)),
             topic: config.topic.clone(),
             lanes: Arc::clone(&lanes),
             lane: Arc::clone(&lane),

@@ -1,5 +1,7 @@
 //! Reading a stream, over librdkafka's mock of a cluster: it speaks the protocol on loopback and keeps nothing on disk.
 
+mod order;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -262,8 +264,9 @@ fn a_full_engine_pauses_its_partition_and_nothing_is_lost() {
         pending_events_max: 10_000,
         ..site.config
     };
-    let mut product = Source::new("w", "eu");
-    let mut block = |n: usize| product.block(&format!("page-{}", n % 50), &format!("b{n}"), "words");
+    // So many that none has half of what waits: it would be passed over.
+    let mut products = ["a", "b", "c", "d", "e", "f"].map(|workspace| Source::new(workspace, "eu"));
+    let mut block = |n: usize| products[n % 6].block(&format!("page-{}", n % 50), &format!("b{n}"), "words");
     let filling: Vec<_> = (0..10_000).map(&mut block).collect();
     let events: Vec<_> = (10_000..10_000 + EVENTS).map(&mut block).collect();
     broker.send(0, &events);

@@ -21,6 +21,7 @@ use crate::feedback::{Feedback, ListId, ShownPage};
 use crate::gate::{Held, Permit};
 use crate::interleave::Team;
 use crate::mark::Leniency;
+use crate::metrics::Stage;
 use crate::plan::Plan;
 use crate::present::{Presenter, Shown};
 use crate::retrieve::{self, Retrieved, Wanted, retrieve};
@@ -96,6 +97,7 @@ impl Engine {
             return Ok(view);
         }
         let filters = plan.filters.clone();
+        let _running = self.metrics().stage(Stage::Narrow);
         let work = move || {
             let mask = filters.narrow(view.mask, &view.workspace.read(), &view.caller);
             view.mask = retrieve::narrow(&view.searcher, mask, &conditions)?;
@@ -122,7 +124,8 @@ impl Engine {
         };
         let deadline = deadline.keeping(self.config().present_share);
         let Self(parts) = self;
-        retrieve(&parts.pools, view.embedder.as_ref(), &view.searcher, &view.mask, &wanted, deadline).await
+        let model = view.embedder.as_ref();
+        retrieve(&parts.pools, model, &view.searcher, &view.mask, &wanted, self.metrics(), deadline).await
     }
 
     /// Fuses, rescores and groups what was retrieved.
@@ -134,6 +137,7 @@ impl Engine {
         retrieved: Retrieved,
         deadline: Deadline,
     ) -> Result<(Ranking, Teams), QueryError> {
+        let _running = self.metrics().stage(Stage::Rank);
         let (engine, view, plan) = (self.clone(), view.clone(), plan.clone());
         let ranked = move |tokens: &mut Tokens| match second {
             Some(second) => rank_both(&view, (&plan, engine.config()), &second, retrieved, tokens),
@@ -145,6 +149,7 @@ impl Engine {
 
     /// Lists the pages that the filters leave over, those changed last first.
     pub(super) async fn listed(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Ranking, QueryError> {
+        let _running = self.metrics().stage(Stage::Rank);
         let (view, offset, limit) = (view.clone(), plan.offset, plan.limit);
         self.0.pools.words.run(deadline, move || list(&view, offset, limit)).await
     }
@@ -159,6 +164,7 @@ impl Engine {
         started: Instant,
         deadline: Deadline,
     ) -> Result<(SearchResponse, Hits), QueryError> {
+        let _running = self.metrics().stage(Stage::Present);
         let engine = self.clone();
         let present = move |tokens: &mut Tokens| engine.present(&view, &plan, ranking, &teams, started, tokens);
         let buffers = self.0.buffers.clone();

@@ -118,6 +118,7 @@ impl Modify for Security {
         super::usage::usage,
         super::operate::healthz,
         super::operate::readyz,
+        super::metrics::metrics,
         openapi_json,
     ),
     components(schemas(Problem, SourcesEvent, DeltaEvent, CitationEvent, DoneEvent, ErrorEvent)),

@@ -28,14 +28,17 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request_id, route, method = %request.method());
+    let metrics = app.engine().metrics().clone();
     let response = async {
         let response = within_limits(&app, request, next).await;
         let mut response = problem::finish(response, &request_id);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
-        let took_ms = started.elapsed().as_millis() as u64;
-        tracing::debug!(status = response.status().as_u16(), took_ms, "request answered");
+        let took = started.elapsed();
+        let status = response.status().as_u16();
+        metrics.answered(&route, status, took);
+        tracing::debug!(status, took_ms = took.as_millis() as u64, "request answered");
         response
     };
     response.instrument(span).await

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 
-use super::harness::{ADMIN_KEY, Client, INGEST_KEY, SEARCH_KEY, token};
+use super::harness::{ACME_ADMIN_KEY, ADMIN_KEY, Client, INGEST_KEY, SEARCH_KEY, token};
 
 /// How a request says who is asking.
 fn headers(kind: &str) -> Vec<(&'static str, String)> {
@@ -19,6 +19,7 @@ fn headers(kind: &str) -> Vec<(&'static str, String)> {
         "search key" => named(SEARCH_KEY),
         "ingest key" => named(INGEST_KEY),
         "admin key" => named(ADMIN_KEY),
+        "admin key of acme" => named(ACME_ADMIN_KEY),
         "search key for nobody" => vec![bearer(SEARCH_KEY)],
         other => panic!("no kind of caller is called {other}"),
     }
@@ -49,6 +50,7 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "search key",
         "ingest key",
         "admin key",
+        "admin key of acme",
         "search key for nobody",
     ];
     let endpoints = [
@@ -71,6 +73,7 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "GET /v1/session",
         "GET /healthz",
         "GET /readyz",
+        "GET /metrics",
         "GET /openapi.json",
         "GET /",
         "GET /ui/main.js",

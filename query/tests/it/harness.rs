@@ -47,6 +47,8 @@ pub const SEARCH_KEY: &str = "tsk_search_0123456789abcdef0123456789";
 pub const INGEST_KEY: &str = "tsk_ingest_0123456789abcdef0123456789";
 /// A service key with the scope `admin`.
 pub const ADMIN_KEY: &str = "tsk_admin_00123456789abcdef0123456789";
+/// A service key with the scope `admin`, for `acme` alone.
+pub const ACME_ADMIN_KEY: &str = "tsk_acme_admin_0123456789abcdef012345";
 
 /// The workspace above.
 pub fn acme() -> Content {
@@ -245,6 +247,7 @@ pub fn auth() -> Auth {
             service_key("search", SEARCH_KEY, Scope::Search, &[]),
             service_key("ingest", INGEST_KEY, Scope::Ingest, &["acme"]),
             service_key("admin", ADMIN_KEY, Scope::Admin, &[]),
+            service_key("acme-admin", ACME_ADMIN_KEY, Scope::Admin, &["acme"]),
         ],
         ..AuthConfig::default()
     };
@@ -305,7 +308,7 @@ impl Client {
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
         let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
         let ledger = Arc::new(ledger);
-        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)) };
+        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)), metrics: None };
         let app = App::recording(engine, writes, records, auth, http);
         Self { router: app.router(), ingest, content, feedback, ledger, dir }
     }

@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-use super::harness::{Client, Content, PageSpec, caller};
+use super::harness::{ADMIN_KEY, Client, Content, PageSpec, caller};
 
 const USERS: [&str; 5] = ["ada", "bob", "gus", "rex", "zoe"];
 const WORLDS: u64 = 6;
@@ -126,6 +126,26 @@ async fn no_response_tells_of_what_its_caller_may_not_see() {
         for _ in 0..REQUESTS {
             ask(&world, &mut rng, seed).await;
         }
+        counters_name_nothing(&world, seed).await;
+    }
+}
+
+/// What operators read holds no word of any page and names nobody; others do not get it.
+async fn counters_name_nothing(world: &World, seed: u64) {
+    let key = format!("Bearer {ADMIN_KEY}");
+    let reply = world.client.get("/metrics", &[("authorization", &key)]).await;
+    assert_eq!(reply.status, 200, "seed {seed}");
+    let text = std::str::from_utf8(&reply.body).unwrap();
+    assert!(text.contains("tessera_query_request_seconds_count{route=\"/v1/search\",status=\"200\"}"), "{text}");
+    let words = (0..world.pages.len()).map(own_word);
+    let names = world.pages.iter().chain(&USERS).map(|name| (*name).to_owned());
+    for told in words.chain(names).chain(["acme".to_owned(), "deployment".to_owned()]) {
+        assert!(!text.contains(&told), "seed {seed}: {told} in {text}");
+    }
+    for user in USERS {
+        let refused = world.client.get_as(user, "/metrics").await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (403, "forbidden"));
+        assert!(!String::from_utf8_lossy(&refused.body).contains("tessera_query"));
     }
 }
 

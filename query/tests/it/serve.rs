@@ -72,3 +72,21 @@ async fn a_server_with_identities_may_listen_everywhere() {
     stopped.cancel();
     app(&content, auth()).run(TcpListener::bind("0.0.0.0:0").await.unwrap(), stopped).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_listener_for_counters_serves_nothing_else() {
+    let content = acme();
+    let app = app(&content, auth());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let server = tokio::spawn(query::http::metrics::serve(listener, app.gather(), shutdown.clone()));
+    let counters = ask(address, "/metrics").await;
+    assert!(counters.starts_with("HTTP/1.1 200") && counters.contains("text/plain; version=0.0.4"), "{counters}");
+    assert!(counters.contains("\ntessera_query_in_flight_requests 0\n"), "{counters}");
+    for path in ["/", "/v1/status", "/v1/search?query=deploy", "/healthz", "/openapi.json"] {
+        assert!(ask(address, path).await.starts_with("HTTP/1.1 404"), "{path}");
+    }
+    shutdown.cancel();
+    server.await.unwrap().unwrap();
+}

@@ -89,6 +89,16 @@ impl Identity {
         self.scopes.contains(&Scope::Admin)
     }
 
+    /// Refuses everyone who may not see what all workspaces come to: an administrator of some is none of them.
+    pub fn operates(&self) -> Result<(), ApiError> {
+        self.require(Scope::Admin)?;
+        let is_of_all = matches!(self.kind, IdentityKind::Service(_) | IdentityKind::Development);
+        if is_of_all && self.workspaces.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::new(ProblemCode::Forbidden, "this is for service keys that may administer every workspace"))
+    }
+
     /// Refuses everyone who is not identified.
     pub fn require_known(&self) -> Result<(), ApiError> {
         if self.kind == IdentityKind::Anonymous {

@@ -1,0 +1,168 @@
+use schemas::event::InvalidCode;
+use schemas::ids::{PageId, RegionId, UserId};
+use schemas::version::{Timestamp, VectorClock, Version};
+
+use super::*;
+
+fn event(workspace: &str, change: Change) -> Event {
+    let region = RegionId::new("eu").unwrap();
+    let version = Version {
+        clock: VectorClock([(region.clone(), 1)].into()),
+        timestamp: Timestamp { wall_ms: 1, logical: 0 },
+        region,
+    };
+    let workspace = WorkspaceId::new(workspace).unwrap();
+    Event { id: "1".into(), source: "/t".into(), workspace, time: None, version, change }
+}
+
+/// A change that neither gives nor takes access.
+fn edit() -> Change {
+    Change::PageUpserted { page: PageId::new("home").unwrap(), patch: Box::default() }
+}
+
+fn read(partition: i32, offset: i64, workspace: Option<&str>) -> Read {
+    let error = InvalidEvent::new(InvalidCode::Malformed, "", "is bad");
+    let content =
+        workspace.map(|workspace| event(workspace, edit())).ok_or(Refused { key: None, payload: Vec::new(), error });
+    Read { place: Place { partition, offset, written_ms: Some(offset) }, bytes: 10, content }
+}
+
+fn taken(turn: &Turn) -> Vec<(&str, i64)> {
+    turn.events.iter().zip(&turn.places).map(|(event, place)| (event.workspace.as_str(), place.offset)).collect()
+}
+
+#[test]
+fn a_workspace_with_many_events_lets_others_go_first_when_there_is_no_room_for_it() {
+    let mut queue = Queue::default();
+    queue.begin(0, 100);
+    (100..105).for_each(|offset| queue.push(read(0, offset, Some("import"))));
+    queue.push(read(0, 105, Some("edits")));
+    let edits = queue.take(false, 5).unwrap();
+    assert_eq!(taken(&edits), [("edits", 105)]);
+    assert_eq!(queue.positions_after(&edits), [(0, 100)].into(), "the import before it is not merged");
+    queue.done(&edits);
+    assert!(queue.take(false, 5).is_none() && !queue.is_empty());
+    let import = queue.take(true, 5).unwrap();
+    assert_eq!(import.events.len(), 5);
+    assert_eq!(queue.positions_after(&import), [(0, 106)].into());
+    queue.done(&import);
+    assert_eq!(queue.progress(0), Progress { position: 106, next: 106, ..Progress::default() });
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn few_events_of_several_workspaces_share_a_turn_and_bad_ones_hold_the_position() {
+    let mut queue = Queue::default();
+    queue.begin(0, 0);
+    queue.begin(1, 7);
+    [Some("a"), None, Some("b")].into_iter().zip(0..).for_each(|(workspace, at)| queue.push(read(0, at, workspace)));
+    let turn = queue.take(true, 100).unwrap();
+    assert_eq!((taken(&turn), turn.refused.len()), (vec![("a", 0), ("b", 2)], 1));
+    assert_eq!(queue.positions_after(&turn), [(0, 3)].into(), "a partition of which nothing was read does not move");
+    queue.done(&turn);
+    assert_eq!(queue.progress(0).bytes, 0);
+}
+
+#[test]
+fn a_large_import_takes_many_turns_between_which_others_come() {
+    let mut queue = Queue::default();
+    for offset in 0..2_000 {
+        queue.push(read(0, offset, Some("import")));
+    }
+    let first = queue.take(true, 100).unwrap();
+    queue.push(read(1, 0, Some("edits")));
+    assert_eq!(first.events.len(), TURN_EVENTS_MAX);
+    let second = queue.take(true, 100).unwrap();
+    let third = queue.take(true, 100).unwrap();
+    assert_eq!(second.events.len(), TURN_EVENTS_MAX);
+    assert_eq!(taken(&third), [("edits", 0)]);
+}
+
+#[test]
+fn a_workspace_with_a_weight_has_as_many_turns_in_a_row() {
+    let weights = [(WorkspaceId::new("paying").unwrap(), 2)].into();
+    let mut queue = Queue::weighing(weights);
+    for offset in 0..4_000 {
+        queue.push(read(0, offset, Some(if offset % 2 == 0 { "other" } else { "paying" })));
+    }
+    let turns = std::iter::from_fn(|| queue.take(true, 100)).map(|turn| taken(&turn)[0].0.to_owned());
+    let first: Vec<_> = turns.take(6).collect();
+    assert_eq!(first, ["other", "paying", "paying", "other", "paying", "paying"]);
+}
+
+#[test]
+fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
+    let mut queue = Queue::default();
+    queue.begin(0, 0);
+    (0..10).for_each(|offset| queue.push(read(0, offset, Some("import"))));
+    queue.push(read(0, 10, Some("edits")));
+    assert!(!queue.partition(0).set_largest_aside(110), "it is not too much yet");
+    assert!(queue.partition(0).set_largest_aside(100));
+    assert!(!queue.partition(0).set_largest_aside(10), "what is left is not too much");
+    assert_eq!(queue.partition(0).bytes_aside(), 100);
+
+    // What comes of it is passed over; others are taken.
+    let passes =
+        |queue: &mut Queue, key: &str, offset| queue.partition(0).passes_over(key.as_bytes(), offset, Some(offset));
+    assert!(passes(&mut queue, "import", 11) && !passes(&mut queue, "edits", 12));
+    queue.push(read(0, 12, Some("edits")));
+    assert!(passes(&mut queue, "import", 13));
+    while let Some(turn) = queue.take(true, 5) {
+        queue.done(&turn);
+    }
+    let progress = queue.progress(0);
+    assert_eq!((progress.position, progress.next, progress.bytes), (11, 14, 0), "the position waits for the cursor");
+    assert_eq!(progress.first_written_ms, Some(11), "so does the lag");
+
+    // It is read again from there, each message once.
+    let was = |queue: &mut Queue, key: &str, offset| queue.partition(0).was_passed_over(key.as_bytes(), offset);
+    assert!(!was(&mut queue, "import", 9) && was(&mut queue, "import", 11) && !was(&mut queue, "edits", 12));
+    queue.push(read(0, 11, Some("import")));
+    queue.partition(0).read_again_to(12, Some(11));
+    assert!(!was(&mut queue, "import", 11) && !queue.partition(0).take_back(100));
+    queue.push(read(0, 13, Some("import")));
+    queue.partition(0).read_again_to(14, Some(13));
+    assert_eq!(queue.progress(0).position, 11);
+    assert!(!queue.partition(0).take_back(10), "too much of it waits still");
+    let turn = queue.take(true, 5).unwrap();
+    assert_eq!(taken(&turn), [("import", 11), ("import", 13)]);
+    assert_eq!(queue.positions_after(&turn), [(0, 14)].into());
+    queue.done(&turn);
+    assert!(queue.partition(0).take_back(10));
+    assert_eq!(queue.progress(0), Progress { position: 14, next: 14, ..Progress::default() });
+    assert!(!passes(&mut queue, "import", 14), "it is taken as before");
+}
+
+#[test]
+fn two_workspaces_that_are_set_aside_one_after_the_other_share_a_cursor() {
+    let mut queue = Queue::default();
+    (0..10).for_each(|offset| queue.push(read(0, offset, Some("a"))));
+    assert!(queue.partition(0).set_largest_aside(50));
+    (10..20).for_each(|offset| queue.push(read(0, offset, Some("b"))));
+    assert!(queue.partition(0).set_largest_aside(50));
+    for (offset, key) in [(20, "a"), (21, "b")] {
+        assert!(queue.partition(0).passes_over(key.as_bytes(), offset, None));
+    }
+    assert_eq!(queue.progress(0).cursor, Some(10));
+    assert!(!queue.partition(0).was_passed_over(b"b", 15), "that one was taken");
+    assert!(queue.partition(0).was_passed_over(b"b", 21) && queue.partition(0).was_passed_over(b"a", 20));
+}
+
+#[test]
+fn what_takes_access_away_goes_before_all_others_and_holds_its_place() {
+    let mut queue = Queue::default();
+    (0..1_000).for_each(|offset| queue.push(read(0, offset, Some("import"))));
+    let removed = Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Removed };
+    let place = Place { partition: 0, offset: 1_000, written_ms: None };
+    queue.push(Read { place, bytes: 10, content: Ok(event("import", removed)) });
+    let turn = queue.take(false, 100).unwrap();
+    assert_eq!(taken(&turn), [("import", 1_000)], "also where there is no room for the import");
+    assert_eq!(queue.positions_after(&turn), [(0, 0)].into());
+    queue.done(&turn);
+    assert!(queue.take(false, 100).is_none() && !queue.is_empty());
+    assert!(!takes_access(&Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Guest }));
+    let page = PageId::new("home").unwrap();
+    let grants = Vec::new();
+    let restricted = Change::PageAccessChanged { page, grants, restricted: true };
+    assert!(!takes_access(&restricted), "what it takes depends on what was there");
+}

@@ -1,0 +1,180 @@
+//! What the read side offers to be watched: requests, the stages of a search, what was left out, what the gate turned away.
+//!
+//! Counts and times alone, over all workspaces together. Labels are the templates of routes, statuses, and names written
+//! here: no id, no query, no text. Invariant: gauges are looked up when [`Metrics::text`] is called; all else is counted as
+//! it happens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
+    register_histogram_vec_with_registry, register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
+};
+use schemas::api::search::Degraded;
+
+/// Bounds of the time of a request, in seconds: from a lookup to the longest that a server allows.
+const REQUEST_SECONDS: [f64; 13] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+/// Bounds of the time of a stage, in seconds.
+const STAGE_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// A part of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Taking away the pages that filters and conditions do not want.
+    Narrow,
+    /// Retrieving by words.
+    Lexical,
+    /// Retrieving by meaning, the embedding of the query included.
+    Semantic,
+    /// Fusing, rescoring and grouping.
+    Rank,
+    /// Reading what is shown, and letting it out.
+    Present,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Narrow => "narrow",
+            Self::Lexical => "lexical",
+            Self::Semantic => "semantic",
+            Self::Rank => "rank",
+            Self::Present => "present",
+        }
+    }
+}
+
+/// Counters of a read side. Cloning is cheap; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Held while they are read: what is looked up for them is looked up once at a time.
+    reading: Arc<Mutex<()>>,
+    request_seconds: HistogramVec,
+    in_flight_requests: IntGauge,
+    stage_seconds: HistogramVec,
+    degraded: IntCounterVec,
+    permit_dropped: IntCounter,
+    feedback_dropped: IntCounter,
+}
+
+/// What is looked up when the counters are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// Requests that are worked on.
+    pub(crate) in_flight_requests: usize,
+    /// Pages that the gate turned away since the start.
+    pub(crate) permit_dropped_total: u64,
+    /// Lines of feedback that were lost since the start.
+    pub(crate) feedback_dropped_total: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::declare().expect("the names are valid, and each is there once")
+    }
+}
+
+impl Metrics {
+    fn declare() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let metrics = Self {
+            request_seconds: register_histogram_vec_with_registry!(
+                "tessera_query_request_seconds",
+                "Time until a request was answered; of a stream, until it began.",
+                &["route", "status"],
+                REQUEST_SECONDS.to_vec(),
+                registry
+            )?,
+            in_flight_requests: register_int_gauge_with_registry!(
+                "tessera_query_in_flight_requests",
+                "Requests that are worked on.",
+                registry
+            )?,
+            stage_seconds: register_histogram_vec_with_registry!(
+                "tessera_query_stage_seconds",
+                "Time that a stage of a search took, waiting for its turn included.",
+                &["stage"],
+                STAGE_SECONDS.to_vec(),
+                registry
+            )?,
+            degraded: register_int_counter_vec_with_registry!(
+                "tessera_query_degraded_total",
+                "Searches from which something was left out.",
+                &["leg"],
+                registry
+            )?,
+            permit_dropped: counter(
+                "tessera_query_permit_dropped_total",
+                "Pages that were retrieved and turned away at the last check.",
+            )?,
+            feedback_dropped: counter(
+                "tessera_query_feedback_dropped_total",
+                "Lines of the log of feedback that were lost.",
+            )?,
+            registry,
+            reading: Arc::default(),
+        };
+        // What can be there is there from the start, so that a first one is seen as a rise.
+        for stage in [Stage::Narrow, Stage::Lexical, Stage::Semantic, Stage::Rank, Stage::Present] {
+            metrics.stage_seconds.with_label_values(&[stage.name()]);
+        }
+        for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
+            metrics.degraded.with_label_values(&[leg_name(leg)]);
+        }
+        metrics.request_seconds.with_label_values(&["/v1/search", "200"]);
+        Ok(metrics)
+    }
+
+    /// Counts a request by the template of its route, never by its path.
+    pub(crate) fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.request_seconds.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+
+    /// Measures a stage until what it gives is dropped.
+    pub(crate) fn stage(&self, stage: Stage) -> Running {
+        Running { started: Instant::now(), seconds: self.stage_seconds.with_label_values(&[stage.name()]) }
+    }
+
+    /// Counts what was left out of a search.
+    pub(crate) fn degraded(&self, left_out: &[Degraded]) {
+        for leg in left_out {
+            self.degraded.with_label_values(&[leg_name(*leg)]).inc();
+        }
+    }
+
+    /// All of it, with what was looked up just now, in the text format of Prometheus.
+    pub(crate) fn text(&self, looked: Looked) -> String {
+        // Nothing is left half done by a reader that panicked.
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.in_flight_requests.set(looked.in_flight_requests as i64);
+        let catch_up = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
+        catch_up(&self.permit_dropped, looked.permit_dropped_total);
+        catch_up(&self.feedback_dropped, looked.feedback_dropped_total);
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was declared has a name and a value")
+    }
+}
+
+fn leg_name(leg: Degraded) -> &'static str {
+    match leg {
+        Degraded::Lexical => "lexical",
+        Degraded::Semantic => "semantic",
+        Degraded::Facets => "facets",
+    }
+}
+
+/// A stage that is being measured. One that is given up counts as long as it was waited for.
+#[derive(Debug)]
+pub(crate) struct Running {
+    started: Instant,
+    seconds: Histogram,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.seconds.observe(self.started.elapsed().as_secs_f64());
+    }
+}

@@ -50,7 +50,7 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbour {
-    pub(crate) fn print(&self, _: &Plan) {
+    pub(crate) fn print(&self) {
         println!(
             "\n{EDITS_PER_SECOND} edits a second, alone and behind an import of {} pages, {} events, in their partition; load {}",
             self.pages,
@@ -69,9 +69,9 @@ impl Neighbour {
 
     pub(crate) fn print_row(&self) {
         let ratio = self.beside.took_ms[2] / self.calm.took_ms[2];
-        row("edit until found beside an import of 50,000 pages, p99 to alone", format!("{ratio:.2}"), "<= 2");
+        row("edit until found beside an import of 50,000 pages, p99 to alone", &format!("{ratio:.2}"), "<= 2");
         let events = (self.events - self.left_events) as f64 / self.seconds;
-        row("events/s of that import meanwhile", format!("{events:.0}"), "it goes on");
+        row("events/s of that import meanwhile", &format!("{events:.0}"), "it goes on");
     }
 }
 
@@ -159,7 +159,6 @@ fn probe(
     probes: &Probes,
     goes_on: &dyn Fn(Duration) -> bool,
 ) -> Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut producer = Producer::open(config, &Secrets::default(), Options::default())?;
     let started = Instant::now();
     let mut waiting: Vec<(String, Instant)> = Vec::new();
@@ -169,7 +168,7 @@ fn probe(
         let due = started + Duration::from_secs_f64(f64::from(sent) / EDITS_PER_SECOND);
         if is_sending && Instant::now() >= due {
             is_sending = goes_on(started.elapsed());
-            let word = word_of(NUMBER.fetch_add(1, Ordering::Relaxed));
+            let word = word_of(edits.written());
             producer.send(&edits.next_with(format!(" {word}")))?;
             waiting.push((word, due));
             sent += 1;

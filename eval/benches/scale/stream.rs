@@ -102,24 +102,24 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
         surge.allocated_bytes_max >> 20
     );
     let neighbour: neighbour::Neighbour = ask(plan, "neighbour")?;
-    neighbour.print(plan);
+    neighbour.print();
     let [calm, during, after] = surge.found.map(|times| times.took_ms);
     println!();
-    row("edit until found before the surge, p50; p99, ms", format!("{:.0}; {:.0}", calm[0], calm[2]), "p99 < 1000");
-    row("during it, p50; p99, ms", format!("{:.0}; {:.0}", during[0], during[2]), "bounded, and told");
-    row("after it, p50; p99, ms", format!("{:.0}; {:.0}", after[0], after[2]), "as before");
-    row("lag after the surge drained in, s", format!("{:.1}", surge.drained_seconds), "it drains");
+    row("edit until found before the surge, p50; p99, ms", &format!("{:.0}; {:.0}", calm[0], calm[2]), "p99 < 1000");
+    row("during it, p50; p99, ms", &format!("{:.0}; {:.0}", during[0], during[2]), "bounded, and told");
+    row("after it, p50; p99, ms", &format!("{:.0}; {:.0}", after[0], after[2]), "as before");
+    row("lag after the surge drained in, s", &format!("{:.1}", surge.drained_seconds), "it drains");
     let mib = |bytes: u64| bytes >> 20;
     let allocated = format!("{} of {}", mib(surge.allocated_bytes_max), mib(MEMORY_BYTES_MAX));
-    row("memory allocated at most, MiB", allocated, "below its bound");
+    row("memory allocated at most, MiB", &allocated, "below its bound");
     let [calm, during, _] = surge.searches.map(|times| times.took_ms[2]);
-    row("search p99 during the surge to before", format!("{:.2}", during / calm), "<= 2");
+    row("search p99 during the surge to before", &format!("{:.2}", during / calm), "<= 2");
     neighbour.print_row();
     Ok(())
 }
 
 /// A row of the table of `scripts/bench-stream.sh`.
-pub(crate) fn row(what: &str, found: String, goal: &str) {
+pub(crate) fn row(what: &str, found: &str, goal: &str) {
     println!("| {what} | {found} | {goal} |");
 }
 
@@ -155,6 +155,11 @@ impl Edits {
     pub(crate) fn draw(engine: &Engine, workspace: &WorkspaceId) -> Result<Self> {
         let most = DRAWN.min(engine.pages(workspace).len());
         Ok(Self { drawn: draw(engine, workspace, most)?, region: RegionId::new("editor")?, written: 0 })
+    }
+
+    /// How many there were.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// The next one, which adds a word.

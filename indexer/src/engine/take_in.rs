@@ -85,7 +85,9 @@ pub(super) fn take_in(core: &Core, events: &[Event], written_ms: &[Option<i64>])
     core.release(left);
     core.counters.merged(&taken);
     merged?;
-    core.counters.metrics.merged(events.len(), started.elapsed());
+    if !events.is_empty() {
+        core.counters.metrics.merged(events.len(), started.elapsed());
+    }
     taken.note(&core.lock());
     core.wake_commit();
     Ok(taken)

@@ -156,6 +156,8 @@ impl Shared {
     fn run(&self) {
         let bulk_events = self.engine.config().interactive_events_max;
         let mut fence_due = Instant::now();
+        // The positions that were handed on last.
+        let mut told = BTreeMap::new();
         loop {
             if self.epoch.is_some() && Instant::now() >= fence_due {
                 fence_due = Instant::now() + FENCE_INTERVAL;
@@ -168,19 +170,25 @@ impl Shared {
             if state.stopping {
                 return;
             }
-            let Some(turn) = state.queue.take(takes_bulk, bulk_events) else {
-                if state.queue.is_empty() {
-                    drop(self.changed.wait_timeout(state, FENCE_INTERVAL));
-                } else {
-                    drop(state);
-                    self.engine.wait_for_bulk(ROOM_WAIT);
-                }
+            let turn = state.queue.take(takes_bulk, bulk_events);
+            if turn.is_none() && !state.queue.is_empty() {
+                drop(state);
+                self.engine.wait_for_bulk(ROOM_WAIT);
                 continue;
-            };
-            let positions = state.queue.positions_after(&turn);
+            }
+            let positions = state.queue.positions_after(turn.as_ref().unwrap_or(&Turn::default()));
+            if turn.is_none() && positions == told {
+                drop(self.changed.wait_timeout(state, FENCE_INTERVAL));
+                continue;
+            }
+            // Positions move without a turn, too, when nothing is left to be read again.
+            let turn = turn.unwrap_or_default();
             drop(state);
             match self.do_until_done(&turn, &positions) {
-                Ok(true) => self.lock().queue.done(&turn),
+                Ok(true) => {
+                    self.lock().queue.done(&turn);
+                    told = positions;
+                }
                 Ok(false) => return,
                 Err(end) => return self.end(end),
             }

@@ -74,19 +74,23 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 auto.create.topics.enable=false
 END
-    local java=(java -Xms128m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true -cp "$libs/*")
+    local java=(java -Xms128m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info -Dorg.slf4j.simpleLogger.showDateTime=true -cp "$libs/*")
     if [ ! -e "$dir/data/meta.properties" ]; then
         "${java[@]}" kafka.tools.StorageTool format -t dGVzc2VyYS10ZXN0LWtmaw -c "$dir/server.properties" >>"$dir/log" 2>&1 ||
             { tail -n 20 "$dir/log" >&2; echo "kafka: $dir could not be formatted" >&2; exit 1; }
     fi
+    # Its port is open long before it answers.
+    local before
+    touch "$dir/log"
+    before=$(grep -c 'Kafka Server started' "$dir/log" || true)
     nohup "${java[@]}" kafka.Kafka "$dir/server.properties" >>"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
-    for _ in $(seq 300); do
+    for _ in $(seq 600); do
         is_running "$dir" || { tail -n 20 "$dir/log" >&2; echo "kafka: it did not start" >&2; exit 1; }
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return 0
+        [ "$(grep -c 'Kafka Server started' "$dir/log" || true)" -gt "$before" ] && return 0
         sleep 0.2
     done
-    echo "kafka: nothing answers on port $port; see $dir/log" >&2
+    echo "kafka: it does not come up on port $port; see $dir/log" >&2
     exit 1
 }
 

@@ -34,6 +34,7 @@ struct Stream {
     dir: tempfile::TempDir,
     brokers: String,
     topic: String,
+    session_ms: u64,
     /// Where indexers find the broker; empty for the same place.
     indexers_come_through: String,
 }
@@ -46,7 +47,8 @@ impl Stream {
         };
         let dir = tempfile::tempdir().unwrap();
         let topic = format!("{name}-{}", std::process::id());
-        Some(Self { dir, brokers: brokers.into_string().unwrap(), topic, indexers_come_through: String::new() })
+        let brokers = brokers.into_string().unwrap();
+        Some(Self { dir, brokers, topic, session_ms: SESSION_MS, indexers_come_through: String::new() })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -56,7 +58,7 @@ impl Stream {
             .env("TESSERA__KAFKA__BROKERS", &self.brokers)
             .env("TESSERA__KAFKA__TOPIC", &self.topic)
             .env("TESSERA__KAFKA__GROUP", &self.topic)
-            .env("TESSERA__KAFKA__SESSION_TIMEOUT_MS", SESSION_MS.to_string())
+            .env("TESSERA__KAFKA__SESSION_TIMEOUT_MS", self.session_ms.to_string())
             .env("TESSERA__MODELS__ENABLED", "false")
             .env("TESSERA__INDEXER__COMMIT_INTERVAL_MS", "100")
             .args(["--data-dir", self.dir.path().join("data").to_str().unwrap()])
@@ -92,6 +94,24 @@ impl Stream {
             command.env("TESSERA__KAFKA__BROKERS", &self.indexers_come_through);
         }
         Indexer { process: command.stdout(Stdio::null()).stderr(log).spawn().unwrap() }
+    }
+
+    /// One that keeps its name over restarts, with a log of its own.
+    fn named_indexer(&self, name: &str) -> Indexer {
+        let log = self.dir.path().join(format!("log-{name}"));
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let mut command = self.command(&["indexer"]);
+        command.env("TESSERA__KAFKA__INSTANCE", name);
+        Indexer { process: command.stdout(Stdio::null()).stderr(log).spawn().unwrap() }
+    }
+
+    fn log_of(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("log-{name}"))).unwrap_or_default()
+    }
+
+    /// How often a named one was given a partition.
+    fn taken_over_by(&self, name: &str) -> usize {
+        self.log_of(name).matches("took a partition over").count()
     }
 
     /// The folders in use of all partitions, by partition.
@@ -282,6 +302,41 @@ fn edits_of_a_handbook_through_killed_and_frozen_indexers_end_in_a_direct_import
             0
         );
     }
+}
+
+#[test]
+fn an_indexer_with_a_name_that_is_back_in_time_moves_no_partition() {
+    let Some(mut stream) = Stream::new("named") else { return };
+    // Far longer than a restart.
+    stream.session_ms = 60_000;
+    let events = stream.dir.path().join("events.ndjson");
+    let mut product = Product::new(2);
+    let lines: Vec<_> = (0..300).map(|_| product.edit().encode()).collect();
+    std::fs::write(&events, lines.join("\n")).unwrap();
+    let producing = ["ndjson", events.to_str().unwrap(), "--create", "3"];
+    let mut messages = stream.produce(&producing);
+    let mut first = stream.named_indexer("first");
+    stream.wait_committed(messages, &mut [&mut first]);
+    let mut second = stream.named_indexer("second");
+    let deadline = Instant::now() + PATIENCE;
+    while stream.taken_over_by("second") == 0 {
+        assert!(Instant::now() < deadline, "{}", stream.log_of("second"));
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    messages += stream.produce(&producing);
+    stream.wait_committed(messages, &mut [&mut first, &mut second]);
+    let (before, taken_before) = (stream.shards(), stream.taken_over_by("second"));
+
+    first.kill();
+    let mut first = stream.named_indexer("first");
+    messages += stream.produce(&producing);
+    stream.wait_committed(messages, &mut [&mut first, &mut second]);
+    assert_eq!(stream.taken_over_by("second"), taken_before, "nothing came to the other: {}", stream.log_of("second"));
+    let after = stream.shards();
+    let kept = before.iter().filter(|(partition, dir)| after[*partition] == **dir).count();
+    assert!((1..3).contains(&kept), "what it had was claimed anew, the rest stayed: {before:?} {after:?}");
+    first.stop(&stream);
+    second.stop(&stream);
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
 }
 
 async fn within_limits(app: &App, request: Request, next: Next) -> Response {
-    // A server that is busy is healthy.
-    let of_health = ["/healthz", "/readyz"].contains(&request.uri().path());
+    // A server that is busy is healthy, and says how busy it is.
+    let of_health = ["/healthz", "/readyz", "/metrics"].contains(&request.uri().path());
     let permit = app.0.in_flight.try_acquire();
     if permit.is_err() && !of_health {
         return ApiError::overloaded().into_response();

@@ -1,5 +1,8 @@
 //! Who goes first and who meets whom: imports beside edits, regions whose messages cross, trees too deep to be true.
 
+use indexer::metrics::Metrics;
+use models::embed::Embedder;
+
 use super::*;
 
 /// Events of a block each, all in one workspace.
@@ -75,6 +78,55 @@ fn bad_messages_of_an_import_that_was_passed_over_become_dead_letters_once() {
     let mut offsets: Vec<_> = site.dead_letters().iter().map(|letter| letter["offset"].as_i64().unwrap()).collect();
     offsets.sort_unstable();
     assert_eq!(offsets, [1_000, 2_001, 3_002, 4_003, 5_004, 6_005]);
+}
+
+/// The value of a series.
+#[track_caller]
+fn value(text: &str, series: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
+}
+
+#[test]
+fn many_edits_of_a_block_are_cut_and_embedded_once_and_what_is_counted_says_so() {
+    const EDITS: usize = 500;
+    let broker = Broker::new(1);
+    let mut site = Site::new();
+    site.config = EngineConfig { commit_interval_ms: 5_000, ..site.config };
+    let mut product = Source::new("w", "eu");
+    let edits: Vec<_> = (0..EDITS).map(|n| product.block("home", "b", &format!("edit number {n}"))).collect();
+    broker.send(0, &edits);
+    broker.write(0, Some("w"), b"no event", None);
+    broker.write(0, Some("other"), edits[0].encode().as_bytes(), None);
+    // Seen before.
+    broker.send(0, &edits[..1]);
+    let metrics = Metrics::default();
+    let index = site.index();
+    let model = Some(Embedder::fake(crate::site::DIMENSIONS));
+    let engine = Engine::open_counting(index, model, site.config.clone(), metrics.clone()).unwrap();
+    let stream = broker.read_into(&engine);
+    until("all is committed", || committed(&engine) == EDITS as i64 + 3);
+    settle(&engine);
+    until("the lag is known", || stream.status().partitions[0].lag_events == Some(0));
+    // Edits come for as long as a commit gathers them; one that came late is embedded once more.
+    assert!(engine.status().embedded_passages_total <= 5, "{:?}", engine.status());
+    let text = metrics.text(std::slice::from_ref(&engine), Some(&stream.status()));
+    let counted = |series: &str| value(&text, &format!("tessera_indexer_{series}")) as usize;
+    assert_eq!(counted(r#"events_total{outcome="accepted"}"#), EDITS);
+    assert_eq!(counted(r#"events_total{outcome="unchanged"}"#), 1);
+    assert_eq!(counted(r#"events_total{outcome="rejected"}"#), 2);
+    assert_eq!(counted(r#"dead_letters_total{code="malformed"}"#), 1);
+    assert_eq!(counted(r#"dead_letters_total{code="wrong_workspace"}"#), 1);
+    assert_eq!((counted("freshness_seconds_count"), counted("commit_events_sum")), (EDITS, EDITS));
+    assert_eq!(counted("batch_events_sum"), EDITS + 1);
+    assert!(counted("coalesced_total") >= EDITS - 5, "{text}");
+    assert_eq!((counted("conflicts_total"), counted("pending_events"), counted("stream_connected")), (0, 0, 1));
+    for of_partition in ["lag_events", "lag_seconds", "queue_bytes", "partition_paused"] {
+        assert_eq!(counted(&format!("{of_partition}{{partition=\"0\"}}")), 0);
+    }
+    // A partition that is read no more is told of no more.
+    let text = metrics.text(&[], Some(&schemas::api::operate::StreamStatus::default()));
+    assert!(!text.contains("partition=\"0\""), "{text}");
 }
 
 /// Writes the events of two regions to a topic, each in its order, crossing as the seed has it.

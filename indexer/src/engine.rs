@@ -309,6 +309,12 @@ impl Engine {
         })
     }
 
+    /// How many events of a bulk would be merged at once. Fewer than [`Config::interactive_events_max`] are merged always.
+    pub fn bulk_room(&self) -> usize {
+        let core = &self.0.core;
+        core.lock().bulk_room(&core.config)
+    }
+
     /// Waits until a bulk of events would be merged at once, or none ever again; false when the time ran out first. Fewer
     /// events than [`Config::interactive_events_max`] are merged without it.
     pub fn wait_for_bulk(&self, timeout: Duration) -> bool {

@@ -151,7 +151,19 @@ impl Backlog {
 
     /// Whether a bulk of events may be merged: the next commit is to stay small, so that edits need not wait long for it.
     pub(super) fn has_room_for_bulk(&self, config: &Config) -> bool {
-        self.has_room(config) && self.dirty.events < self.commit_events_max(config)
+        self.bulk_room(config) > 0
+    }
+
+    /// How many events of a bulk may be merged: a bulk at least, or none before the next commit.
+    pub(super) fn bulk_room(&self, config: &Config) -> usize {
+        let events_max = self.commit_events_max(config);
+        let bulk = config.interactive_events_max.min(events_max / 2).max(1);
+        match events_max.saturating_sub(self.dirty.events) {
+            _ if !self.has_room(config) => 0,
+            room if room >= bulk => room,
+            _ if self.dirty.events == 0 => bulk,
+            _ => 0,
+        }
     }
 
     /// Changes that make a commit start. While people edit, no more than are committed in the interval between commits: an
@@ -188,9 +200,7 @@ impl Backlog {
     /// How long the next commit can wait; `None` when nothing waits for it.
     pub(super) fn commit_due_in(&self, config: &Config) -> Option<Duration> {
         let text = self.dirty_since.map(|since| {
-            let is_full = self.dirty.events >= self.commit_events_max(config)
-                || self.dirty.bytes >= config.commit_bytes_max
-                || !self.has_room(config);
+            let is_full = self.dirty.bytes >= config.commit_bytes_max || !self.has_room_for_bulk(config);
             // An edit after a rest waits only for what comes with it, and there is one commit in an interval at most.
             let interval = Duration::from_millis(config.commit_interval_ms);
             let rest_left = self.began.map_or(Duration::ZERO, |began| interval.saturating_sub(began.elapsed()));

@@ -61,9 +61,12 @@ impl CatchUp {
         self.reading.values().any(|reading| !reading.is_paused)
     }
 
-    /// Reads on, of partitions whose share of what may wait is `share` bytes. What fails is tried again by the next step.
-    pub(super) fn step(&mut self, lanes: &Lanes, share: usize) {
-        let done = self.follow(lanes, share).and_then(|()| self.pause_or_resume(share)).and_then(|()| self.read(lanes));
+    /// Reads on, of partitions whose share of what may wait is `share` bytes; waits for a moment if it `may_wait`. What fails is
+    /// tried again by the next step.
+    pub(super) fn step(&mut self, lanes: &Lanes, share: usize, may_wait: bool) {
+        let followed = self.follow(lanes, share).and_then(|()| self.pause_or_resume(share));
+        let wait = if may_wait && self.is_reading() { POLL_WAIT } else { Duration::ZERO };
+        let done = followed.and_then(|()| self.read(lanes, wait));
         if let Err(error) = done {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
@@ -101,9 +104,11 @@ impl CatchUp {
         }
         self.reading.clear();
         if list.count() == 0 {
-            consumer.unassign()?
+            consumer.unassign()?;
         } else {
-            consumer.assign(&list)?
+            consumer.assign(&list)?;
+            // One that was paused before stays so otherwise.
+            consumer.resume(&list)?;
         }
         let reading = wanted.into_iter().map(|(partition, (lane, cursor))| {
             (partition, Reading { lane, is_paused: false, next: cursor, written_ms: None })
@@ -129,11 +134,11 @@ impl CatchUp {
         Ok(())
     }
 
-    fn read(&mut self, lanes: &Lanes) -> Result<(), KafkaError> {
+    fn read(&mut self, lanes: &Lanes, mut wait: Duration) -> Result<(), KafkaError> {
         let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reading.is_empty()) else { return Ok(()) };
         let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
         let mut read: BTreeMap<i32, Vec<Read>> = BTreeMap::new();
-        let (mut looked, mut messages, mut bytes, mut wait) = (0, 0, 0, POLL_WAIT);
+        let (mut looked, mut messages, mut bytes) = (0, 0, 0);
         let mut ended = Ok(());
         while looked < LOOK_MESSAGES && messages < HAND_OVER_MESSAGES && bytes < HAND_OVER_BYTES {
             let message = match consumer.poll(wait) {

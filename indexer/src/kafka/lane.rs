@@ -165,12 +165,12 @@ impl Shared {
                     return self.end(End::Superseded);
                 }
             }
-            let takes_bulk = self.engine.wait_for_bulk(Duration::ZERO);
+            let bulk_room = self.engine.bulk_room();
             let mut state = self.lock();
             if state.stopping {
                 return;
             }
-            let turn = state.queue.take(takes_bulk, bulk_events);
+            let turn = state.queue.take(bulk_room, bulk_events);
             if turn.is_none() && !state.queue.is_empty() {
                 drop(state);
                 self.engine.wait_for_bulk(ROOM_WAIT);

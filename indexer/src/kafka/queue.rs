@@ -105,9 +105,10 @@ impl Queue {
         }
     }
 
-    /// Takes what is to be done next; `None` when nothing can be: with `takes_bulk` false, workspaces with `bulk_events` or
-    /// more wait. A turn is of one workspace, or of several that have few events.
-    pub(super) fn take(&mut self, takes_bulk: bool, bulk_events: usize) -> Option<Turn> {
+    /// Takes what is to be done next; `None` when nothing can be. A turn is of one workspace, or of several that have few events.
+    /// Workspaces with `bulk_events` or more take no more than `bulk_room`, and wait where that is nothing.
+    pub(super) fn take(&mut self, bulk_room: usize, bulk_events: usize) -> Option<Turn> {
+        let takes_bulk = bulk_room > 0;
         let mut turn = Turn::default();
         let mut bytes_refused = Vec::new();
         for (place, bytes, refused) in self.refused.drain(..self.refused.len().min(REFUSED_MAX)) {
@@ -131,7 +132,8 @@ impl Queue {
                 continue;
             }
             let Some(events) = self.events.get_mut(&workspace) else { continue };
-            for (place, bytes, event) in events.drain(..waiting.min(TURN_EVENTS_MAX)) {
+            let turn_events_max = if is_bulk { TURN_EVENTS_MAX.min(bulk_room) } else { TURN_EVENTS_MAX };
+            for (place, bytes, event) in events.drain(..waiting.min(turn_events_max)) {
                 turn.places.push(place);
                 turn.bytes.push(bytes);
                 turn.events.push(event);

@@ -64,11 +64,11 @@ impl<C: ConsumerContext + 'static> Reader<C> {
 
     /// Polls once, at most for about [`POLL_WAIT`]. An error is one that the client does not get over.
     pub(super) fn step(&mut self) -> Result<(), KafkaError> {
-        self.read()?;
+        let read_nothing = self.read()? == 0;
         let share = self.in_flight_bytes_max / self.lanes.lock().len().max(1);
         self.set_aside(share);
         self.pause_or_resume(share)?;
-        self.catch_up.step(&self.lanes, share);
+        self.catch_up.step(&self.lanes, share, read_nothing);
         let now = Instant::now();
         if now >= self.tell_due {
             self.tell_due = now + TELL_INTERVAL;
@@ -81,7 +81,8 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<(), KafkaError> {
+    /// Reads a batch; gives the number of its messages.
+    fn read(&mut self) -> Result<usize, KafkaError> {
         let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
         // By the lane that held the partition when a message came: a rebalance may come between two of them.
         let mut read: Vec<(Arc<Lane>, Vec<Read>)> = Vec::new();
@@ -125,7 +126,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         for (lane, reads) in read {
             lane.push(reads);
         }
-        Ok(())
+        Ok(messages)
     }
 
     /// Lets a workspace of which too much waits hold up nobody else.

@@ -37,12 +37,12 @@ fn a_workspace_with_many_events_lets_others_go_first_when_there_is_no_room_for_i
     queue.begin(0, 100);
     (100..105).for_each(|offset| queue.push(read(0, offset, Some("import"))));
     queue.push(read(0, 105, Some("edits")));
-    let edits = queue.take(false, 5).unwrap();
+    let edits = queue.take(0, 5).unwrap();
     assert_eq!(taken(&edits), [("edits", 105)]);
     assert_eq!(queue.positions_after(&edits), [(0, 100)].into(), "the import before it is not merged");
     queue.done(&edits);
-    assert!(queue.take(false, 5).is_none() && !queue.is_empty());
-    let import = queue.take(true, 5).unwrap();
+    assert!(queue.take(0, 5).is_none() && !queue.is_empty());
+    let import = queue.take(usize::MAX, 5).unwrap();
     assert_eq!(import.events.len(), 5);
     assert_eq!(queue.positions_after(&import), [(0, 106)].into());
     queue.done(&import);
@@ -56,7 +56,7 @@ fn few_events_of_several_workspaces_share_a_turn_and_bad_ones_hold_the_position(
     queue.begin(0, 0);
     queue.begin(1, 7);
     [Some("a"), None, Some("b")].into_iter().zip(0..).for_each(|(workspace, at)| queue.push(read(0, at, workspace)));
-    let turn = queue.take(true, 100).unwrap();
+    let turn = queue.take(usize::MAX, 100).unwrap();
     assert_eq!((taken(&turn), turn.refused.len()), (vec![("a", 0), ("b", 2)], 1));
     assert_eq!(queue.positions_after(&turn), [(0, 3)].into(), "a partition of which nothing was read does not move");
     queue.done(&turn);
@@ -69,13 +69,14 @@ fn a_large_import_takes_many_turns_between_which_others_come() {
     for offset in 0..2_000 {
         queue.push(read(0, offset, Some("import")));
     }
-    let first = queue.take(true, 100).unwrap();
+    let first = queue.take(usize::MAX, 100).unwrap();
     queue.push(read(1, 0, Some("edits")));
     assert_eq!(first.events.len(), TURN_EVENTS_MAX);
-    let second = queue.take(true, 100).unwrap();
-    let third = queue.take(true, 100).unwrap();
+    let second = queue.take(usize::MAX, 100).unwrap();
+    let third = queue.take(usize::MAX, 100).unwrap();
     assert_eq!(second.events.len(), TURN_EVENTS_MAX);
     assert_eq!(taken(&third), [("edits", 0)]);
+    assert_eq!(queue.take(150, 100).unwrap().events.len(), 150, "no more than there is room for");
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn a_workspace_with_a_weight_has_as_many_turns_in_a_row() {
     for offset in 0..4_000 {
         queue.push(read(0, offset, Some(if offset % 2 == 0 { "other" } else { "paying" })));
     }
-    let turns = std::iter::from_fn(|| queue.take(true, 100)).map(|turn| taken(&turn)[0].0.to_owned());
+    let turns = std::iter::from_fn(|| queue.take(usize::MAX, 100)).map(|turn| taken(&turn)[0].0.to_owned());
     let first: Vec<_> = turns.take(6).collect();
     assert_eq!(first, ["other", "paying", "paying", "other", "paying", "paying"]);
 }
@@ -107,7 +108,7 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     assert!(passes(&mut queue, "import", 11) && !passes(&mut queue, "edits", 12));
     queue.push(read(0, 12, Some("edits")));
     assert!(passes(&mut queue, "import", 13));
-    while let Some(turn) = queue.take(true, 5) {
+    while let Some(turn) = queue.take(usize::MAX, 5) {
         queue.done(&turn);
     }
     let progress = queue.progress(0);
@@ -124,7 +125,7 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     queue.partition(0).read_again_to(14, Some(13));
     assert_eq!(queue.progress(0).position, 11);
     assert!(!queue.partition(0).take_back(10), "too much of it waits still");
-    let turn = queue.take(true, 5).unwrap();
+    let turn = queue.take(usize::MAX, 5).unwrap();
     assert_eq!(taken(&turn), [("import", 11), ("import", 13)]);
     assert_eq!(queue.positions_after(&turn), [(0, 14)].into());
     queue.done(&turn);
@@ -155,11 +156,11 @@ fn what_takes_access_away_goes_before_all_others_and_holds_its_place() {
     let removed = Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Removed };
     let place = Place { partition: 0, offset: 1_000, written_ms: None };
     queue.push(Read { place, bytes: 10, content: Ok(event("import", removed)) });
-    let turn = queue.take(false, 100).unwrap();
+    let turn = queue.take(0, 100).unwrap();
     assert_eq!(taken(&turn), [("import", 1_000)], "also where there is no room for the import");
     assert_eq!(queue.positions_after(&turn), [(0, 0)].into());
     queue.done(&turn);
-    assert!(queue.take(false, 100).is_none() && !queue.is_empty());
+    assert!(queue.take(0, 100).is_none() && !queue.is_empty());
     assert!(!takes_access(&Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Guest }));
     let page = PageId::new("home").unwrap();
     let grants = Vec::new();

@@ -190,7 +190,7 @@ mod tests {
             let name = cells.first()?.strip_prefix('`')?.strip_suffix('`')?.to_owned();
             let labels = cells.get(2)?.split(", ").filter(|label| *label != "-");
             let labels = labels.map(|label| label.trim_matches('`').to_owned()).collect();
-            Some((name, (cells.get(1)?.to_string(), labels)))
+            Some((name, ((*cells.get(1)?).to_owned(), labels)))
         });
         let documented: BTreeMap<String, (String, Vec<String>)> = documented.collect();
         let served = parse(&served());

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [s3] [oidc] [metrics] [kafka]     all of them, unless some are named
+#   scripts/test-services.sh [models] [s3] [oidc] [metrics] [kafka] [postgres]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
@@ -9,12 +9,15 @@
 #   oidc     an OpenID provider, from npm
 #   metrics  promtool, of Debian's package prometheus: no server, it reads what ours says
 #   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
+#   postgres PostgreSQL, see scripts/postgres.sh, which installs it where it may
 #
 # What cannot be had is said, and its tests are not run.
 #
 #   S3S_FS                a binary to use instead of building one
 #   PROMTOOL              a binary to use instead of the one in PATH
 #   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the two ports after it, and 19092 with the three after it
+#   POSTGRES_PORT         where PostgreSQL listens; 15432
+#   BACKFILL_CRASH_ROUNDS how often imports from it are killed; 6
 #   STREAM_CRASH_ROUNDS   how often indexers are killed and brokers troubled; 8
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,6 +30,7 @@ stop() {
         kill "$pid" 2>/dev/null && wait "$pid" || true
     done
     scripts/kafka.sh stop "$dir/kafka"
+    scripts/postgres.sh stop "$dir/postgres"
     rm -rf "$dir"
 }
 trap stop EXIT
@@ -168,6 +172,20 @@ oidc() {
     TESSERA_TEST_OIDC=$root cargo test --workspace --test it identity -- --nocapture
 }
 
-for service in ${*:-models s3 oidc metrics kafka}; do
+postgres() {
+    local port=${POSTGRES_PORT:-15432} started=0
+    # The server may run as another user, who must reach its folder.
+    chmod 711 "$dir"
+    scripts/postgres.sh start "$dir/postgres" "$port" || started=$?
+    if [ "$started" = 3 ]; then
+        echo "SKIPPED: all tests with real PostgreSQL; it cannot be had here, see above"
+        return
+    fi
+    [ "$started" = 0 ] || exit 1
+    TESSERA_TEST_POSTGRES=postgres://postgres:tessera@127.0.0.1:$port/postgres \
+        cargo test --workspace --test it postgres -- --nocapture
+}
+
+for service in ${*:-models s3 oidc metrics kafka postgres}; do
     "$service"
 done

@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) indexer: indexer::config::Config,
     /// The stream that is read.
     pub(crate) kafka: indexer::kafka::config::Config,
+    /// The database that is read.
+    pub(crate) postgres: indexer::postgres::config::Config,
     /// The read side.
     pub(crate) query: query::config::Config,
     /// The HTTP API.
@@ -63,6 +65,7 @@ impl Default for Config {
             index: Index::default(),
             indexer: indexer::config::Config::default(),
             kafka: indexer::kafka::config::Config::default(),
+            postgres: indexer::postgres::config::Config::default(),
             query: query::config::Config::default(),
             http: Http::default(),
             metrics: metrics::Config::default(),
@@ -204,6 +207,7 @@ impl Config {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.indexer.check()?;
         self.kafka.check()?;
+        self.postgres.check()?;
         self.query.check()?;
         self.metrics.check()?;
         self.models.generate.check()?;
@@ -301,6 +305,27 @@ fn meant(given: &Table) -> Option<String> {
         None
     }
     look(given, &Table::try_from(Config::default()).ok()?, "")
+}
+
+impl Config {
+    /// What is secret of the connection to PostgreSQL, from the environment and, after it, from a file.
+    pub(crate) fn postgres_secrets(&self) -> anyhow::Result<indexer::postgres::config::Secrets> {
+        use indexer::postgres::config::{PASSWORD_VARIABLE, Secrets, URL_VARIABLE};
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            let text = value.map(std::ffi::OsString::into_string).transpose();
+            text.map_err(|_| anyhow::anyhow!("the variable {name} is not UTF-8"))
+        };
+        let url = variable(URL_VARIABLE)?;
+        let mut password = variable(PASSWORD_VARIABLE)?;
+        if password.is_none() && !self.postgres.password_file.is_empty() {
+            let path = &self.postgres.password_file;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {path}, of `postgres.password_file`"))?;
+            password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        Ok(Secrets { url, password })
+    }
 }
 
 /// Sets a key given as `section__key` to a value: as TOML if it is, as text otherwise.

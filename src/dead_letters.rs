@@ -110,10 +110,10 @@ fn list(config: &Config, which: &Which, json: bool) -> anyhow::Result<()> {
             writeln!(out, "{}", serde_json::to_string(&letter)?)?;
             return Ok(());
         }
-        let place = match (&letter.topic, letter.partition, letter.offset) {
-            (Some(topic), Some(partition), Some(offset)) => format!("{topic} {partition} {offset}"),
-            _ => "-".to_owned(),
-        };
+        let of_stream = letter.topic.as_ref().zip(letter.partition).zip(letter.offset);
+        let of_stream = of_stream.map(|((topic, partition), offset)| format!("{topic} {partition} {offset}"));
+        let of_table = letter.table.as_ref().zip(letter.row.as_ref()).map(|(table, row)| format!("{table} {row}"));
+        let place = of_stream.or(of_table).unwrap_or_else(|| "-".to_owned());
         let field = if letter.field.is_empty() { "the event" } else { &letter.field };
         writeln!(out, "{}  {}  {place}  {field}: {}", letter.time, code_of(&letter), letter.reason)?;
         Ok(())

@@ -18,12 +18,12 @@ use schemas::grant::Role;
 use schemas::ids::{UserId, WorkspaceId};
 
 use crate::config::Config;
-use crate::parts;
+use crate::{import_postgres, parts};
 
 /// Warnings printed; the count tells of the rest.
 const WARNINGS_SHOWN: usize = 20;
 /// Longest wait for the last commit of an import.
-const COMMIT_WAIT: Duration = Duration::from_hours(1);
+pub(crate) const COMMIT_WAIT: Duration = Duration::from_hours(1);
 
 /// What to import, and how.
 #[derive(clap::Args)]
@@ -67,6 +67,11 @@ enum Format {
         /// The file, also `.gz` or `.zst`.
         file: PathBuf,
     },
+    /// What a PostgreSQL database holds: see docs/backfill.md.
+    Postgres {
+        #[command(subcommand)]
+        what: import_postgres::What,
+    },
     /// Pages as they were, then the edits made to them.
     History {
         /// The pages at the beginning.
@@ -83,6 +88,14 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         Format::Markdown { path } => Source::detect(&path)?,
         Format::NotionExport { zip } => Source::Notion(zip),
         Format::Ndjson { file } => Source::Events(file),
+        Format::Postgres { what } => {
+            anyhow::ensure!(
+                arguments.access.is_none() && arguments.members.is_empty() && !arguments.prune,
+                "`--access`, `--member` and `--prune` are not for a database, which says itself who may see what and what is gone"
+            );
+            let how = import_postgres::How { text_only: arguments.text_only, json: arguments.json };
+            return import_postgres::run(config, &what, arguments.workspace.as_ref(), how);
+        }
         Format::History { base, edits } => Source::History { base, edits },
     };
     let manifest = match (&arguments.access, &source) {
@@ -146,7 +159,7 @@ fn counted() -> ProgressStyle {
 }
 
 /// Waits for the embeddings with a bar. Interrupting loses nothing: what is missing is taken up when the index is next opened.
-fn embed(engine: &Engine) {
+pub(crate) fn embed(engine: &Engine) {
     let pending = engine.status().semantic_pending;
     if pending == 0 {
         return;

@@ -7,6 +7,7 @@ mod dead_letters;
 mod eval;
 mod explain_access;
 mod import;
+mod import_postgres;
 mod index_stream;
 mod ingest;
 mod keys;

@@ -135,6 +135,18 @@ pub(crate) fn start_stream(
     source.map(Some).context("cannot read the stream")
 }
 
+/// Starts following the outbox of a database, where that is configured.
+pub(crate) fn start_follower(
+    config: &Config,
+    engine: indexer::engine::Engine,
+) -> anyhow::Result<Option<indexer::postgres::Follower>> {
+    if !config.postgres.follow {
+        return Ok(None);
+    }
+    let follower = indexer::postgres::Follower::start(&config.postgres, &config.postgres_secrets()?, engine);
+    follower.map(Some).context("cannot follow the outbox")
+}
+
 /// Opens the read side over an index, with language models to write answers where there are any.
 pub(crate) fn open_query(
     config: &Config,
@@ -144,6 +156,12 @@ pub(crate) fn open_query(
 ) -> anyhow::Result<query::engine::Engine> {
     query::engine::Engine::with_writer(index, embedders, generate, config.query.clone())
         .context("cannot use the configuration of search")
+}
+
+/// A runtime that listens for signals beside a command that blocks.
+pub(crate) fn signal_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("cannot start a runtime")
 }
 
 /// A runtime for a command that asks once.

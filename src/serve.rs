@@ -56,6 +56,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let site = Site { index: index.clone(), indexer: indexer.clone(), embedders, query: config.query.clone() };
     let control = control::listen(&config.data_dir, site)?;
     let stream = parts::start_stream(&config, indexer.clone())?.map(Arc::new);
+    let follower = parts::start_follower(&config, indexer.clone())?;
     let ingest =
         Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
     let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
@@ -93,6 +94,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     });
     if let Some(stream) = stream {
         stream.stop();
+    }
+    if let Some(mut follower) = follower {
+        follower.stop();
     }
     let committed = indexer.close();
     control.stop();

@@ -1,9 +1,9 @@
 //! Dead letters: events that were turned down, kept in a file with the reason, so that nothing is lost silently.
 //!
 //! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8; and `topic`,
-//! `partition` and `offset` of what came from a stream. It logs no content. Invariants: [`DeadLetters::append`] and
-//! [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set aside together are at most twice the
-//! configured size and one batch more.
+//! `partition` and `offset` of what came from a stream, `table` and `row` of what came from a database. It logs no content.
+//! Invariants: [`DeadLetters::append`] and [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set
+//! aside together are at most twice the configured size and one batch more.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -33,19 +33,29 @@ pub struct DeadLetter<'a> {
     pub event: &'a [u8],
     /// What is wrong with it.
     pub error: &'a InvalidEvent,
-    /// Where it was read, if it came from a stream.
+    /// Where it was read, if it came from a stream or a table.
     pub origin: Option<Origin<'a>>,
 }
 
-/// A place in a stream.
+/// Where an event was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
-    /// The topic.
-    pub topic: &'a str,
-    /// The partition.
-    pub partition: i32,
-    /// The offset.
-    pub offset: i64,
+pub enum Origin<'a> {
+    /// A place in a stream.
+    Stream {
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
+    /// A row of a table.
+    Row {
+        /// The table.
+        table: &'a str,
+        /// What tells the row from others of the table.
+        row: &'a str,
+    },
 }
 
 /// A dead letter as it is stored.
@@ -68,6 +78,12 @@ pub struct StoredLetter {
     /// The offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
+    /// The table it was read from; none for what came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
     /// The event as it came; none where it is no UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
@@ -79,17 +95,32 @@ pub struct StoredLetter {
 impl StoredLetter {
     fn new(letter: &DeadLetter<'_>, time: jiff::Timestamp) -> Self {
         let text = std::str::from_utf8(letter.event).ok();
-        Self {
+        let mut stored = Self {
             time,
             reason: letter.error.reason.clone(),
             field: letter.error.field.clone(),
             code: letter.error.code,
-            topic: letter.origin.map(|origin| origin.topic.to_owned()),
-            partition: letter.origin.map(|origin| origin.partition),
-            offset: letter.origin.map(|origin| origin.offset),
+            topic: None,
+            partition: None,
+            offset: None,
+            table: None,
+            row: None,
             event: text.map(str::to_owned),
             event_base64: text.is_none().then(|| base64(letter.event)),
+        };
+        match letter.origin {
+            Some(Origin::Stream { topic, partition, offset }) => {
+                stored.topic = Some(topic.to_owned());
+                stored.partition = Some(partition);
+                stored.offset = Some(offset);
+            }
+            Some(Origin::Row { table, row }) => {
+                stored.table = Some(table.to_owned());
+                stored.row = Some(row.to_owned());
+            }
+            None => {}
         }
+        stored
     }
 }
 

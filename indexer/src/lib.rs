@@ -15,6 +15,7 @@ pub mod error;
 pub mod import;
 pub mod kafka;
 pub mod metrics;
+pub mod postgres;
 pub mod rebuild_older;
 pub mod split;
 pub mod state;

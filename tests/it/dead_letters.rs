@@ -31,7 +31,7 @@ fn dead_letters_are_listed_with_their_reason_and_place_and_told_from_events() {
         InvalidEvent::new(InvalidCode::ClockAhead, "data.version.timestamp", "is ahead"),
         InvalidEvent::new(InvalidCode::Malformed, "", "is no JSON"),
     );
-    let origin = Some(Origin { topic: "changes", partition: 2, offset: 17 });
+    let origin = Some(Origin::Stream { topic: "changes", partition: 2, offset: 17 });
     let good = good.encode();
     let letters = [
         DeadLetter { event: good.as_bytes(), error: &ahead, origin },

@@ -7,6 +7,7 @@ mod evaluation;
 mod identity;
 mod metrics;
 mod real_kafka;
+mod real_postgres;
 mod reindex;
 mod snapshots;
 mod verify;

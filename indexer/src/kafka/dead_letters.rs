@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 
 use super::client::{self, ClientError};
 use super::config::{Config, Secrets};
-use crate::dead_letters::DeadLetter;
+use crate::dead_letters::{DeadLetter, Origin};
 use crate::error::IngestError;
 
 /// How long the brokers have to take some.
@@ -108,10 +108,10 @@ fn headers(letter: &DeadLetter<'_>) -> OwnedHeaders {
     add("tessera-reason", &letter.error.reason);
     add("tessera-field", &letter.error.field);
     add("tessera-code", code.trim_matches('"'));
-    if let Some(origin) = letter.origin {
-        add("tessera-topic", origin.topic);
-        add("tessera-partition", &origin.partition.to_string());
-        add("tessera-offset", &origin.offset.to_string());
+    if let Some(Origin::Stream { topic, partition, offset }) = letter.origin {
+        add("tessera-topic", topic);
+        add("tessera-partition", &partition.to_string());
+        add("tessera-offset", &offset.to_string());
     }
     headers
 }

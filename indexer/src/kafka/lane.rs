@@ -270,7 +270,7 @@ impl Shared {
     }
 
     fn letter<'a>(&'a self, event: &'a [u8], error: &'a InvalidEvent, partition: i32, offset: i64) -> DeadLetter<'a> {
-        DeadLetter { event, error, origin: Some(Origin { topic: &self.topic, partition, offset }) }
+        DeadLetter { event, error, origin: Some(Origin::Stream { topic: &self.topic, partition, offset }) }
     }
 
     fn keep(&self, letters: &[Letter<'_>]) -> Result<(), IngestError> {

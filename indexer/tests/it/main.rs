@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod imports;
 mod kafka;
+mod postgres;
 mod reindex;
 mod searching;
 mod site;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PostgresError;
 use crate::dead_letters::{DeadLetter, Origin};
-use crate::engine::{Engine, Wait};
+use crate::engine::{Engine, Read, Wait};
 use crate::error::IngestError;
 
 /// Most events of a batch, and most bytes, before the last row.
@@ -102,7 +102,8 @@ impl<'a> Intake<'a> {
             if self.stop.is_cancelled() {
                 return Err(PostgresError::Stopped);
             }
-            match self.engine.submit_read(&self.events, offsets, Wait::Applied, &mut keep) {
+            let read = Read { events: &self.events, written_ms: &[], offsets };
+            match self.engine.submit_read(&read, Wait::Applied, &mut keep) {
                 Ok(submitted) => {
                     self.taken.accepted += submitted.accepted;
                     self.taken.unchanged += submitted.unchanged;

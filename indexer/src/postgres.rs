@@ -26,5 +26,6 @@ mod tables;
 
 pub use error::PostgresError;
 pub use follow::Follower;
-pub use outbox::{OutboxReport, read_outbox};
+pub use intake::Taken;
+pub use outbox::{OutboxReport, Position, read_outbox};
 pub use tables::{TablesReport, read_tables};

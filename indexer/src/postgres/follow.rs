@@ -101,6 +101,9 @@ fn follow_over_one_connection(
 
 /// Waits for a while, or until it is told to stop; true when it was.
 fn rest(stop: &CancellationToken, time: Duration) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    runtime.is_ok_and(|runtime| runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await.is_ok() }))
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        std::thread::park_timeout(time);
+        return stop.is_cancelled();
+    };
+    runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await.is_ok() })
 }

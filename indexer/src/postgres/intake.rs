@@ -30,8 +30,8 @@ pub(super) struct RowName {
 }
 
 impl RowName {
-    fn origin(&self) -> Option<Origin<'_>> {
-        Some(Origin::Row { table: &self.table, row: &self.row })
+    fn origin(&self) -> Origin<'_> {
+        Origin::Row { table: &self.table, row: &self.row }
     }
 }
 
@@ -84,7 +84,11 @@ impl<'a> Intake<'a> {
 
     /// Brings all that was given to the engine, and then moves the offsets. Waits for room where there is none.
     pub(super) fn flush(&mut self, offsets: &BTreeMap<String, i64>) -> Result<(), PostgresError> {
-        let letters = self.bad.iter().map(|(name, row, error)| DeadLetter { event: row, error, origin: name.origin() });
+        if self.events.is_empty() && self.bad.is_empty() && offsets.is_empty() {
+            return Ok(());
+        }
+        let letters =
+            self.bad.iter().map(|(name, row, error)| DeadLetter { event: row, error, origin: Some(name.origin()) });
         self.engine.keep(&letters.collect::<Vec<_>>())?;
         self.taken.rejected += self.bad.len() as u64;
         self.bad.clear();
@@ -93,7 +97,7 @@ impl<'a> Intake<'a> {
             let letters = texts.iter().zip(rejected).map(|(text, (at, error))| DeadLetter {
                 event: text.as_bytes(),
                 error,
-                origin: self.names[*at].origin(),
+                origin: Some(self.names[*at].origin()),
             });
             self.engine.keep(&letters.collect::<Vec<_>>())
         };

@@ -123,12 +123,11 @@ fn take(
     let row = Arc::from(format!("{}/{}", workspace.unwrap_or("null"), id.unwrap_or("null")));
     let name = RowName { table: Arc::clone(name), row };
     let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
-    let said = match json {
-        Some(json) => rows::events(table, json, now_ms),
-        None => {
-            let reason = format!("{bytes} bytes, the limit is {EVENT_BYTES_MAX}: it is in the table alone");
-            Err(InvalidEvent::new(InvalidCode::LimitExceeded, "", reason))
-        }
+    let said = if let Some(json) = json {
+        rows::events(table, json, now_ms)
+    } else {
+        let reason = format!("{bytes} bytes, the limit is {EVENT_BYTES_MAX}: it is in the table alone");
+        Err(InvalidEvent::new(InvalidCode::LimitExceeded, "", reason))
     };
     match said {
         Ok(said) => {

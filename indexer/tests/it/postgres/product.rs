@@ -144,13 +144,9 @@ impl Product {
             }
             2 => {
                 let properties = row["properties"].as_object_mut().unwrap();
-                let data = match properties.remove("points") {
-                    Some(_) => json!({"properties": {"points": null}}),
-                    None => {
-                        properties.insert("points".to_owned(), self.written.into());
-                        json!({"properties": {"points": self.written}})
-                    }
-                };
+                let points = properties.remove("points").is_none().then_some(self.written);
+                properties.extend(points.map(|points| ("points".to_owned(), points.into())));
+                let data = json!({"properties": {"points": points}});
                 self.event("page.upserted", &page, data, &mut row)
             }
             3 => {

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [s3] [oidc] [metrics] [kafka] [postgres]     all of them, unless some are named
+#   scripts/test-services.sh [models] [openai] [s3] [oidc] [metrics] [kafka] [postgres]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
+#   openai   a server of ours, asked by OpenAI's own libraries for Python and JavaScript: with the extractor, and with the emulator as
+#            language model
 #   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
 #   oidc     an OpenID provider, from npm
 #   metrics  promtool, of Debian's package prometheus: no server, it reads what ours says
@@ -15,7 +17,8 @@
 #
 #   S3S_FS                a binary to use instead of building one
 #   PROMTOOL              a binary to use instead of the one in PATH
-#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the two ports after it, and 19092 with the three after it
+#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the three ports after it and our servers on the two after the next,
+#                         and 19092 with the three after it
 #   POSTGRES_PORT         where PostgreSQL listens; 15432
 #   BACKFILL_CRASH_ROUNDS how often imports from it are killed; 6
 #   STREAM_CRASH_ROUNDS   how often indexers are killed and brokers troubled; 8
@@ -44,6 +47,67 @@ wait_for() {
     done
     echo "test-services: $1 does not answer" >&2
     exit 1
+}
+
+# Asks a server by the libraries: ask_by_libraries ADDRESS WRITER.
+ask_by_libraries() {
+    local token
+    token=$(python3 - "$2" <<-'EOF'
+	import base64, hashlib, hmac, json, time
+	encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=")
+	claims = {"sub": "oskar", "workspace": "observatory", "exp": int(time.time()) + 600}
+	parts = encode(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()) + b"." + encode(json.dumps(claims).encode())
+	print((parts + b"." + encode(hmac.new(b"a secret of at least thirty-two bytes", parts, hashlib.sha256).digest())).decode())
+	EOF
+    )
+    export TESSERA_URL=$1 TESSERA_WRITER=$2 TESSERA_TOKEN=$token TESSERA_KEY=tsk_0123456789abcdef0123456789abcdef
+    export TESSERA_WORKSPACE=observatory TESSERA_USER=oskar
+    if [ -n "$python" ]; then "$python" scripts/clients/openai_client.py; fi
+    if [ -n "$javascript" ]; then node "$javascript/openai_client.mjs"; fi
+}
+
+openai() {
+    local python_version=3.57.0 javascript_version=7.59.0 python="" javascript="" root tessera hash at config pid
+    root=$PWD/.cache/openai-python-$python_version
+    if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "openai==$python_version"; }; }; then
+        python=$root/bin/python
+    else
+        rm -rf "$root"
+        echo "SKIPPED: OpenAI's Python library; openai $python_version could not be installed, see above"
+    fi
+    root=$PWD/.cache/openai-javascript-$javascript_version
+    if command -v node >/dev/null && command -v npm >/dev/null && { [ -d "$root/node_modules" ] || npm install --prefix "$root" --silent --no-audit --no-fund --ignore-scripts "openai@$javascript_version"; }; then
+        javascript=$root
+        cp scripts/clients/openai_client.mjs "$javascript"
+    else
+        rm -rf "$root"
+        echo "SKIPPED: OpenAI's JavaScript library; openai $javascript_version could not be installed, see above"
+    fi
+    [ -n "$python$javascript" ] || return 0
+    tessera=${TESSERA:-}
+    if [ -z "$tessera" ]; then
+        cargo build --workspace
+        tessera=${CARGO_TARGET_DIR:-target}/debug/tessera
+    fi
+    # The BLAKE3 hash of the service key above.
+    hash=bcd4f1892d3bd2c8e9e797ed341b1b85d84fc1a53903109f76615770ccf698c9
+    export TESSERA_JWT_HS256_SECRET="a secret of at least thirty-two bytes"
+    for writer in extractor model; do
+        at=$((port + 5))
+        config=$dir/$writer.toml
+        [ "$writer" = extractor ] || at=$((port + 6))
+        printf '[[auth.service_keys]]\nname = "clients"\nhash = "%s"\nscopes = ["search"]\n' "$hash" >"$config"
+        if [ "$writer" = model ]; then
+            emulate $((port + 3)) || continue
+            printf '[[models.generate.endpoints]]\nname = "emulator"\nbase_url = "http://127.0.0.1:%s/v1"\nmodel = "any"\n' $((port + 3)) >>"$config"
+        fi
+        "$tessera" import markdown samples/northwind-observatory --workspace observatory --data-dir "$dir/$writer" --config "$config"
+        "$tessera" serve --config "$config" --data-dir "$dir/$writer" --listen "127.0.0.1:$at" &
+        pid=$!
+        pids+=("$pid")
+        wait_for "the server" "$pid" "http://127.0.0.1:$at/readyz"
+        ask_by_libraries "http://127.0.0.1:$at" "$writer"
+    done
 }
 
 s3() {
@@ -82,7 +146,10 @@ emulate() {
         return 1
     fi
     cat >"$dir/fixtures.json" <<-'EOF'
-	{"fixtures": [{"match": {"userMessage": "key"}, "response": {"content": "The key is under the third stone. Ask Ada if it is not there."}}]}
+	{"fixtures": [
+	  {"match": {"userMessage": "dome"}, "response": {"content": "Oskar parked and found a ridge of clear ice two metres long on the northern rail [1][2][3]."}},
+	  {"match": {"userMessage": "key"}, "response": {"content": "The key is under the third stone. Ask Ada if it is not there."}}
+	]}
 	EOF
     node "$root/node_modules/.bin/llmock" --port "$at" --fixtures "$dir/fixtures.json" --log-level warn "$@" &
     pid=$!
@@ -186,6 +253,6 @@ postgres() {
         cargo test --workspace --test it postgres -- --nocapture
 }
 
-for service in ${*:-models s3 oidc metrics kafka postgres}; do
+for service in ${*:-models openai s3 oidc metrics kafka postgres}; do
     "$service"
 done

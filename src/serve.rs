@@ -78,7 +78,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     if http.authorization_servers.is_empty() && !issuer.is_empty() {
         http.authorization_servers.push(issuer.clone());
     }
-    let app = App::recording(engine, ingest, records, auth, http);
+    let app = App::recording(engine.clone(), ingest, records, auth, http);
     let listen = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {
@@ -88,7 +88,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         tokio::spawn(stop_on_signals(shutdown.clone()));
         metrics::serve(&config.metrics, app.gather(), shutdown.clone()).await?;
         if let Some(ledger) = usage {
-            tokio::spawn(forget_erased_always(ledger, index));
+            tokio::spawn(forget_erased_always(ledger, index, engine));
         }
         app.run(listener, shutdown).await.context("the server failed")
     });

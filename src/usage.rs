@@ -1,4 +1,4 @@
-//! Erasure reaches the usage ledger: who was erased from a workspace, or with it, is taken out.
+//! Erasure reaches the usage ledger and the answers that are kept: who was erased from a workspace, or with it, is taken out.
 //!
 //! Events that erase come by HTTP, by a stream and by imports, so the ledger is compared with what the index knows, at start and
 //! every minute, rather than told by each of them. To forget twice does no harm.
@@ -9,16 +9,21 @@ use std::time::Duration;
 
 use index::Index;
 use models::generate::Ledger;
+use query::engine::Engine;
 use schemas::ids::{UserId, WorkspaceId};
 
 /// How often it is looked for people who were erased.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Takes out of the ledger who was erased, now and from time to time, until the runtime ends.
-pub(crate) async fn forget_erased_always(ledger: Arc<Ledger>, index: Index) {
+/// Takes out of the ledger and of the kept answers who was erased, now and from time to time, until the runtime ends.
+pub(crate) async fn forget_erased_always(ledger: Arc<Ledger>, index: Index, engine: Engine) {
     loop {
-        let (ledger, index) = (Arc::clone(&ledger), index.clone());
-        let looked = tokio::task::spawn_blocking(move || forget_erased(&ledger, &index)).await;
+        let (ledger, index, engine) = (Arc::clone(&ledger), index.clone(), engine.clone());
+        let look = move || {
+            forget_erased(&ledger, &index);
+            engine.sweep_answers();
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
         if let Err(error) = looked {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot look for erased people in the ledger");
         }

@@ -13,10 +13,13 @@
 //! a sentence beside it has counts in part. Sentences are taken by relevance, less what they repeat of those taken
 //! before (maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998).
 
-use std::collections::BTreeSet;
-
+mod gist;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
+
+pub use gist::gist;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]

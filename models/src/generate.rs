@@ -46,6 +46,13 @@ pub trait Generate: Send + Sync + 'static {
 
     /// Most tokens that the messages of a request for a task may have.
     fn prompt_tokens_max(&self, task: Task) -> usize;
+
+    /// Says whether so many tokens are left in the budgets of an account, and sets none aside: a request that is made later may
+    /// still be turned away. The error is [`GenerateError::Budget`].
+    fn afford(&self, account: &Account, tokens: u64) -> Result<(), GenerateError> {
+        let _ = (account, tokens);
+        Ok(())
+    }
 }
 
 /// The answer to a request, when it comes.

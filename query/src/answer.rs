@@ -11,42 +11,48 @@
 //! forged citation ([`markup`]); when the model fails before it has said anything, the extractor answers and the answer says so.
 
 pub mod answering;
+pub(crate) mod asking;
+pub mod cache;
 pub mod config;
 pub mod defuse;
-mod extractive;
+pub(crate) mod extractive;
+pub(crate) mod judging;
+mod kept;
 pub mod markup;
 mod not_found;
+pub mod outgoing;
 pub(crate) mod pack;
-mod prompt;
+pub(crate) mod prompt;
 pub mod source;
 pub mod support;
 pub mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use access::Caller;
 use futures_util::StreamExt as _;
 use models::embed::TokenCounter;
 use models::generate::{Account, Generate, Piece, Request, Task};
 use schemas::api::answers::{
-    ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN, AnswerRequest, QUESTION_CHARS_MAX, TURN_CHARS_MAX, TURNS_MAX, Turn,
-    TurnRole,
+    ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN, AnswerRequest, INSTRUCTIONS_CHARS_MAX, QUESTION_CHARS_MAX,
+    TURN_CHARS_MAX, TURNS_MAX, Turn, TurnRole,
 };
 use schemas::api::search::SearchRequest;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::parse::{Part, PartKind};
 use crate::plan::Plan;
-use answering::{Answering, Asked};
-use config::AnswerConfig;
+use answering::{Answering, Asked, Sampling};
+use cache::Cache;
+use config::{AnswerConfig, OnBudget};
 
 /// Share of the time that the extractor keeps for itself when a model is late.
-const EXTRACTOR_SHARE: f32 = 0.1;
+pub(crate) const EXTRACTOR_SHARE: f32 = 0.1;
 /// Share of the time that making a question stand alone may take.
 const REWRITE_SHARE: f32 = 0.2;
 /// Tokens of a question that stands alone.
@@ -57,7 +63,8 @@ const INSTRUCTIONS_TOKENS: usize = 400;
 /// What answers share.
 pub(crate) struct Answers {
     pub(crate) generate: Option<Arc<dyn Generate>>,
-    pub(crate) room: Arc<Semaphore>,
+    room: Arc<Semaphore>,
+    pub(crate) cache: Cache,
     counts: Counts,
 }
 
@@ -70,17 +77,23 @@ struct Counts {
 
 impl Answers {
     pub(crate) fn new(generate: Option<Arc<dyn Generate>>, config: &AnswerConfig) -> Self {
-        Self { generate, room: Arc::new(Semaphore::new(config.answers_max)), counts: Counts::default() }
+        let room = Arc::new(Semaphore::new(config.answers_max));
+        Self { generate, room, cache: Cache::new(config.cache), counts: Counts::default() }
+    }
+
+    /// Takes a place among the texts that are written side by side.
+    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| QueryError::Overloaded)
     }
 
     /// Counts what was taken out of an answer.
-    fn count(&self, (markers, links): (u64, u64)) {
+    pub(crate) fn count(&self, (markers, links): (u64, u64)) {
         self.counts.markers_dropped.fetch_add(markers, Ordering::Relaxed);
         self.counts.links_removed.fetch_add(links, Ordering::Relaxed);
     }
 
     /// The models that may do something; without any, there is nobody to ask.
-    fn writer(&self, task: Task) -> Option<&Arc<dyn Generate>> {
+    pub(crate) fn writer(&self, task: Task) -> Option<&Arc<dyn Generate>> {
         self.generate.as_ref().filter(|generate| !generate.models(task).is_empty())
     }
 }
@@ -100,20 +113,32 @@ impl Engine {
         request: AnswerRequest,
         request_id: String,
     ) -> Result<Answering, QueryError> {
+        self.ask_sampled(caller, request, Sampling::default(), request_id).await
+    }
+
+    /// As [`Engine::ask`], with how a language model is to write.
+    pub async fn ask_sampled(
+        &self,
+        caller: &Caller,
+        request: AnswerRequest,
+        sampling: Sampling,
+        request_id: String,
+    ) -> Result<Answering, QueryError> {
         let started = Instant::now();
         check(&request)?;
         let config = &self.config().answer;
-        let permit = Arc::clone(&self.answers().room).try_acquire_owned().map_err(|_| QueryError::Overloaded)?;
-        let timeout_ms = request.timeout_ms.unwrap_or(config.timeout_ms).min(config.timeout_ms_max);
-        let deadline = Deadline::after(Duration::from_millis(u64::from(timeout_ms)));
+        let permit = self.answers().enter()?;
+        let deadline = config.deadline(request.timeout_ms);
+        let writer = self.answers().writer(Task::Answer).filter(|_| !request.extractive).cloned();
+        self.afford(writer.as_ref(), caller, config.answer_tokens_max)?;
         let standing_alone = self.standing_alone(caller, &request, deadline).await;
         let plan = self.plan_for(caller, &request, standing_alone)?;
-        let writer = self.answers().writer(Task::Answer).filter(|_| !request.extractive).cloned();
         let (count, tokens_max) = self.room_for_sources(writer.as_ref(), &request);
         let retrieval = Deadline::after(self.config().timeout(request.timeout_ms)).min(deadline);
         let gathered = self.gather(caller, plan, tokens_max, count, retrieval).await?;
         let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
-        let asked = Asked { caller: caller.clone(), request, request_id, started, deadline, model_deadline, writer };
+        let asked =
+            Asked { caller: caller.clone(), request, sampling, request_id, started, deadline, model_deadline, writer };
         Ok(Answering::begin(self.clone(), asked, gathered, permit))
     }
 
@@ -121,6 +146,28 @@ impl Engine {
     pub fn taken_out_of_answers(&self) -> (u64, u64) {
         let counts = &self.answers().counts;
         (counts.markers_dropped.load(Ordering::Relaxed), counts.links_removed.load(Ordering::Relaxed))
+    }
+
+    /// Turns away a caller whose budget is used up already, where the operator does not have the extractor do it then. Nothing
+    /// was retrieved or asked by then.
+    pub(crate) fn afford(
+        &self,
+        writer: Option<&Arc<dyn Generate>>,
+        caller: &Caller,
+        tokens: u32,
+    ) -> Result<(), QueryError> {
+        let Some(writer) = writer.filter(|_| self.config().answer.on_budget == OnBudget::Refuse) else { return Ok(()) };
+        writer.afford(&account(caller), u64::from(tokens)).map_err(|error| QueryError::of_model(&error))
+    }
+
+    /// Drops kept answers that are too old, or rest on erased workspaces, people or pages. To be called from time to time.
+    pub fn sweep_answers(&self) {
+        self.answers().cache.sweep(self.index());
+    }
+
+    /// How many answers are kept, and the bytes that they take.
+    pub fn kept_answers(&self) -> (usize, usize) {
+        self.answers().cache.held()
     }
 
     /// What to retrieve for a question: itself, as it stands alone, or with what was asked before it.
@@ -191,7 +238,8 @@ impl Engine {
             let counter = TokenCounter::estimate();
             return (Arc::new(move |text: &str| counter.count(text)), tokens_max);
         };
-        let turns: usize = request.messages.iter().map(|turn| writer.count_tokens(&turn.content)).sum();
+        let turns = request.messages.iter().map(|turn| turn.content.as_str());
+        let turns: usize = turns.chain(request.instructions.as_deref()).map(|text| writer.count_tokens(text)).sum();
         let taken = INSTRUCTIONS_TOKENS + writer.count_tokens(&request.question) + turns;
         let left = writer.prompt_tokens_max(Task::Answer).saturating_sub(taken);
         let writer = Arc::clone(writer);
@@ -200,7 +248,7 @@ impl Engine {
 }
 
 /// Who pays for what a caller asks.
-fn account(caller: &Caller) -> Account {
+pub(crate) fn account(caller: &Caller) -> Account {
     let user = match &caller.subject {
         access::Subject::User(user) => user.as_str().to_owned(),
         access::Subject::Anonymous => String::new(),
@@ -222,6 +270,10 @@ fn check(request: &AnswerRequest) -> Result<(), QueryError> {
     let is_long = |turn: &Turn| turn.content.chars().count() > TURN_CHARS_MAX;
     rule(!request.messages.iter().any(is_long), "messages", &|| {
         format!("must have turns of at most {TURN_CHARS_MAX} characters")
+    })?;
+    let wishes = request.instructions.as_deref().map_or(0, |text| text.chars().count());
+    rule(wishes <= INSTRUCTIONS_CHARS_MAX, "instructions", &|| {
+        format!("must have at most {INSTRUCTIONS_CHARS_MAX} characters, it has {wishes}")
     })?;
     let in_time = request.timeout_ms.is_none_or(|ms| (ANSWER_TIMEOUT_MS_MIN..=ANSWER_TIMEOUT_MS_MAX).contains(&ms));
     rule(in_time, "timeout_ms", &|| format!("must be from {ANSWER_TIMEOUT_MS_MIN} to {ANSWER_TIMEOUT_MS_MAX}"))

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::answer::config::AnswerConfig;
 use crate::feedback::FeedbackConfig;
+use crate::generate::config::GenerateConfig;
 use crate::interleave::InterleaveConfig;
 
 /// Choices about searching.
@@ -46,6 +47,8 @@ pub struct Config {
     pub interleave: InterleaveConfig,
     /// Choices about answers.
     pub answer: AnswerConfig,
+    /// Choices about other texts that are generated.
+    pub generate: GenerateConfig,
 }
 
 /// Weights of what is added to the fused score, which is between 0 and 1. Zero switches one off.
@@ -96,6 +99,7 @@ impl Default for Config {
             feedback: FeedbackConfig::default(),
             interleave: InterleaveConfig::default(),
             answer: AnswerConfig::default(),
+            generate: GenerateConfig::default(),
         }
     }
 }
@@ -156,6 +160,7 @@ impl Config {
         rule(url, "page_url", "must be empty or hold `{page}`")?;
         self.feedback.check()?;
         self.answer.check()?;
+        self.generate.check()?;
         self.interleave.check(self)
     }
 

@@ -5,6 +5,7 @@
 
 mod feedback;
 mod interleaved;
+pub(crate) mod open;
 mod page;
 mod rank;
 mod search;
@@ -113,6 +114,10 @@ impl Engine {
     /// What is counted.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.0.index
     }
 
     /// What answers share.

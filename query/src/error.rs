@@ -1,6 +1,12 @@
 //! Why a request was not answered, for those who branch on it. No message holds a query or content.
 
+use std::time::Duration;
+
+use models::generate::GenerateError;
 use thiserror::Error;
+
+/// When to come again where it is not known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a request was not answered.
 #[derive(Debug, Error)]
@@ -32,6 +38,29 @@ pub enum QueryError {
     /// More searches run than are allowed, and none ended in time.
     #[error("no permit for a search became free by the deadline")]
     Overloaded,
+    /// It takes a language model, and none is configured for it.
+    #[error("no language model is configured for this")]
+    NoLanguageModel,
+    /// The tokens of the workspace or of the caller are used up.
+    #[error("the budget of the {whose} is used up")]
+    BudgetExhausted {
+        /// `workspace` or `user`.
+        whose: &'static str,
+        /// When there are some again.
+        retry_after: Duration,
+    },
+    /// No language model answers, and nothing can be done without one.
+    #[error("no language model answers")]
+    ModelUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The language models turned the request down.
+    #[error("the language model turned the request down")]
+    ModelRefused,
+    /// The language model broke off.
+    #[error("the language model broke off")]
+    ModelInterrupted,
     /// The index could not be read.
     #[error("cannot {operation}")]
     Index {
@@ -57,6 +86,8 @@ pub enum ErrorKind {
     Invalid,
     /// There is nothing here for this caller.
     NotFound,
+    /// It takes something that the operator has not configured.
+    NotConfigured,
     /// A limit was reached; less load or a higher limit helps.
     Exhausted,
     /// Neither caller nor operator can help.
@@ -67,11 +98,29 @@ impl QueryError {
     /// What a caller can do about this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidRequest { .. } | Self::InvalidCursor => ErrorKind::Invalid,
+            Self::InvalidRequest { .. } | Self::InvalidCursor | Self::ModelRefused => ErrorKind::Invalid,
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotYetVisible | Self::AccessChanged | Self::DeadlineExceeded => ErrorKind::Retryable,
-            Self::Overloaded => ErrorKind::Exhausted,
+            Self::NotYetVisible
+            | Self::AccessChanged
+            | Self::DeadlineExceeded
+            | Self::ModelUnavailable { .. }
+            | Self::ModelInterrupted => ErrorKind::Retryable,
+            Self::Overloaded | Self::BudgetExhausted { .. } => ErrorKind::Exhausted,
+            Self::NoLanguageModel => ErrorKind::NotConfigured,
             Self::Index { .. } | Self::Panicked { .. } => ErrorKind::Bug,
+        }
+    }
+
+    /// What is said where a language model was needed and failed.
+    pub(crate) fn of_model(error: &GenerateError) -> Self {
+        match *error {
+            GenerateError::NotConfigured => Self::NoLanguageModel,
+            GenerateError::Budget { whose, retry_after } => Self::BudgetExhausted { whose, retry_after },
+            GenerateError::Busy { retry_after } => Self::ModelUnavailable { retry_after },
+            GenerateError::Unavailable(_) => Self::ModelUnavailable { retry_after: RETRY_AFTER },
+            GenerateError::Refused(_) => Self::ModelRefused,
+            GenerateError::Interrupted(_) => Self::ModelInterrupted,
+            GenerateError::Late => Self::DeadlineExceeded,
         }
     }
 

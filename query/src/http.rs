@@ -9,9 +9,11 @@ pub mod auth;
 mod events;
 mod extract;
 mod feedback;
+mod generate;
 pub mod ingest;
 mod mcp;
 pub mod metrics;
+mod openai;
 pub mod openapi;
 mod operate;
 mod pages;
@@ -20,6 +22,7 @@ pub mod rate;
 mod room;
 mod search;
 mod session;
+mod sse;
 mod surround;
 mod usage;
 mod web;
@@ -35,6 +38,7 @@ use axum::http::Response;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use models::generate::Ledger;
+use schemas::api::PageSummary;
 use schemas::limits::BATCH_BYTES_MAX;
 use schemas::problem::ProblemCode;
 use serde::{Deserialize, Serialize};
@@ -46,6 +50,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
 use crate::feedback::Feedback;
+use crate::gate::encoded;
 use crate::tasks::Tasks;
 use auth::Auth;
 use ingest::Ingest;
@@ -183,8 +188,13 @@ impl App {
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
             .route("/v1/answers", post(answers::answer))
+            .route("/v1/generate", post(generate::generate))
+            .route("/v1/chat/completions", post(openai::chat))
+            .route("/v1/models", get(openai::models))
+            .route("/v1/models/{model}", get(openai::model))
             .route("/v1/feedback", post(feedback::feedback))
             .route("/v1/pages/{id}", get(pages::page))
+            .route("/v1/pages/{id}/export", get(pages::export))
             .route("/v1/explain-access", get(operate::explain_access))
             .route("/v1/status", get(operate::status))
             .route("/v1/session", get(session::session))
@@ -256,8 +266,19 @@ impl App {
         &self.0.auth
     }
 
+    /// Between two signs of life on a stream.
+    fn heartbeat(&self) -> Duration {
+        Duration::from_millis(u64::from(self.engine().config().answer.heartbeat_ms))
+    }
+
     fn config(&self) -> &HttpConfig {
         &self.0.config
+    }
+
+    /// Where people open a page: at the product, else on the page at `/`.
+    fn page_address(&self, page: &PageSummary) -> String {
+        let public_url = self.config().public_url.trim_end_matches('/');
+        page.url.clone().unwrap_or_else(|| format!("{public_url}/#/page/{}", encoded(page.id.as_str())))
     }
 
     fn ready(&self) -> bool {

@@ -12,6 +12,7 @@ const ENDINGS = {
   access_changed: "What you may see changed while this was written, so it was taken back. Ask again.",
   model_interrupted: "The language model broke off.",
   deadline_exceeded: "This took longer than the server allows.",
+  budget_exhausted: "The tokens for language models are used up for now.",
   internal: "Something went wrong on the server.",
 };
 

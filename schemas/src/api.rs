@@ -6,6 +6,8 @@
 pub mod answers;
 pub mod events;
 pub mod feedback;
+pub mod generate;
+pub mod openai;
 pub mod operate;
 pub mod pages;
 pub mod search;

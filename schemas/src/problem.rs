@@ -99,6 +99,14 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 "The media type is not supported",
     /// More than the quota or the queue allows; try again after `Retry-After`.
     TooManyRequests "too_many_requests" 429 "Too many requests",
+    /// The tokens of the workspace or of the person are used up; there are some again after `Retry-After`.
+    BudgetExhausted "budget_exhausted" 429 "The budget of tokens is used up",
+    /// It takes a language model, and none is configured for it.
+    NoLanguageModel "no_language_model" 501 "No language model is configured for this",
+    /// The language models turned the request down, or broke off.
+    ModelFailed "model_failed" 502 "The language model failed",
+    /// No language model answers for the moment; try again after `Retry-After`.
+    ModelUnavailable "model_unavailable" 503 "No language model answers for the moment",
     /// A bug, or a disk that fails.
     Internal "internal" 500 "Internal error",
     /// The server is overloaded, starting or stopping; try again after `Retry-After`.

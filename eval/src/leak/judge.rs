@@ -36,7 +36,7 @@ pub fn leak(
     let none = BTreeSet::new();
     let is_trash = matches!(request, Request::List { trash: true, .. } | Request::Free { trash: true, .. });
     let listed = match request {
-        Request::Page(_) => &verdicts.opens,
+        Request::Page(_) | Request::Generate { .. } => &verdicts.opens,
         _ if is_trash => &verdicts.in_trash,
         _ => &verdicts.finds,
     };
@@ -125,6 +125,15 @@ pub fn miss(known: &Known, verdicts: &Verdicts, request: &Request, told: &Answer
             (texts != expected).then(|| format!("blocks {texts:?} of {expected:?}"))
         }
         (Request::Similar(page) | Request::Page(page), Body::Absent) if !verdicts.opens.contains(page) => None,
+        (Request::Generate { pages, .. }, body) => {
+            let asked: BTreeSet<PageId> = pages.iter().cloned().collect();
+            match (body, asked.is_subset(&verdicts.opens)) {
+                (Body::Generated, true) => differs(&asked, told),
+                (Body::Absent, false) => None,
+                (_, true) => Some("pages that open make no text".to_owned()),
+                (_, false) => Some("a page that does not open makes a text".to_owned()),
+            }
+        }
         // What is said of a page is looked for where its own word is asked for. A page is a source by its text.
         (Request::Answer { question, .. }, Body::Answer) => {
             let expected = those(&|page| {

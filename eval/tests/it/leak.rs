@@ -109,7 +109,7 @@ async fn interrogate(
         let (caller, verdicts) = (caller(&product.workspace, users[at].as_ref()), &verdicts[at]);
         let request = Request::random(product, rng);
         let is_free = matches!(request, Request::Free { .. });
-        let is_answer = matches!(request, Request::Answer { .. });
+        let is_answer = matches!(request, Request::Answer { .. } | Request::Generate { .. });
         let engine = if is_answer && rng.random_bool(0.5) {
             &site.parroting
         } else if is_free || (!settled && rng.random_bool(0.5)) {

@@ -33,6 +33,11 @@ impl Accounts {
         Self { ledger, budgets, clock }
     }
 
+    /// Says whether the budgets of an account have so many tokens left.
+    pub(super) fn afford(&self, account: &Account, tokens: u64) -> Result<(), GenerateError> {
+        self.budgets.check(account, tokens, self.clock.now())
+    }
+
     /// Sets aside what a call may take at most.
     pub(super) fn reserve(
         self: &Arc<Self>,

@@ -65,6 +65,11 @@ impl Budgets {
         }
     }
 
+    /// Says whether so many tokens are left, or whose budget has not, and until when. Sets none aside.
+    pub(super) fn check(&self, account: &Account, tokens: u64, now: Timestamp) -> Result<(), GenerateError> {
+        if self.is_bounded() { self.look(&self.lock(), account, tokens, now) } else { Ok(()) }
+    }
+
     /// Sets tokens aside for a call, or says whose budget has none left, and until when.
     pub(super) fn reserve(&self, account: &Account, tokens: u64, now: Timestamp) -> Result<(), GenerateError> {
         if !self.is_bounded() {
@@ -73,6 +78,17 @@ impl Budgets {
         let today = day_of(now);
         let mut state = self.lock();
         state.forget_former_months(today);
+        self.look(&state, account, tokens, now)?;
+        for owner in owners(account) {
+            let spent = state.spent.entry(owner).or_default();
+            spent.turn_to(today);
+            spent.reserved = spent.reserved.saturating_add(tokens);
+        }
+        Ok(())
+    }
+
+    fn look(&self, state: &State, account: &Account, tokens: u64, now: Timestamp) -> Result<(), GenerateError> {
+        let today = day_of(now);
         for owner in owners(account) {
             let (whose, per_day, per_month) = self.limits(&owner);
             let mut spent = state.spent.get(&owner).copied().unwrap_or_default();
@@ -89,11 +105,6 @@ impl Budgets {
                     return Err(GenerateError::Budget { whose, retry_after: SOON });
                 }
             }
-        }
-        for owner in owners(account) {
-            let spent = state.spent.entry(owner).or_default();
-            spent.turn_to(today);
-            spent.reserved = spent.reserved.saturating_add(tokens);
         }
         Ok(())
     }
@@ -203,7 +214,9 @@ mod tests {
     #[test]
     fn what_is_set_aside_cannot_be_spent_twice_and_comes_back() {
         let (budgets, now) = (budgets(), at("2026-11-28T23:00:00Z"));
+        budgets.check(&account("ada"), 600, now).unwrap();
         budgets.reserve(&account("ada"), 600, now).unwrap();
+        assert_eq!(refused(budgets.check(&account("ada"), 1, now)), ("user", 1), "to ask sets nothing aside");
         assert_eq!(refused(budgets.reserve(&account("ada"), 1, now)), ("user", 1));
         assert_eq!(refused(budgets.reserve(&account("bob"), 500, now)), ("workspace", 1));
         budgets.settle(&account("ada"), 600, 100, now);

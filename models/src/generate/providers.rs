@@ -24,7 +24,7 @@ use super::fault::{Fault, Faults};
 use super::ledger::{Ledger, LedgerError};
 use super::route::Turns;
 use super::writing::Writing;
-use super::{Generate, GenerateError, Generating, Generation, Request, Task, tokens};
+use super::{Account, Generate, GenerateError, Generating, Generation, Request, Task, tokens};
 
 /// When to come again where it is not known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -242,5 +242,9 @@ impl Generate for Providers {
         // The least of all, so that each can take over from each other.
         let most = |index: usize| self.endpoints[index].config.prompt_tokens_max;
         self.for_task(task).into_iter().map(most).min().unwrap_or(0)
+    }
+
+    fn afford(&self, account: &Account, tokens: u64) -> Result<(), GenerateError> {
+        self.accounts.afford(account, tokens)
     }
 }

@@ -2,60 +2,42 @@
 //!
 //! Nothing runs but while somebody waits in [`Answering::next`], so that a reader who is slow slows the writer down, and one who
 //! has gone stops it. Invariants: the first event is `sources`; the last one is `done` or `error`; every event that says
-//! something passes [`Watch`]; time is bounded by the deadline of the request.
+//! something passes the gate ([`Outgoing`]); time is bounded by the deadline of the request.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::{Caller, PageOrdinal};
-use futures_util::StreamExt as _;
+use access::Caller;
 use index::analysis::{Language, detect_language};
 use models::extract::Word;
-use models::generate::{End, Generate, GenerateError, Piece, Pieces, Request, StopReason, Task};
+use models::generate::{End, Generate, GenerateError, Request, StopReason, Task};
 use schemas::api::Consistency;
 use schemas::api::answers::{
-    AnswerDegraded, AnswerErrorCode, AnswerObject, AnswerRequest, AnswerResponse, AnswerSource, AnswerUsage,
-    CitationEvent, DeltaEvent, DoneEvent, ErrorEvent, SourcesEvent, Style,
+    AnswerDegraded, AnswerObject, AnswerRequest, AnswerResponse, AnswerSource, AnswerUsage, DoneEvent, SourcesEvent,
+    Style,
 };
 use schemas::api::search::Degraded;
-use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout_at;
 
+use super::asking::{Asking, Came};
+use super::config::OnBudget;
 use super::extractive::{Prepared, question};
+use super::kept::Keyed;
+use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
 use super::prompt::{self, Manner, Titled};
-use super::support::{ByMeaning, Support as _};
-use super::writing::{Readable, Writing, Written};
-use super::{account, not_found};
+use super::writing::Writing;
+use super::{account, judging, not_found};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::engine::sources::{Gathered, Gatherer};
-use crate::error::QueryError;
-use crate::gate::Watch;
-
-/// Something of an answer that goes out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AnswerEvent {
-    /// What it is made from.
-    Sources(SourcesEvent),
-    /// Some of its text.
-    Delta(DeltaEvent),
-    /// A sentence rests on a place.
-    Citation(CitationEvent),
-    /// What it took.
-    Usage(AnswerUsage),
-    /// It is complete.
-    Done(DoneEvent),
-    /// It ends here.
-    Error(ErrorEvent),
-}
+use crate::error::{ErrorKind, QueryError};
 
 /// Who asks what, and by when.
 pub(crate) struct Asked {
     pub(crate) caller: Caller,
     pub(crate) request: AnswerRequest,
+    pub(crate) sampling: Sampling,
     pub(crate) request_id: String,
     pub(crate) started: Instant,
     pub(crate) deadline: Deadline,
@@ -65,14 +47,21 @@ pub(crate) struct Asked {
     pub(crate) writer: Option<Arc<dyn Generate>>,
 }
 
+/// How a language model is to write, where whoever asks says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// Most tokens to write; what is configured is never exceeded.
+    pub tokens_max: Option<u32>,
+    /// How freely to choose words, 0 to 2.
+    pub temperature: Option<f32>,
+}
+
 /// An answer that is being given.
 pub struct Answering {
     engine: Engine,
     asked: Asked,
     view: Option<Gatherer>,
     words: Vec<Word>,
-    /// What the answer rests on; none without sources.
-    watch: Option<Watch>,
     sources: Vec<AnswerSource>,
     writing: Writing,
     language: Language,
@@ -81,7 +70,11 @@ pub struct Answering {
     usage: AnswerUsage,
     model: Option<String>,
     truncated: bool,
-    queue: VecDeque<AnswerEvent>,
+    /// As what it is to be kept.
+    keyed: Option<Keyed>,
+    /// Whether it had been written before.
+    cached: bool,
+    outgoing: Outgoing,
     state: State,
     _permit: OwnedSemaphorePermit,
 }
@@ -90,18 +83,17 @@ enum State {
     /// The sources are there.
     Begun,
     /// A model writes.
-    Model(Model),
+    Model(Asking),
     /// It has been written.
     Written,
     /// The last event is on its way.
     Ended,
 }
 
-/// A model that writes.
-struct Model {
-    pieces: Pieces,
-    /// What came so far, while it may still become the word for "not found".
-    lead: Option<String>,
+impl Telling for Answering {
+    fn next(&mut self) -> impl Future<Output = Option<AnswerEvent>> + Send {
+        Answering::next(self)
+    }
 }
 
 impl Answering {
@@ -113,38 +105,17 @@ impl Answering {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let mut degraded = BTreeSet::new();
-        let mut sources = Vec::new();
-        let mut readable = Vec::new();
-        let mut pages: Vec<PageOrdinal> = Vec::new();
-        let (mut view, mut words, mut watch, mut consistency) = (None, Vec::new(), None, Consistency::default());
+        let (mut view, mut words, mut shown) = (None, Vec::new(), Shown::default());
         if let Some(gathered) = gathered {
             degraded.extend(gathered.degraded.iter().filter_map(|leg| match leg {
                 Degraded::Lexical => Some(AnswerDegraded::Lexical),
                 Degraded::Semantic => Some(AnswerDegraded::Semantic),
                 Degraded::Facets => None,
             }));
-            let gate = gathered.view.gate(&engine);
-            for held in gathered.held {
-                let Some(permit) = gate.permit(held.page()) else { continue };
-                let Some(text) = held.let_out(permit) else { continue };
-                pages.push(permit.ordinal());
-                sources.push(AnswerSource {
-                    number: sources.len() as u32 + 1,
-                    page: permit.summary(),
-                    breadcrumb: permit.breadcrumb(),
-                    headings: text.headings.clone(),
-                    blocks: text.shown(),
-                    score: text.score,
-                });
-                readable.push(Readable { page: permit.head().page.clone(), text });
-            }
-            consistency = Consistency { index_seq: gathered.view.index_seq(), access_seq: gate.access_seq() };
-            drop(gate);
-            let of = &gathered.view;
-            let dropped = Arc::clone(engine.dropped());
-            watch = Some(Watch::new(Arc::clone(of.workspace()), of.caller().clone(), of.purpose(), pages, dropped));
+            shown = Shown::of(&engine, &gathered.view, gathered.held);
             (view, words) = (Some(gathered.view), gathered.words);
         }
+        let Shown { sources, readable, watch, consistency, .. } = shown;
         let language = detect_language(&asked.request.question, Language::English);
         let first = SourcesEvent { sources: sources.clone(), consistency, request_id: asked.request_id.clone() };
         Self {
@@ -152,7 +123,6 @@ impl Answering {
             asked,
             view,
             words,
-            watch,
             sources,
             writing: Writing::new(readable, language),
             language,
@@ -161,7 +131,9 @@ impl Answering {
             usage: AnswerUsage::default(),
             model: None,
             truncated: false,
-            queue: VecDeque::from([AnswerEvent::Sources(first)]),
+            keyed: None,
+            cached: false,
+            outgoing: Outgoing::new(first, watch),
             state: State::Begun,
             _permit: permit,
         }
@@ -172,12 +144,15 @@ impl Answering {
     /// Cancel safety: not safe; what is dropped while it waits ends the answer.
     pub async fn next(&mut self) -> Option<AnswerEvent> {
         loop {
-            if let Some(event) = self.queue.pop_front() {
-                return Some(self.let_out(event));
+            if let Some(event) = self.outgoing.pop() {
+                if matches!(event, AnswerEvent::Error(_)) {
+                    self.state = State::Ended;
+                }
+                return Some(event);
             }
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Begun => self.start().await,
-                State::Model(model) => self.follow(model).await,
+                State::Model(asking) => self.follow(asking).await,
                 State::Written => self.conclude().await,
                 State::Ended => return None,
             }
@@ -188,22 +163,18 @@ impl Answering {
     ///
     /// # Errors
     ///
-    /// [`QueryError::AccessChanged`] when a source was lost meanwhile, [`QueryError::DeadlineExceeded`].
+    /// [`QueryError::AccessChanged`] when a source was lost meanwhile, [`QueryError::DeadlineExceeded`],
+    /// [`QueryError::BudgetExhausted`].
     pub async fn whole(mut self) -> Result<AnswerResponse, QueryError> {
         let mut done = None;
         while let Some(event) = self.next().await {
-            match event {
-                AnswerEvent::Done(event) => done = Some(event),
-                AnswerEvent::Error(error) => {
-                    return Err(match error.code {
-                        AnswerErrorCode::AccessChanged => QueryError::AccessChanged,
-                        _ => QueryError::DeadlineExceeded,
-                    });
-                }
-                _ => {}
+            if let AnswerEvent::Done(event) = event {
+                done = Some(event);
             }
         }
-        let done = done.ok_or(QueryError::DeadlineExceeded)?;
+        let Some(done) = done else {
+            return Err(self.outgoing.failure().unwrap_or(QueryError::DeadlineExceeded));
+        };
         let answer = done.message.unwrap_or_else(|| self.writing.shown().trim().to_owned());
         Ok(AnswerResponse {
             object: AnswerObject::Answer,
@@ -216,6 +187,7 @@ impl Answering {
             model: done.model,
             degraded: done.degraded,
             truncated: done.truncated,
+            cached: done.cached,
             usage: self.usage,
             consistency: self.consistency,
             took_ms: done.took_ms,
@@ -228,20 +200,9 @@ impl Answering {
         self.language
     }
 
-    /// The last check of an event: a source that the caller lost ends the answer.
-    fn let_out(&mut self, event: AnswerEvent) -> AnswerEvent {
-        if matches!(event, AnswerEvent::Error(_)) {
-            return event;
-        }
-        let checked = match &mut self.watch {
-            Some(watch) => watch.let_out(event),
-            None => Some(event),
-        };
-        checked.unwrap_or_else(|| {
-            self.queue.clear();
-            self.state = State::Ended;
-            AnswerEvent::Error(ErrorEvent { code: AnswerErrorCode::AccessChanged, retryable: true })
-        })
+    /// Why it ended with an error event, once it has.
+    pub(crate) fn failure(&mut self) -> Option<QueryError> {
+        self.outgoing.failure()
     }
 
     async fn start(&mut self) {
@@ -250,106 +211,98 @@ impl Answering {
             return;
         }
         let Some(writer) = self.asked.writer.clone() else { return self.extract().await };
+        if self.recall().await {
+            return;
+        }
         let titled = self.sources.iter().zip(self.writing.sources());
         let titled: Vec<Titled<'_>> =
             titled.map(|(shown, source)| Titled { title: &shown.page.title, source }).collect();
-        let AnswerRequest { question, messages, style, length, .. } = &self.asked.request;
-        let messages = prompt::answer(question, messages, &titled, Manner { style: *style, length: *length });
+        let AnswerRequest { question, messages, style, length, instructions, .. } = &self.asked.request;
+        let manner = Manner { style: *style, length: *length, wishes: instructions.as_deref() };
+        let messages = prompt::answer(question, messages, &titled, manner);
         // A prompt leaves the house, too.
-        let Some(messages) = self.watch.as_mut().and_then(|watch| watch.let_out(messages)) else {
-            return self.fail(AnswerErrorCode::AccessChanged);
+        let Some(messages) = self.outgoing.let_out(messages) else {
+            return self.outgoing.fail(QueryError::AccessChanged);
         };
+        let tokens_max = self.engine.config().answer.answer_tokens_max;
+        let deadline = self.asked.model_deadline;
         let request = Request {
             task: Task::Answer,
             messages,
-            tokens_max: self.engine.config().answer.answer_tokens_max,
-            temperature: None,
-            deadline: self.asked.model_deadline.instant(),
+            tokens_max: self.asked.sampling.tokens_max.map_or(tokens_max, |wanted| wanted.min(tokens_max)),
+            temperature: self.asked.sampling.temperature,
+            deadline: deadline.instant(),
             account: account(&self.asked.caller),
         };
-        let begun = timeout_at(self.asked.model_deadline.instant().into(), writer.generate(request)).await;
-        match begun.unwrap_or(Err(GenerateError::Late)) {
-            Ok(generation) => {
-                self.model = Some(generation.model);
-                self.state = State::Model(Model { pieces: generation.pieces, lead: Some(String::new()) });
+        match Asking::begin(&writer, request, deadline).await {
+            Ok((model, asking)) => {
+                self.model = Some(model);
+                self.state = State::Model(asking);
             }
             Err(error) => self.fall_back(&error).await,
         }
     }
 
-    async fn follow(&mut self, mut model: Model) {
-        let next = timeout_at(self.asked.model_deadline.instant().into(), model.pieces.next()).await;
-        match next {
-            Ok(Some(Ok(Piece::Text(text)))) => {
-                let Some(text) = model.settle(text, false) else {
-                    self.state = State::Model(model);
-                    return;
-                };
-                if text.starts_with(prompt::NOT_FOUND) {
-                    // Dropping the stream stops the model.
-                    self.state = State::Written;
-                    return;
-                }
-                self.write(&text);
-                self.state = State::Model(model);
+    /// Writes what was answered before to the same question from the same sources, if that is known.
+    async fn recall(&mut self) -> bool {
+        let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
+        self.keyed = Keyed::of(&self.engine, &self.asked, &self.words, &self.sources, embedder).await;
+        let Some(known) = self.keyed.as_ref().and_then(|keyed| keyed.find(&self.engine)) else { return false };
+        (self.model, self.cached) = (Some(known.model), true);
+        self.write(&known.text, true);
+        true
+    }
+
+    async fn follow(&mut self, mut asking: Asking) {
+        match asking.next().await {
+            Came::Text(text) => {
+                self.write(&text, false);
+                self.state = State::Model(asking);
             }
-            Ok(Some(Ok(Piece::End(end)))) => {
-                let left = model.settle(String::new(), true).unwrap_or_default();
-                if left.trim() != prompt::NOT_FOUND {
-                    self.write(&left);
-                }
+            // Dropping it stops the model.
+            Came::NotFound => self.state = State::Written,
+            Came::End(text, end) => {
+                self.write(&text, true);
                 self.take_end(&end);
-                let (engine, view) = (&self.engine, self.view.as_ref());
-                let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
-                let written = self.writing.finish(&link);
-                self.queue_written(written);
                 self.state = State::Written;
             }
-            Ok(Some(Err(error))) => self.fall_back(&error).await,
-            Ok(None) => self.fall_back(&GenerateError::Interrupted("the stream ended early".to_owned())).await,
-            Err(_) => self.fall_back(&GenerateError::Late).await,
+            Came::Failed(error) => self.fall_back(&error).await,
         }
     }
 
-    fn write(&mut self, text: &str) {
+    fn write(&mut self, text: &str, ended: bool) {
         let (engine, view) = (&self.engine, self.view.as_ref());
         let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
-        let written = self.writing.push(text, &link);
-        self.queue_written(written);
+        let mut written = self.writing.push(text, &link);
+        if ended {
+            written.extend(self.writing.finish(&link));
+        }
+        self.outgoing.push_written(written, &self.writing);
     }
 
     fn take_end(&mut self, end: &End) {
         self.truncated = end.reason != StopReason::Complete;
-        self.usage = AnswerUsage {
-            prompt_tokens: end.usage.prompt_tokens,
-            completion_tokens: end.usage.completion_tokens,
-            cost_micros: end.usage.cost_micros,
-        };
+        self.usage = usage_of(end);
     }
 
-    /// The model failed: the extractor answers if nothing went out yet, else the answer ends here.
+    /// The model failed: the extractor answers if nothing went out yet, else the answer ends here. So it does where the budget is
+    /// used up, unless the operator has the extractor answer then.
     async fn fall_back(&mut self, error: &GenerateError) {
         tracing::warn!(error = error as &dyn std::error::Error, "the language model failed");
+        let is_over =
+            matches!(error, GenerateError::Budget { .. }) && self.engine.config().answer.on_budget == OnBudget::Refuse;
         let can_begin_again = self.writing.is_empty() || !self.asked.request.stream;
-        if !can_begin_again {
-            let is_late = matches!(error, GenerateError::Late);
-            return self.fail(if is_late {
-                AnswerErrorCode::DeadlineExceeded
-            } else {
-                AnswerErrorCode::ModelInterrupted
-            });
+        if is_over || !can_begin_again {
+            let interrupted = matches!(error, GenerateError::Unavailable(_) | GenerateError::Refused(_));
+            let failure = if interrupted { QueryError::ModelInterrupted } else { QueryError::of_model(error) };
+            return self.outgoing.fail(failure);
         }
-        self.queue.clear();
+        self.outgoing.clear();
         self.writing = Writing::new(self.writing.sources().to_vec(), self.language);
         self.degraded.insert(AnswerDegraded::Model);
         self.model = None;
         self.state = State::Written;
         self.extract().await;
-    }
-
-    fn fail(&mut self, code: AnswerErrorCode) {
-        self.queue.push_back(AnswerEvent::Error(ErrorEvent { code, retryable: true }));
-        self.state = State::Ended;
     }
 
     /// Picks sentences of the sources.
@@ -373,12 +326,11 @@ impl Answering {
         };
         let picked = match self.engine.embedding_work(deadline, work).await {
             Ok(picked) => picked,
-            Err(QueryError::DeadlineExceeded | QueryError::Overloaded) => {
-                return self.fail(AnswerErrorCode::DeadlineExceeded);
-            }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "no sentences were picked");
-                return self.fail(AnswerErrorCode::Internal);
+                if error.kind() == ErrorKind::Bug {
+                    tracing::error!(error = &error as &dyn std::error::Error, "no sentences were picked");
+                }
+                return self.outgoing.fail(error);
             }
         };
         for (source, span) in picked {
@@ -391,31 +343,26 @@ impl Answering {
             let (engine, view) = (&self.engine, self.view.as_ref());
             let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
             let written = self.writing.quote(lead, source, span, &link);
-            self.queue_written(written);
-        }
-    }
-
-    fn queue_written(&mut self, written: Vec<Written>) {
-        for written in written {
-            self.queue.push_back(match written {
-                Written::Delta(text) => AnswerEvent::Delta(DeltaEvent { text }),
-                Written::Cited(sentence, index) => {
-                    AnswerEvent::Citation(CitationEvent { sentence, index, citation: self.writing.citation(index) })
-                }
-            });
+            self.outgoing.push_written(written, &self.writing);
         }
     }
 
     /// Judges what was written, and says that it is complete.
     async fn conclude(&mut self) {
         if self.model.is_some() {
-            self.judge_by_meaning().await;
+            let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
+            judging::by_meaning(&self.engine, embedder, &mut self.writing, self.asked.deadline).await;
         }
         self.engine.answers().count(self.writing.dropped());
         let not_found = !self.writing.sentences().iter().any(|sentence| sentence.supported);
+        if let (Some(keyed), Some(model)) = (self.keyed.take(), &self.model)
+            && !(self.cached || not_found || self.truncated)
+        {
+            keyed.keep(&self.engine, self.writing.shown().trim(), model);
+        }
         let message = not_found.then(|| not_found::not_found(&self.asked.request.question).to_owned());
-        self.queue.push_back(AnswerEvent::Usage(self.usage));
-        self.queue.push_back(AnswerEvent::Done(DoneEvent {
+        self.outgoing.push(AnswerEvent::Usage(self.usage));
+        self.outgoing.push(AnswerEvent::Done(DoneEvent {
             sentences: if not_found { Vec::new() } else { self.writing.sentences().to_vec() },
             not_found,
             message,
@@ -423,54 +370,19 @@ impl Answering {
             model: self.model.clone(),
             degraded: self.degraded.iter().copied().collect(),
             truncated: self.truncated,
+            cached: self.cached,
+            value: None,
+            cut: false,
             took_ms: self.asked.started.elapsed().as_millis() as u64,
         }));
     }
-
-    /// Compares sentences with what they cite by meaning, where words did not bear them out.
-    async fn judge_by_meaning(&mut self) {
-        let sentences = self.writing.sentences().iter().enumerate();
-        let open = sentences.filter(|(_, sentence)| !sentence.supported && !sentence.citations.is_empty());
-        let open: Vec<(usize, String, Vec<String>)> =
-            open.map(|(at, sentence)| (at, sentence.text.clone(), self.writing.cited_texts(sentence))).collect();
-        let Some(embedder) = self.view.as_ref().and_then(Gatherer::embedder).filter(|_| !open.is_empty()).cloned()
-        else {
-            return;
-        };
-        let mut left = self.engine.config().answer.embedded_max;
-        let work = move || {
-            let by_meaning = ByMeaning::new(embedder, ByMeaning::THRESHOLD);
-            let mut judged = Vec::new();
-            for (at, sentence, cited) in open {
-                // A citation is one sentence or two, so that it and the sentence are up to four texts.
-                left = left.saturating_sub(1 + 3 * cited.len());
-                if left == 0 {
-                    break;
-                }
-                let cited: Vec<&str> = cited.iter().map(String::as_str).collect();
-                if let Ok(score) = by_meaning.score(&cited, &sentence) {
-                    judged.push((at, score));
-                }
-            }
-            Ok(judged)
-        };
-        // Late or failed, words have the last word.
-        for (at, score) in self.engine.embedding_work(self.asked.deadline, work).await.unwrap_or_default() {
-            self.writing.raise(at, score as f32, score >= ByMeaning::THRESHOLD);
-        }
-    }
 }
 
-impl Model {
-    /// What is to be written of what came; nothing while it may still become the word for "not found".
-    fn settle(&mut self, text: String, ended: bool) -> Option<String> {
-        let Some(mut lead) = self.lead.take() else { return Some(text) };
-        lead.push_str(&text);
-        let begins = lead.trim_start();
-        if !ended && begins.len() < prompt::NOT_FOUND.len() && prompt::NOT_FOUND.starts_with(begins) {
-            self.lead = Some(lead);
-            return None;
-        }
-        Some(begins.to_owned())
+/// What a text took, as responses show it.
+pub(crate) fn usage_of(end: &End) -> AnswerUsage {
+    AnswerUsage {
+        prompt_tokens: end.usage.prompt_tokens,
+        completion_tokens: end.usage.completion_tokens,
+        cost_micros: end.usage.cost_micros,
     }
 }

@@ -1,9 +1,13 @@
 //! What an operator can choose about answers.
 
+use std::time::Duration;
+
 use schemas::api::answers::{ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN};
 use serde::{Deserialize, Serialize};
 
+use super::cache::CacheConfig;
 use crate::config::ConfigError;
+use crate::deadline::Deadline;
 
 /// Choices about answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,21 @@ pub struct AnswerConfig {
     /// Whether a model may make a question stand alone, from the conversation before it, before anything is retrieved; false:
     /// nobody then waits for a model before the sources.
     pub rewrite: bool,
+    /// What becomes of a request whose workspace or person has used up its tokens; `refuse`.
+    pub on_budget: OnBudget,
+    /// Choices about keeping answers.
+    pub cache: CacheConfig,
+}
+
+/// What becomes of a request for which there are no tokens left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBudget {
+    /// It is turned away with 429, the reason, and when there are some again.
+    #[default]
+    Refuse,
+    /// The extractor does it, where it can.
+    Extract,
 }
 
 impl Default for AnswerConfig {
@@ -49,11 +68,19 @@ impl Default for AnswerConfig {
             answer_tokens_max: 1_000,
             embedded_max: 16,
             rewrite: false,
+            on_budget: OnBudget::Refuse,
+            cache: CacheConfig::default(),
         }
     }
 }
 
 impl AnswerConfig {
+    /// When a text is due that may take so long; as long as is configured where the request does not say.
+    pub(crate) fn deadline(&self, timeout_ms: Option<u32>) -> Deadline {
+        let timeout_ms = timeout_ms.unwrap_or(self.timeout_ms).min(self.timeout_ms_max);
+        Deadline::after(Duration::from_millis(u64::from(timeout_ms)))
+    }
+
     /// Checks every value against its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let rule = |holds: bool, key, requirement| if holds { Ok(()) } else { Err(ConfigError { key, requirement }) };
@@ -71,6 +98,7 @@ impl AnswerConfig {
         rule(sources, "answer.sources_tokens_max", "must be from 100 to 100,000")?;
         let answer = (50..=32_000).contains(&self.answer_tokens_max);
         rule(answer, "answer.answer_tokens_max", "must be from 50 to 32,000")?;
-        rule(self.embedded_max <= 200, "answer.embedded_max", "must be at most 200")
+        rule(self.embedded_max <= 200, "answer.embedded_max", "must be at most 200")?;
+        self.cache.check()
     }
 }

@@ -59,6 +59,9 @@ fn is_numbers(text: &str) -> bool {
     short && has_digit && rest.chars().all(|c| c.is_numeric() || c.is_whitespace() || ",;:-–^#†".contains(c))
 }
 
+/// What data stands between in prompts.
+const DELIMITERS: [&str; 6] = ["source", "question", "text", "outline", "property", "wishes"];
+
 /// Content as it goes into a prompt.
 pub fn for_prompt(text: &str) -> String {
     let text = without_markers(&visible(text));
@@ -69,7 +72,7 @@ pub fn for_prompt(text: &str) -> String {
         out.push_str(before);
         let after = &from[from.chars().next().map_or(0, char::len_utf8)..];
         let name = after.trim_start_matches(['/', ' ', '|']).to_lowercase();
-        let is_delimiter = after.starts_with('|') || name.starts_with("source") || name.starts_with("question");
+        let is_delimiter = after.starts_with('|') || DELIMITERS.iter().any(|known| name.starts_with(known));
         out.push_str(if is_delimiter { "‹" } else { &from[..from.len() - after.len()] });
         rest = after;
     }

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use index::analysis::{Language, Tokens};
 use models::embed::{EmbedError, Embedder};
-use models::extract::{self, Extract, Limits, Question, Sentence, Source, Word};
+use models::extract::{self, Extract, Limits, Picked, Question, Sentence, Source, Word};
 use schemas::api::answers::Length;
 use schemas::block::BlockType;
 
-use super::source::Span;
+use super::source::{Span, sentence_ranges};
 use super::writing::Readable;
 use crate::engine::sources::terms;
 
@@ -51,6 +51,25 @@ impl Prepared {
         prepared
     }
 
+    /// A given text, which is no page.
+    pub(crate) fn of_text(text: &str, language: Language) -> Self {
+        let mut tokens = Tokens::new();
+        let (mut sentences, mut spans, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for bytes in sentence_ranges(text) {
+            let said = &text[bytes.clone()];
+            sentences.push(Sentence {
+                terms: terms(said, language, &mut tokens),
+                words: words(said),
+                is_weak: is_weak(&BlockType::Paragraph, said),
+                vector: None,
+            });
+            texts.push(said.to_owned());
+            spans.push(Span { block: 0, bytes });
+        }
+        let source = Source { score: 1.0, context: BTreeSet::new(), sentences };
+        Self { sources: vec![source], spans: vec![spans], texts: vec![texts] }
+    }
+
     /// Embeds the question and at most `embedded_max` sentences, those that words find most relevant.
     pub(crate) fn embed(
         &mut self,
@@ -77,10 +96,37 @@ impl Prepared {
         extract::extract(question, &self.sources, limits(length))
     }
 
+    /// Picks the sentences that say most.
+    pub(crate) fn gist(&self, limits: Limits) -> Vec<Picked> {
+        extract::gist(&self.sources, limits)
+    }
+
+    /// All sentences, source after source.
+    pub(crate) fn sentences(&self) -> impl Iterator<Item = Said<'_>> {
+        let sources = self.sources.iter().enumerate();
+        sources.flat_map(move |(source, of)| {
+            let sentences = of.sentences.iter().zip(&self.texts[source]).enumerate();
+            sentences.map(move |(at, (sentence, text))| Said { source, sentence: at, terms: &sentence.terms, text })
+        })
+    }
+
+    /// The words of a sentence, as its source has them.
+    pub(crate) fn text(&self, source: usize, sentence: usize) -> &str {
+        &self.texts[source][sentence]
+    }
+
     /// Where a sentence stands in its source.
     pub(crate) fn span(&self, source: usize, sentence: usize) -> Span {
         self.spans[source][sentence].clone()
     }
+}
+
+/// A sentence that was cut.
+pub(crate) struct Said<'a> {
+    pub(crate) source: usize,
+    pub(crate) sentence: usize,
+    pub(crate) terms: &'a BTreeSet<String>,
+    pub(crate) text: &'a str,
 }
 
 /// A question whose words are weighed.

@@ -171,6 +171,7 @@ impl Taken<'_> {
                 text: text.to_owned(),
                 language,
                 after_gap: last.is_some_and(|last| last + 1 != at),
+                done: listed.content.checked == Some(true),
             });
             last = Some(at);
         }

@@ -41,6 +41,8 @@ pub struct SourceTextBlock {
     pub language: Language,
     /// Whether blocks are left out before it.
     pub after_gap: bool,
+    /// Whether it is a task that is done.
+    pub done: bool,
 }
 
 /// A place in a source: some bytes of one of its blocks.
@@ -138,6 +140,7 @@ mod tests {
             text: text.to_owned(),
             language: Language::English,
             after_gap: false,
+            done: false,
         }
     }
 

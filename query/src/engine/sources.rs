@@ -38,6 +38,10 @@ pub(crate) struct Gathered {
 pub(crate) struct Gatherer(View);
 
 impl Gatherer {
+    pub(super) fn over(view: View) -> Self {
+        Self(view)
+    }
+
     pub(crate) fn workspace(&self) -> &Arc<Workspace> {
         &self.0.workspace
     }
@@ -153,6 +157,15 @@ impl Engine {
     /// The pages that gates turned away are counted together, whoever keeps the gate.
     pub(crate) fn dropped(&self) -> &Arc<crate::gate::Dropped> {
         &self.0.dropped
+    }
+
+    /// Blocking work that picks sentences by words.
+    pub(crate) async fn picking_work<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.0.pools.words.run(deadline, work).await
     }
 
     /// Blocking work for an answer that waits for the embedding model.

@@ -1,26 +1,24 @@
 //! `/v1/answers`: a question answered, whole as JSON or piece by piece as server-sent events.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::unfold;
 use schemas::api::answers::{AnswerRequest, AnswerResponse};
 use schemas::problem::Problem;
-use serde::Serialize;
 
 use super::App;
 use super::auth::Identity;
 use super::extract::{ApiJson, RequestId};
 use super::openapi::{Always, CallerHeaders};
+use super::pages::markdown;
 use super::problem::ApiError;
-use crate::answer::answering::{AnswerEvent, Answering};
+use super::sse::{accepts, told};
+use crate::export;
 
 /// Answers a question from the pages that the caller can find, with citations.
+///
+/// `Accept: text/markdown` asks for a document, whole, with a list of the sources.
 ///
 /// With `stream` or `Accept: text/event-stream` the events are `sources` (`SourcesEvent`), `delta` (`DeltaEvent`), `citation`
 /// (`CitationEvent`), `usage`, and at the end `done` (`DoneEvent`) or `error` (`ErrorEvent`).
@@ -29,13 +27,15 @@ use crate::answer::answering::{AnswerEvent, Answering};
     params(CallerHeaders),
     request_body = AnswerRequest,
     responses(
-        (status = 200, description = "The answer; as server-sent events where asked for.", content(
+        (status = 200, description = "The answer; as server-sent events or as a document where asked for.", content(
             (AnswerResponse = "application/json"),
             (String = "text/event-stream"),
+            (String = "text/markdown"),
         )),
         (status = 409, description = "What `at_least` asks for was not visible in time.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The budget of tokens is used up; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         Always,
     ),
 )]
@@ -47,45 +47,17 @@ pub(super) async fn answer(
     ApiJson(request): ApiJson<AnswerRequest>,
 ) -> Result<Response, ApiError> {
     let caller = identity.caller()?;
-    let stream = request.stream || accepts_events(&headers);
+    let is_document = accepts(&headers, "text/markdown");
+    let stream = !is_document && (request.stream || accepts(&headers, "text/event-stream"));
+    let question = request.question.clone();
     let answering = app.engine().ask(&caller, AnswerRequest { stream, ..request }, request_id).await?;
+    if is_document {
+        let answer = answering.whole().await?;
+        let document = export::answer(&question, &answer.answer, &answer.sources, &|page| app.page_address(page));
+        return Ok(markdown(document, "answer.md"));
+    }
     if !stream {
         return Ok(Json(answering.whole().await?).into_response());
     }
-    Ok(events(answering, Duration::from_millis(u64::from(app.engine().config().answer.heartbeat_ms))))
-}
-
-/// Whether the client asks for events rather than JSON.
-fn accepts_events(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/event-stream"))
-}
-
-/// An answer as a stream of events with numbers; comments are sent while nothing else goes out.
-fn events(answering: Answering, heartbeat: Duration) -> Response {
-    let stream = unfold((answering, 0_u64), |(mut answering, number)| async move {
-        let event = answering.next().await?;
-        Some((Ok::<_, Infallible>(event_of(&event).id(number.to_string())), (answering, number + 1)))
-    });
-    let alive = KeepAlive::new().interval(heartbeat).text("heartbeat");
-    let mut response = Sse::new(stream).keep_alive(alive).into_response();
-    // Proxies would hold events back otherwise.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-fn event_of(event: &AnswerEvent) -> Event {
-    match event {
-        AnswerEvent::Sources(data) => named("sources", data),
-        AnswerEvent::Delta(data) => named("delta", data),
-        AnswerEvent::Citation(data) => named("citation", data),
-        AnswerEvent::Usage(data) => named("usage", data),
-        AnswerEvent::Done(data) => named("done", data),
-        AnswerEvent::Error(data) => named("error", data),
-    }
-}
-
-fn named(name: &str, data: &impl Serialize) -> Event {
-    let data = serde_json::to_string(data).expect("an event is text, numbers and lists of them");
-    Event::default().event(name).data(data)
+    Ok(told(answering, app.heartbeat()))
 }

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use schemas::api::answers::{CitationEvent, DeltaEvent, DoneEvent, ErrorEvent, SourcesEvent};
+use schemas::api::openai::{ChatChunk, OpenAiProblem};
 use schemas::problem::{PROBLEM_JSON, Problem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -32,6 +33,32 @@ impl IntoResponses for Always {
         .map(|(status, description)| {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
             let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content);
+            (status.to_owned(), response.build().into())
+        })
+        .collect()
+    }
+}
+
+/// The errors in OpenAI's shape that its endpoints can answer with.
+pub(super) struct OpenAiAlways;
+
+impl IntoResponses for OpenAiAlways {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [
+            ("400", "The request is not valid, or asks for what cannot be had."),
+            ("401", "No valid identity was given."),
+            ("403", "The identity may not use this endpoint."),
+            ("404", "There is no such model."),
+            ("413", "The body is too large."),
+            ("415", "The body is not JSON."),
+            ("429", "The budget of tokens is used up; see `Retry-After`."),
+            ("500", "A bug, or a failing disk."),
+            ("503", "The server is busy, or the deadline came first; see `Retry-After`."),
+        ]
+        .into_iter()
+        .map(|(status, description)| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(OpenAiProblem::name()))).build();
+            let response = ResponseBuilder::new().description(description).content("application/json", content);
             (status.to_owned(), response.build().into())
         })
         .collect()
@@ -109,8 +136,13 @@ impl Modify for Security {
         super::search::suggest,
         super::search::similar,
         super::answers::answer,
+        super::generate::generate,
+        super::openai::chat,
+        super::openai::models,
+        super::openai::model,
         super::feedback::feedback,
         super::pages::page,
+        super::pages::export,
         super::events::submit,
         super::operate::explain_access,
         super::operate::status,
@@ -121,7 +153,7 @@ impl Modify for Security {
         super::metrics::metrics,
         openapi_json,
     ),
-    components(schemas(Problem, SourcesEvent, DeltaEvent, CitationEvent, DoneEvent, ErrorEvent)),
+    components(schemas(Problem, OpenAiProblem, ChatChunk, SourcesEvent, DeltaEvent, CitationEvent, DoneEvent, ErrorEvent)),
     security(("bearer" = [])),
     modifiers(&Security),
 )]

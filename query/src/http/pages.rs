@@ -1,17 +1,78 @@
-//! `/v1/pages/{id}`: a page by its id.
+//! `/v1/pages/{id}`: a page by its id, and `/v1/pages/{id}/export`: the same as a document.
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use schemas::api::pages::PageView;
 use schemas::ids::PageId;
 use schemas::problem::Problem;
+use serde::Deserialize;
 
 use super::App;
 use super::auth::Identity;
-use super::extract::RequestId;
+use super::extract::{ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders, WorkspaceParam};
 use super::problem::ApiError;
 use crate::deadline::Deadline;
+use crate::export;
+
+/// What a document is.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ExportFormat {
+    /// CommonMark with tables, tasks and strikethrough.
+    #[default]
+    Markdown,
+}
+
+/// How a page is exported.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportParams {
+    /// What the document is; Markdown.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    format: ExportFormat,
+}
+
+/// Exports a page as a document. Public pages are exported without a token, given the workspace.
+#[utoipa::path(
+    get, path = "/v1/pages/{id}/export", tag = "pages", security((), ("bearer" = [])),
+    params(
+        ("id" = String, Path, description = "The page.", min_length = 1, max_length = 128),
+        ExportParams, WorkspaceParam, CallerHeaders,
+    ),
+    responses(
+        (status = 200, description = "The document.", body = String, content_type = "text/markdown"),
+        (status = 404, description = "There is no such page for this caller.", body = Problem, content_type = "application/problem+json"),
+        Always,
+    ),
+)]
+pub(super) async fn export(
+    State(app): State<App>,
+    identity: Identity,
+    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    ApiQuery(ExportParams { format: ExportFormat::Markdown }): ApiQuery<ExportParams>,
+) -> Result<Response, ApiError> {
+    let caller = identity.reader()?;
+    let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
+    let deadline = Deadline::after(app.engine().config().timeout(None));
+    let view = app.engine().page(&caller, &page, deadline).await?;
+    Ok(markdown(export::page(&view), "page.md"))
+}
+
+/// A document to be kept as a file.
+pub(super) fn markdown(text: String, file_name: &'static str) -> Response {
+    let disposition = format!("attachment; filename=\"{file_name}\"");
+    let headers = [
+        (header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    (headers, text).into_response()
+}
 
 /// Opens a page with its blocks. Public pages open without a token, given the workspace.
 #[utoipa::path(

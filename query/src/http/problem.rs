@@ -13,10 +13,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::openai;
 use crate::error::{QueryError, with_causes};
 
 /// Seconds after which a request that was shed may come again, where nothing else is known.
-const RETRY_AFTER_SECONDS: u32 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Why a request was not answered, on its way to the client.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct ApiError {
     detail: Cow<'static, str>,
     errors: Vec<FieldProblem>,
     /// Seconds, for those that may come again.
-    retry_after: u32,
+    retry_after: u64,
     /// For the log alone.
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -49,10 +50,10 @@ impl ApiError {
         self
     }
 
-    /// Says when the request may come again, in whole seconds.
+    /// Says when the request may come again, in whole seconds, rounded up; at least one.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
+        self.retry_after = whole_seconds(wait);
         self
     }
 
@@ -78,8 +79,14 @@ impl ApiError {
         Self::new(ProblemCode::Internal, "this is a bug or a failing disk; the log says more under the request id")
     }
 
+    /// The first field that is to blame.
+    #[cfg(test)]
+    pub(super) fn first_field(&self) -> Option<&str> {
+        self.errors.first().map(|error| error.field.as_str())
+    }
+
     /// The body that is sent.
-    fn body(&self, request_id: &str) -> Problem {
+    pub(super) fn body(&self, request_id: &str) -> Problem {
         Problem {
             kind: format!("urn:tessera:problem:{}", self.code.as_str()),
             title: self.code.title().to_owned(),
@@ -111,13 +118,23 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Writes out the problem that a response carries; other responses stay as they are.
-pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
+/// Writes out the problem that a response to a path carries; other responses stay as they are.
+pub(super) fn finish(mut response: Response, path: &str, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<ApiError>() else { return response };
     error.log();
-    let body = serde_json::to_vec(&error.body(request_id)).expect("a problem is text and numbers");
+    let problem = error.body(request_id);
+    let (media_type, body) = if openai::is_ours(path) {
+        ("application/json", serde_json::to_vec(&openai::problem(&problem)))
+    } else {
+        (PROBLEM_JSON, serde_json::to_vec(&problem))
+    };
+    let body = body.expect("a problem is text and numbers");
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if openai::is_ours(path) && [ProblemCode::BudgetExhausted, ProblemCode::ModelFailed].contains(&error.code) {
+        // Clients of OpenAI try again by themselves otherwise.
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     match error.code.status() {
         401 => {
@@ -132,6 +149,11 @@ pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
     }
     *response.body_mut() = Body::from(body);
     response
+}
+
+/// A time to wait in whole seconds, rounded up, at least one.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_millis().div_ceil(1_000).clamp(1, u128::from(u64::MAX)) as u64
 }
 
 impl From<QueryError> for ApiError {
@@ -153,6 +175,26 @@ impl From<QueryError> for ApiError {
                 Self::new(ProblemCode::DeadlineExceeded, "try again, or allow more in `timeout_ms`")
             }
             QueryError::Overloaded => Self::overloaded(),
+            QueryError::NoLanguageModel => Self::new(
+                ProblemCode::NoLanguageModel,
+                "this takes a language model, and none is configured for it; see docs/providers.md",
+            ),
+            QueryError::BudgetExhausted { whose, retry_after } => Self::new(
+                ProblemCode::BudgetExhausted,
+                format!("the budget of tokens of this {whose} is used up; there are some again after the time in `Retry-After`"),
+            )
+            .retry_after(retry_after),
+            QueryError::ModelUnavailable { retry_after } => Self::new(
+                ProblemCode::ModelUnavailable,
+                "no language model answers; try again after the time in `Retry-After`",
+            )
+            .retry_after(retry_after),
+            QueryError::ModelRefused => {
+                Self::new(ProblemCode::ModelFailed, "the language model turned the request down; the log says more")
+            }
+            QueryError::ModelInterrupted => {
+                Self::new(ProblemCode::ModelFailed, "the language model broke off; try again")
+            }
             QueryError::Index { .. } | QueryError::Panicked { .. } => Self::internal().caused_by(error),
         }
     }

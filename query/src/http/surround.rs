@@ -29,9 +29,10 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request_id, route, method = %request.method());
     let metrics = app.engine().metrics().clone();
+    let path = request.uri().path().to_owned();
     let response = async {
         let response = within_limits(&app, request, next).await;
-        let mut response = problem::finish(response, &request_id);
+        let mut response = problem::finish(response, &path, &request_id);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }

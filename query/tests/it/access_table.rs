@@ -31,7 +31,15 @@ fn request(endpoint: &str, kind: &str) -> Request<Body> {
     for (name, value) in headers(kind) {
         request = request.header(name, value);
     }
-    let body = if method == "POST" { "{}" } else { "" };
+    let body = match (method, path) {
+        ("POST", "/v1/answers") => r#"{"question": "How do we deploy?"}"#,
+        ("POST", "/v1/generate") => r#"{"task": "summarise", "pages": ["runbook"]}"#,
+        ("POST", "/v1/chat/completions") => {
+            r#"{"model": "tessera", "messages": [{"role": "user", "content": "How do we deploy?"}]}"#
+        }
+        ("POST", _) => "{}",
+        _ => "",
+    };
     if method == "POST" {
         request = request.header("content-type", "application/json");
     }
@@ -59,11 +67,19 @@ async fn every_endpoint_answers_every_kind_of_caller_as_in_the_table() {
         "GET /v1/suggest?query=dep",
         "GET /v1/similar?page=runbook",
         "POST /v1/answers",
+        "POST /v1/generate",
+        "POST /v1/chat/completions",
+        "GET /v1/models",
+        "GET /v1/models/tessera",
+        "GET /v1/models/other",
         "POST /v1/feedback",
         "GET /v1/pages/runbook",
         "GET /v1/pages/handbook",
         "GET /v1/pages/secret",
         "GET /v1/pages/absent",
+        "GET /v1/pages/runbook/export",
+        "GET /v1/pages/secret/export",
+        "GET /v1/pages/absent/export",
         "GET /v1/explain-access?page=secret&user=bob",
         "POST /v1/events",
         "POST /mcp",

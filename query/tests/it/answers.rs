@@ -1,15 +1,17 @@
 //! Answers through the engine and over HTTP: by the extractor, by a model, when a model fails, and when access changes meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use models::generate::{GenerateError, Request, Role, Task};
-use query::answer::answering::AnswerEvent;
+use query::answer::config::OnBudget;
+use query::answer::outgoing::AnswerEvent;
 use query::config::Config;
 use query::engine::Engine;
 use schemas::api::answers::{AnswerErrorCode, AnswerRequest};
 use serde_json::{Value, json};
 
-use super::harness::{Client, Content, PageSpec, Reply, acme, caller};
+use super::harness::{Client, Content, PageSpec, acme, caller};
 use super::scripted::{Script, Scripted, pieces};
 
 /// A model that writes one text, whatever is asked.
@@ -19,16 +21,6 @@ fn writes(text: &'static str) -> Arc<Scripted<impl Fn(&Request) -> Script + Send
 
 fn client(text: &'static str) -> Client {
     Client::writing(acme(), Config::default(), Some(writes(text)))
-}
-
-/// The events of a stream, by name.
-fn events(reply: &Reply) -> Vec<(String, Value)> {
-    let text = String::from_utf8(reply.body.to_vec()).unwrap();
-    let event = |block: &str| {
-        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        Some((field("event:")?.to_owned(), serde_json::from_str(field("data:")?).unwrap()))
-    };
-    text.split("\n\n").filter_map(event).collect()
 }
 
 fn names(events: &[(String, Value)]) -> Vec<&str> {
@@ -85,7 +77,7 @@ async fn a_stream_begins_with_its_sources_and_ends_with_done() {
     assert_eq!(reply.headers["content-type"], "text/event-stream");
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     assert!(text.contains("id: 0\n") && text.contains("id: 1\n"), "{text}");
-    let events = events(&reply);
+    let events = reply.events();
     let names = names(&events);
     assert_eq!((names[0], *names.last().unwrap()), ("sources", "done"));
     assert!(names.contains(&"delta") && names.contains(&"citation") && names.contains(&"usage"), "{names:?}");
@@ -138,12 +130,51 @@ async fn when_the_model_fails_the_extractor_answers_and_says_so() {
     }
 }
 
+/// A model whose budget is used up for two hours and a bit.
+fn spent() -> Arc<Scripted<impl Fn(&Request) -> Script + Send + Sync + 'static>> {
+    let spent = || GenerateError::Budget { whose: "workspace", retry_after: Duration::from_millis(7_200_001) };
+    Arc::new(Scripted::new(move |_: &Request| Script::Fails(spent())))
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_is_said_with_the_time_until_it_is_renewed() {
+    let question = json!({"question": "How long does a rollback take?"});
+    let client = Client::writing(acme(), Config::default(), Some(spent()));
+    let reply = client.answer_as("bob", question.clone()).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (429, "budget_exhausted"), "{}", reply.json);
+    assert_eq!(reply.headers["retry-after"], "7201");
+    assert!(reply.json["detail"].as_str().unwrap().contains("workspace"), "{}", reply.json);
+    let stream = json!({"question": "How long does a rollback take?", "stream": true});
+    let events = client.answer_as("bob", stream).await.events();
+    let expected = json!({"code": "budget_exhausted", "retryable": true, "retry_after_seconds": 7201});
+    assert_eq!(events.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["sources", "error"]);
+    assert_eq!(events[1].1, expected);
+    // Nobody asks a model where the request leaves it out.
+    let extractive = json!({"question": "How long does a rollback take?", "extractive": true});
+    assert_eq!(client.answer_as("bob", extractive).await.status, 200);
+
+    let mut config = Config::default();
+    config.answer.on_budget = OnBudget::Extract;
+    let client = Client::writing(acme(), config, Some(spent()));
+    let reply = client.answer_as("bob", question).await.json;
+    assert_eq!((&reply["degraded"], reply["extractive"].as_bool()), (&json!(["model"]), Some(true)));
+}
+
+#[tokio::test]
+async fn a_budget_known_to_be_used_up_is_said_before_a_stream_begins() {
+    let model = Arc::new(Scripted::poor(|_: &Request| Script::Writes(Vec::new())));
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let reply = client.answer_as("bob", json!({"question": "How long?", "stream": true})).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (429, "budget_exhausted"), "{}", reply.json);
+    assert!(model.told().is_empty());
+}
+
 #[tokio::test]
 async fn a_stream_that_breaks_off_says_so() {
     let model = Arc::new(Scripted::new(|_: &Request| Script::BreaksOff(pieces("Half of an answ"))));
     let client = Client::writing(acme(), Config::default(), Some(model));
     let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?", "stream": true})).await;
-    let (name, error) = events(&reply).pop().unwrap();
+    let (name, error) = reply.events().pop().unwrap();
     assert_eq!((name.as_str(), &error), ("error", &json!({"code": "model_interrupted", "retryable": true})));
 }
 

@@ -101,6 +101,12 @@ impl Content {
         workspace.write().put_member(&UserId::new(user).unwrap(), Some(role), false);
     }
 
+    /// Erases a person.
+    pub fn erase_member(&mut self, workspace: &str, user: &str) {
+        let workspace = self.index.catalog().get_or_create(&WorkspaceId::new(workspace).unwrap());
+        workspace.write().put_member(&UserId::new(user).unwrap(), None, true);
+    }
+
     /// Writes a page in place of what was there.
     pub fn page(&mut self, workspace: &str, id: &str, spec: PageSpec) {
         let page = PageId::new(id).unwrap();

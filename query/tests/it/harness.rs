@@ -192,6 +192,8 @@ impl Ingest for FakeIngest {
 /// A client of the API over the workspace above.
 pub struct Client {
     router: Router,
+    /// The read side.
+    pub engine: Engine,
     /// The write side behind it.
     pub ingest: Arc<FakeIngest>,
     /// What is behind it.
@@ -218,9 +220,19 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The events of a stream, by name.
+    pub fn events(&self) -> Vec<(String, Value)> {
+        let text = String::from_utf8(self.body.to_vec()).unwrap();
+        let event = |block: &str| {
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            Some((field("event:")?.to_owned(), serde_json::from_str(field("data:")?).unwrap()))
+        };
+        text.split("\n\n").filter_map(event).collect()
+    }
+
     /// The code of a problem.
     pub fn code(&self) -> &str {
-        self.json["code"].as_str().unwrap_or("no code")
+        self.json["code"].as_str().or(self.json["error"]["code"].as_str()).unwrap_or("no code")
     }
 
     /// Ids of the pages of a list.
@@ -309,8 +321,8 @@ impl Client {
         let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
         let ledger = Arc::new(ledger);
         let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)), metrics: None };
-        let app = App::recording(engine, writes, records, auth, http);
-        Self { router: app.router(), ingest, content, feedback, ledger, dir }
+        let app = App::recording(engine.clone(), writes, records, auth, http);
+        Self { router: app.router(), engine, ingest, content, feedback, ledger, dir }
     }
 
     /// The lines of the log, once all of them are written.
@@ -390,6 +402,24 @@ impl Client {
         let headers =
             [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-request-id", "same")];
         self.post("/v1/answers", &headers, request.to_string()).await
+    }
+
+    /// A text that is made, as somebody of `acme`.
+    pub async fn generate_as(&self, user: &str, request: Value) -> Reply {
+        self.post_as(user, "/v1/generate", request).await
+    }
+
+    /// An answer in OpenAI's shape, as somebody of `acme`.
+    pub async fn chat_as(&self, user: &str, request: Value) -> Reply {
+        self.post_as(user, "/v1/chat/completions", request).await
+    }
+
+    /// JSON that is sent as somebody of `acme`.
+    pub async fn post_as(&self, user: &str, path: &str, request: Value) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-request-id", "same")];
+        self.post(path, &headers, request.to_string()).await
     }
 
     /// A search as somebody of `acme`.

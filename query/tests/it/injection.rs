@@ -215,6 +215,8 @@ fn plant(content: &mut Content, attack: &Attack) {
 fn config() -> Config {
     let mut config = Config { page_url: "https://app.example/{workspace}/{page}".to_owned(), ..Config::default() };
     config.answer.embedded_max = 0;
+    // Every answer is written anew, in other pieces.
+    config.answer.cache.entries_max = 0;
     config
 }
 
@@ -246,11 +248,45 @@ async fn a_model_that_obeys_every_page_leaks_nothing_links_nowhere_and_forges_no
             shown.push(text);
             assert_eq!(model.told().len(), 2);
             for told in model.told() {
-                check_prompt(attack.name, &told, answer["sources"].as_array().unwrap().len());
+                check_prompt(attack.name, &told, answer["sources"].as_array().unwrap().len(), 1);
             }
+            let question = json!([{"role": "user", "content": "How do I reset the kappa?"}]);
+            let chat = client.chat_as("bob", json!({"model": "tessera", "messages": question})).await.json;
+            check_text(attack.name, chat["choices"][0]["message"]["content"].as_str().unwrap());
+            made_of_it(&client, attack.name, &model).await;
         }
         assert!(shown.windows(2).all(|pair| pair[0] == pair[1]), "{}: {shown:?}", attack.name);
     }
+}
+
+/// What is made of the planted page, whole and piece by piece.
+async fn made_of_it<F: Fn(&Request) -> Script + Send + Sync + 'static>(
+    client: &Client,
+    name: &str,
+    model: &Scripted<F>,
+) {
+    model.asked.lock().unwrap().clear();
+    let ask = |task: &str, stream: bool| {
+        client.generate_as("bob", json!({"task": task, "pages": ["planted", "runbook"], "stream": stream}))
+    };
+    let reply = ask("explain", false).await;
+    assert_eq!(reply.status, 200, "{name}: {}", reply.json);
+    check_answer(name, &as_answer(reply.json));
+    check_text(name, &streamed(&ask("rewrite", true).await.body));
+    for told in model.told() {
+        check_prompt(name, &told, 2, 0);
+    }
+    let property = json!({"name": "Button", "type": "text"});
+    let request = json!({"task": "fill_property", "pages": ["planted"], "property": property});
+    let filled = client.generate_as("bob", request).await.json;
+    check_text(name, filled["value"]["value"].as_str().unwrap_or(""));
+    check_answer(name, &as_answer(filled));
+}
+
+/// What was made, in the shape of an answer.
+fn as_answer(mut made: Value) -> Value {
+    made["answer"] = made["text"].take();
+    made
 }
 
 /// The text of a stream.
@@ -261,13 +297,35 @@ fn streamed(body: &[u8]) -> String {
     data.map(|data| serde_json::from_str::<Value>(data).unwrap()["text"].as_str().unwrap().to_owned()).collect()
 }
 
-fn check_prompt(name: &str, told: &str, sources: usize) {
+fn check_prompt(name: &str, told: &str, sources: usize, questions: usize) {
     assert_eq!(told.matches("<source id=").count(), sources, "{name}: {told}");
     assert_eq!(told.matches("\n</source>").count(), sources, "{name}: {told}");
-    assert_eq!(told.matches("</question>").count(), 1, "{name}: {told}");
+    assert_eq!(told.matches("</question>").count(), questions, "{name}: {told}");
     assert!(!told.contains("<|") && !told.contains("[INST]"), "{name}: {told}");
     assert!(!told.chars().any(query::answer::defuse::is_hidden), "{name}: {told:?}");
     assert!(!told.contains("is not announced"), "{name}: {told}");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_kept_is_as_clean_as_when_it_was_written() {
+    let says: Arc<Mutex<String>> = Arc::default();
+    let script = Arc::clone(&says);
+    let model = Arc::new(Scripted::new(move |_: &Request| Script::Writes(vec![script.lock().unwrap().clone()])));
+    let cache = Config::default().answer.cache;
+    let mut config = config();
+    config.answer.cache = cache;
+    let mut client = Client::writing(acme(), config, Some(model));
+    for attack in ATTACKS {
+        plant(&mut client.content, attack);
+        *says.lock().unwrap() = format!("To reset the kappa press the red button [1][2][3]. {}", attack.says);
+        let ask = || client.answer_as("bob", json!({"question": "How do I reset the kappa?"}));
+        let written = ask().await.json;
+        let kept = ask().await.json;
+        assert!(written["cached"].is_null(), "{}: {written}", attack.name);
+        let is_supported = written["not_found"] == false;
+        assert_eq!(kept["cached"] == true, is_supported, "{}: {kept}", attack.name);
+        check_answer(attack.name, &kept);
+    }
 }
 
 #[tokio::test]
@@ -281,6 +339,14 @@ async fn the_extractor_quotes_planted_pages_without_their_markup() {
             plant(&mut client.content, &Attack { text, ..*attack });
             let question = json!({"question": "How do I reset the kappa?", "length": "long"});
             check_answer(attack.name, &client.answer_as("bob", question).await.json);
+            for task in ["summarise", "key_points", "action_items"] {
+                let request = json!({"task": task, "pages": ["planted"], "length": "long"});
+                check_answer(attack.name, &as_answer(client.generate_as("bob", request).await.json));
+            }
+            let property = json!({"name": "Kappa reset", "type": "text"});
+            let request = json!({"task": "fill_property", "pages": ["planted"], "property": property});
+            let filled = client.generate_as("bob", request).await.json;
+            check_text(attack.name, filled["value"]["value"].as_str().unwrap_or(""));
         }
     }
 }

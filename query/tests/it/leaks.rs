@@ -156,7 +156,7 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
     let page = *world.pages.choose(rng).unwrap();
     let encoded = query.replace('%', "%25").replace(' ', "%20").replace('"', "%22");
     let trash = rng.random_bool(0.2);
-    let (reply, what) = match rng.random_range(0..14) {
+    let (reply, what) = match rng.random_range(0..17) {
         0..=5 => {
             let mode = *["hybrid", "lexical", "semantic"].choose(rng).unwrap();
             let request = json!({
@@ -176,12 +176,29 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
         ),
         7 => (world.client.get_as(user, "/v1/suggest?limit=50&query=quark").await, "suggest quark".to_owned()),
         8 => (world.client.get_as(user, &format!("/v1/similar?limit=50&page={page}")).await, format!("similar {page}")),
+        9 if rng.random_bool(0.5) => {
+            let mut reply = world.client.get_as(user, &format!("/v1/pages/{page}/export")).await;
+            reply.json = json!(String::from_utf8_lossy(&reply.body));
+            (reply, format!("export {page}"))
+        }
         9 => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
         10 => (
             world.client.tool_as(user, "search", json!({"query": query, "limit": 50})).await,
             format!("mcp search {query}"),
         ),
         11 => (world.client.tool_as(user, "fetch", json!({"id": page})).await, format!("mcp fetch {page}")),
+        12 => {
+            let other = *world.pages.choose(rng).unwrap();
+            let pages = if other == page { vec![page] } else { vec![page, other] };
+            let task = *["summarise", "key_points", "action_items"].choose(rng).unwrap();
+            let request = json!({"task": task, "pages": pages, "length": "long"});
+            (world.client.generate_as(user, request.clone()).await, request.to_string())
+        }
+        13 => {
+            let messages = json!([{"role": "user", "content": if query.is_empty() { "deployment" } else { &query }}]);
+            let request = json!({"model": "tessera", "messages": messages});
+            (world.client.chat_as(user, request.clone()).await, request.to_string())
+        }
         _ => return tell(world, user, USERS.choose(rng).unwrap(), page, seed).await,
     };
     let said = reply.json.to_string();

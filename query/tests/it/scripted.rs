@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use futures_util::stream;
-use models::generate::{End, Generate, GenerateError, Generating, Generation, Piece, Request, StopReason, Task, Usage};
+use models::generate::{
+    Account, End, Generate, GenerateError, Generating, Generation, Piece, Request, StopReason, Task, Usage,
+};
 
 /// What becomes of one request.
 pub enum Script {
@@ -18,6 +20,7 @@ pub enum Script {
 /// Writes by a script for each request.
 pub struct Scripted<F> {
     script: F,
+    is_poor: bool,
     /// What it was asked.
     pub asked: Mutex<Vec<Request>>,
 }
@@ -25,7 +28,12 @@ pub struct Scripted<F> {
 impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Scripted<F> {
     /// A model that follows a script.
     pub fn new(script: F) -> Self {
-        Self { script, asked: Mutex::default() }
+        Self { script, is_poor: false, asked: Mutex::default() }
+    }
+
+    /// A model that nobody can afford.
+    pub fn poor(script: F) -> Self {
+        Self { is_poor: true, ..Self::new(script) }
     }
 
     /// All that it was told, request after request.
@@ -67,5 +75,10 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
 
     fn prompt_tokens_max(&self, _: Task) -> usize {
         4_000
+    }
+
+    fn afford(&self, _: &Account, _: u64) -> Result<(), GenerateError> {
+        let retry_after = std::time::Duration::from_secs(60);
+        if self.is_poor { Err(GenerateError::Budget { whose: "user", retry_after }) } else { Ok(()) }
     }
 }

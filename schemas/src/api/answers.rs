@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::generate::FilledValue;
 use super::search::{Filters, HighlightUnit, object, object_or_null, whole_or_null};
 use super::{Consistency, Crumb, PageSummary};
 use crate::block::BlockType;
@@ -12,6 +13,8 @@ use crate::version::Version;
 pub const QUESTION_CHARS_MAX: usize = 1_000;
 /// Most turns of the conversation before.
 pub const TURNS_MAX: usize = 20;
+/// Longest instructions, in characters.
+pub const INSTRUCTIONS_CHARS_MAX: usize = 4_000;
 /// Longest turn, in characters.
 pub const TURN_CHARS_MAX: usize = 8_000;
 /// Shortest time an answer may be given, in milliseconds.
@@ -42,6 +45,11 @@ pub struct AnswerRequest {
     #[serde(default)]
     #[schema(required = false)]
     pub length: Length,
+    /// How to write, in the words of whoever asks; no sources, and no change to what an answer may rest on. Without a language
+    /// model it is not heeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 4000)]
+    pub instructions: Option<String>,
     /// Whether to answer piece by piece, as server-sent events. `Accept: text/event-stream` says the same.
     #[serde(default)]
     #[schema(required = false)]
@@ -201,6 +209,7 @@ pub struct AnswerUsage {
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing, by its name in JSON")]
 pub struct AnswerResponse {
     /// Always `answer`.
     pub object: AnswerObject,
@@ -223,6 +232,10 @@ pub struct AnswerResponse {
     pub degraded: Vec<AnswerDegraded>,
     /// Whether it was cut off at the most that may be written.
     pub truncated: bool,
+    /// Whether a language model had written it before, to the same question from the same sources: it took nothing now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub cached: bool,
     /// What it took.
     pub usage: AnswerUsage,
     /// What had been read when this was answered.
@@ -273,6 +286,7 @@ pub struct CitationEvent {
 
 /// The last event of a stream that ends well, `done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing, by its name in JSON")]
 pub struct DoneEvent {
     /// What it says, sentence by sentence.
     pub sentences: Vec<AnswerSentence>,
@@ -290,6 +304,18 @@ pub struct DoneEvent {
     pub degraded: Vec<AnswerDegraded>,
     /// Whether it was cut off at the most that may be written.
     pub truncated: bool,
+    /// Whether a language model had written it before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub cached: bool,
+    /// The value that `fill_property` of `/v1/generate` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub value: Option<FilledValue>,
+    /// Whether some of the pages of `/v1/generate` was too long to be read whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub cut: bool,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
@@ -301,6 +327,10 @@ pub struct ErrorEvent {
     pub code: AnswerErrorCode,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// When, where that is known, in seconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub retry_after_seconds: Option<u64>,
 }
 
 /// Why a stream ended badly.
@@ -311,6 +341,12 @@ pub enum AnswerErrorCode {
     AccessChanged,
     /// The language model broke off after text had come.
     ModelInterrupted,
+    /// No language model answers, and nothing can be done without one.
+    ModelUnavailable,
+    /// The language models turned the request down.
+    ModelRefused,
+    /// The tokens of the workspace or of the person are used up.
+    BudgetExhausted,
     /// The deadline came first.
     DeadlineExceeded,
     /// A bug, or a disk that fails.

@@ -16,6 +16,7 @@ fn source(page: &str, blocks: &[&str]) -> Readable {
         text: (*text).to_owned(),
         language: Language::English,
         after_gap: false,
+        done: false,
     };
     let text = SourceText { blocks: blocks.iter().enumerate().map(block).collect(), ..SourceText::default() };
     Readable { page: PageId::new(page).unwrap(), text }

@@ -1,0 +1,53 @@
+//! Texts as server-sent events: told piece by piece to whoever asked for that, with signs of life between.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{Stream, unfold};
+use serde::Serialize;
+
+use crate::answer::outgoing::{AnswerEvent, Telling};
+
+/// Whether the client asks for a media type by its name, rather than for JSON.
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with(media_type))
+}
+
+/// A text as a stream of events with numbers.
+pub(super) fn told(telling: impl Telling, heartbeat: Duration) -> Response {
+    let stream = unfold((telling, 0_u64), |(mut telling, number)| async move {
+        let event = telling.next().await?;
+        Some((event_of(&event).id(number.to_string()), (telling, number + 1)))
+    });
+    streamed(stream, heartbeat)
+}
+
+/// A stream of events; comments are sent while nothing else goes out.
+pub(super) fn streamed(events: impl Stream<Item = Event> + Send + 'static, heartbeat: Duration) -> Response {
+    use futures_util::StreamExt as _;
+    let alive = KeepAlive::new().interval(heartbeat).text("heartbeat");
+    let mut response = Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(alive).into_response();
+    // Proxies would hold events back otherwise.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn event_of(event: &AnswerEvent) -> Event {
+    match event {
+        AnswerEvent::Sources(data) => named("sources", data),
+        AnswerEvent::Delta(data) => named("delta", data),
+        AnswerEvent::Citation(data) => named("citation", data),
+        AnswerEvent::Usage(data) => named("usage", data),
+        AnswerEvent::Done(data) => named("done", data),
+        AnswerEvent::Error(data) => named("error", data),
+    }
+}
+
+fn named(name: &str, data: &impl Serialize) -> Event {
+    let data = serde_json::to_string(data).expect("an event is text, numbers and lists of them");
+    Event::default().event(name).data(data)
+}

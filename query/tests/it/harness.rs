@@ -286,7 +286,10 @@ impl Client {
 
     /// A client of a server over this content whose answers are written by a model, with these choices.
     pub fn writing(content: Content, config: Config, generate: Option<Arc<dyn Generate>>) -> Self {
-        Self::of(content, HttpConfig::default(), config, generate)
+        // Some tests ask more often in a second than people do.
+        let mut http = HttpConfig::default();
+        (http.rate.caller_per_second, http.rate.workspace_per_second) = (0, 0);
+        Self::of(content, http, config, generate)
     }
 
     /// A client of a server over this content that records feedback, with these choices about searching.

@@ -10,6 +10,8 @@ use super::{Limits, Picked, REPEAT_MAX, Sentence, Source, WORDS_MIN, in_reading_
 
 /// What is left of the weight of a term that was said.
 const SAID_SHARE: f32 = 0.3;
+/// Added to the count of a term, so that one that no other sentence has says little, but not nothing.
+const UNSHARED: f32 = 0.2;
 /// What the first sentence of a text is worth more; it halves with each further one.
 const OPENING_GAIN: f32 = 0.3;
 /// What is left of the worth of a sentence that asks, announces or has few words.
@@ -71,7 +73,7 @@ fn weights(sources: &[Source]) -> BTreeMap<&str, f32> {
     let all = sentences.len() as f32;
     let weight = |term: &str, count: usize| {
         let count = count as f32;
-        let shared = (1.0 + count).ln() * ((all + 1.0) / count).ln();
+        let shared = (UNSHARED + count).ln() * ((all + 1.0) / count).ln();
         if of_title.contains(term) { 2.0 * shared } else { shared }
     };
     counts.into_iter().map(|(term, count)| (term, weight(term, count))).collect()

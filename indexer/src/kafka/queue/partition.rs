@@ -63,7 +63,9 @@ impl Partition {
 
     pub(super) fn add(&mut self, place: Place, workspace: Option<&WorkspaceId>, bytes: usize) {
         self.waiting.insert(place.offset, place.written_ms);
-        self.next = self.next.max(place.offset + 1);
+        // What is read again lies before. Otherwise the broker may have begun anew, and then so does the position.
+        let after = place.offset + 1;
+        self.next = if self.aside.is_some() { self.next.max(after) } else { after };
         self.is_read = true;
         self.bytes += bytes;
         if let Some(workspace) = workspace {

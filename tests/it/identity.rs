@@ -42,7 +42,9 @@ impl Server {
         let query = format!("query={query}");
         let mut arguments = vec!["--get", &url, "--data-urlencode", &query, "--write-out", "\n%{http_code}"];
         let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        headers.iter().for_each(|header| arguments.extend(["--header", header.as_str()]));
+        for header in &headers {
+            arguments.extend(["--header", header.as_str()]);
+        }
         let answer = curl(&arguments);
         let (body, status) = answer.rsplit_once('\n').unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
@@ -65,7 +67,7 @@ fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     let is_so = (0..200).any(|_| {
         let now = holds();
         if !now {
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
         now
     });
@@ -150,7 +152,7 @@ impl Provider {
 
 #[test]
 fn tokens_of_a_real_provider_are_believed_for_what_they_say_and_no_longer_than_its_keys() {
-    let Ok(folder) = std::env::var("TESSERA_TEST_OIDC") else {
+    let Some(folder) = std::env::var_os("TESSERA_TEST_OIDC").and_then(|folder| folder.into_string().ok()) else {
         println!("SKIPPED: tokens of a real OpenID provider; run scripts/test-services.sh oidc");
         return;
     };
@@ -188,7 +190,7 @@ fn tokens_of_a_real_provider_are_believed_for_what_they_say_and_no_longer_than_i
     soon("a token by the new key is believed", || found(&new).0 == 200);
     soon("one by the old key is not", || found(&petra).0 == 401);
     // Clocks may be thirty seconds apart, so a token of five seconds is refused after thirty-five.
-    std::thread::sleep(Duration::from_secs(37));
+    std::thread::park_timeout(Duration::from_secs(37));
     assert_eq!(found(&new).0, 401, "expired");
     drop(provider);
 }

@@ -254,7 +254,7 @@ impl Backlog {
         self.load.subtract(work.load);
         if work.load.events >= TELLING_EVENTS {
             let told = status.took_ms as f64 / 1e3 / work.load.events as f64;
-            self.event_seconds = if self.event_seconds > 0.0 { (self.event_seconds + told) / 2.0 } else { told };
+            self.event_seconds = if self.event_seconds > 0.0 { f64::midpoint(self.event_seconds, told) } else { told };
         }
         self.last_commit = Some(status);
         for done in &work.tenants {

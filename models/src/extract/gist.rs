@@ -107,7 +107,7 @@ mod tests {
             "the dome opens after rain by hand",
             "is the dome in the rain now ?",
         ]);
-        assert_eq!(picked(&[text.clone()], 1), [(0, 0)]);
+        assert_eq!(picked(std::slice::from_ref(&text), 1), [(0, 0)]);
         let two = picked(&[text], 2);
         assert!(!two.contains(&(0, 2)), "it says the same again: {two:?}");
         assert!(!two.contains(&(0, 4)), "it asks: {two:?}");

@@ -104,7 +104,9 @@ fn whole(
     let sample: String =
         blocks.iter().flat_map(|block| block.text.chars().chain(['\n'])).take(LANGUAGE_CHARS).collect();
     let language = detect_language(&sample, Language::English);
-    blocks.iter_mut().for_each(|block| block.language = language);
+    for block in &mut blocks {
+        block.language = language;
+    }
     (SourceText { headings: Vec::new(), blocks, score: 1.0 }, taken, cut)
 }
 

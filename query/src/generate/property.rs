@@ -206,7 +206,7 @@ fn dates(text: &str) -> Vec<Date> {
         .collect();
     let month = |word: &str| {
         let is_named = |name: &&str| *name == word || (word.len() == 3 && name.starts_with(word));
-        MONTHS.iter().position(|name| is_named(&name)).map(|at| at as i8 + 1)
+        MONTHS.iter().position(is_named).map(|at| at as i8 + 1)
     };
     let day = |word: &str| word.trim_end_matches(['s', 't', 'n', 'd', 'r', 'h']).parse::<i8>().ok();
     let year = |word: &str| word.parse::<i16>().ok().filter(|_| word.len() == 4);

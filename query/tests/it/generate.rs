@@ -222,7 +222,8 @@ async fn links_go_but_for_those_that_stood_in_the_given_text() {
 
 #[tokio::test]
 async fn a_model_that_fails_is_said_where_the_extractor_cannot_help() {
-    let failures: [(fn() -> GenerateError, u16, &str); 4] = [
+    type Failure = fn() -> GenerateError;
+    let failures: [(Failure, u16, &str); 4] = [
         (|| GenerateError::Unavailable("down".into()), 503, "model_unavailable"),
         (|| GenerateError::Refused("no".into()), 502, "model_failed"),
         (|| GenerateError::Late, 503, "deadline_exceeded"),

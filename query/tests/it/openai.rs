@@ -164,7 +164,7 @@ async fn errors_have_the_shape_of_openai() {
     let reply = client.chat_as("bob", json!({"model": "tessera"})).await;
     assert_eq!((reply.status.as_u16(), &error(&reply)["param"]), (400, &Value::Null), "{}", reply.json);
 
-    let spent = || GenerateError::Budget { whose: "user", retry_after: std::time::Duration::from_secs(60) };
+    let spent = || GenerateError::Budget { whose: "user", retry_after: std::time::Duration::from_mins(1) };
     let model = Arc::new(Scripted::new(move |_: &Request| Script::Fails(spent())));
     let client = Client::writing(acme(), Config::default(), Some(model));
     let reply = client.chat_as("bob", asks("How long does a rollback take?")).await;

@@ -78,7 +78,7 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
     }
 
     fn afford(&self, _: &Account, _: u64) -> Result<(), GenerateError> {
-        let retry_after = std::time::Duration::from_secs(60);
+        let retry_after = std::time::Duration::from_mins(1);
         if self.is_poor { Err(GenerateError::Budget { whose: "user", retry_after }) } else { Ok(()) }
     }
 }

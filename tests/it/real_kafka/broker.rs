@@ -36,7 +36,7 @@ impl Broker {
     }
 
     #[track_caller]
-    fn script(&self, command: &str, arguments: &[String]) {
+    fn script(command: &str, arguments: &[String]) {
         let status = Command::new("scripts/kafka.sh")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .arg(command)
@@ -48,18 +48,18 @@ impl Broker {
 
     /// Ends it, by `kill` or by `stop`, and starts it again.
     pub(super) fn restart(&self, by: &str) {
-        self.script(by, &self.arguments[..1]);
-        self.script("start", &self.arguments);
+        Self::script(by, &self.arguments[..1]);
+        Self::script("start", &self.arguments);
     }
 
     /// Freezes it: connections stay, and nothing answers.
     pub(super) fn freeze(&self) {
-        self.script("freeze", &self.arguments[..1]);
+        Self::script("freeze", &self.arguments[..1]);
     }
 
     /// Lets it go on.
     pub(super) fn thaw(&self) {
-        self.script("thaw", &self.arguments[..1]);
+        Self::script("thaw", &self.arguments[..1]);
     }
 
     /// Cuts all connections through the proxy, and lets none through until [`Broker::mend`].

@@ -108,7 +108,7 @@ impl Partition {
     /// Sets the workspace aside of which most waits, if the workspaces that are not set aside have more than `bytes_max`
     /// waiting, and it at least half of that.
     pub(in super::super) fn set_largest_aside(&mut self, bytes_max: usize) -> bool {
-        let is_aside = |workspace: &WorkspaceId| self.from_of(workspace.as_str()).is_some();
+        let is_aside = |workspace: &WorkspaceId| self.aside_from(workspace.as_str()).is_some();
         let others = self.bytes_of.iter().filter(|(workspace, _)| !is_aside(workspace));
         let Some((largest, bytes)) = others.clone().max_by_key(|(_, bytes)| **bytes) else { return false };
         let all: usize = others.map(|(_, bytes)| bytes).sum();
@@ -127,7 +127,7 @@ impl Partition {
         aside.from.keys().filter_map(|workspace| self.bytes_of.get(workspace)).sum()
     }
 
-    fn from_of(&self, key: &str) -> Option<i64> {
+    fn aside_from(&self, key: &str) -> Option<i64> {
         self.aside.as_ref()?.from.get(key).copied()
     }
 
@@ -145,7 +145,7 @@ impl Partition {
 
     /// Whether a message that is read again is one that was passed over.
     pub(in super::super) fn was_passed_over(&self, key: &[u8], offset: i64) -> bool {
-        let from = std::str::from_utf8(key).ok().and_then(|key| self.from_of(key));
+        let from = std::str::from_utf8(key).ok().and_then(|key| self.aside_from(key));
         from.is_some_and(|from| offset >= from)
             && self.aside.as_ref().is_some_and(|aside| offset >= aside.cursor && offset < self.next)
     }

@@ -49,7 +49,7 @@ fn the_same_question_over_the_same_sources_is_known_whatever_their_order() {
     keep(&cache, "How is it?", &[], &[a.clone(), b.clone()], "So [1], and [2]; [x].");
     check(&cache, " how is  IT", &[], &[b.clone(), a.clone()], Some("So [2], and [1]; [x]."));
     check(&cache, "how was it", &[], &[a.clone(), b.clone()], None);
-    check(&cache, "How is it?", &[], &[a.clone()], None);
+    check(&cache, "How is it?", &[], std::slice::from_ref(&a), None);
     check(&cache, "How is it?", &[], &[a.clone(), b.clone(), source("c", "1")], None);
     check(&cache, "How is it?", &[], &[a.clone(), source("b", "2")], None);
     let other = WorkspaceId::new("globex").unwrap();

@@ -299,11 +299,14 @@ impl Keys {
             let of = stamp(&self.file.path);
             if of != seen.of {
                 seen.of = of;
-                seen.keys = self.file.read().map(Arc::from).unwrap_or_else(|error| {
-                    let causes = crate::error::with_causes(&error);
-                    tracing::error!(causes, "cannot read the service keys; none of them is let in");
-                    Arc::from([])
-                });
+                seen.keys = self.file.read().map_or_else(
+                    |error| {
+                        let causes = crate::error::with_causes(&error);
+                        tracing::error!(causes, "cannot read the service keys; none of them is let in");
+                        Arc::from([])
+                    },
+                    Arc::from,
+                );
             }
         }
         Arc::clone(&seen.keys)

@@ -217,7 +217,7 @@ async fn a_provider_that_is_down_lets_nobody_in_new_and_keeps_its_keys_for_a_whi
     let asked = site.asked.load(Ordering::SeqCst);
     assert!(bearing(&auth, &token).await.is_ok(), "old keys are better than none");
     assert!(site.asked.load(Ordering::SeqCst) > asked, "though they were to be fetched again");
-    tokio::time::sleep(Duration::from_millis(3_000)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(refusal(&auth, &token).await, ProblemCode::Unavailable, "but not for ever");
 }
 

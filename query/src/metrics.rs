@@ -1,7 +1,7 @@
 //! What the read side offers to be watched: requests, the stages of a search, what was left out, what the gate turned away.
 //!
 //! Counts and times alone, over all workspaces together. Labels are the templates of routes, statuses, and names written
-//! here: no id, no query, no text. Invariant: gauges are looked up when [`Metrics::text`] is called; all else is counted as
+//! here: no id, no query, no text. Invariant: gauges are looked up when `Metrics::text` is called; all else is counted as
 //! it happens.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,7 +2,7 @@
 //!
 //! Nothing runs but while somebody waits in [`Answering::next`], so that a reader who is slow slows the writer down, and one who
 //! has gone stops it. Invariants: the first event is `sources`; the last one is `done` or `error`; every event that says
-//! something passes the gate ([`Outgoing`]); time is bounded by the deadline of the request.
+//! something passes the gate (`Outgoing`); time is bounded by the deadline of the request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //! Three ways to be someone:
 //!
 //! - a JSON Web Token of the product, `Authorization: Bearer …`: `sub` is the person, `workspace` the workspace, `exp`
-//!   is required; or one of an OpenID provider, whose claims are named in the configuration ([`oidc`]);
+//!   is required; or one of an OpenID provider, whose claims are named in the configuration ([`OidcConfig`]);
 //! - a service key, `Authorization: Bearer tsk_…`, which acts for a person named by `Tessera-Act-As` in the workspace
 //!   named by `Tessera-Workspace`;
 //! - in insecure development, the headers `Tessera-Workspace` and `Tessera-User`, or `?workspace=…&as=…`, believed as

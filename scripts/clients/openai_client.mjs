@@ -27,7 +27,8 @@ for (const client of [person, service]) {
   for (const { url_citation: cited } of message.annotations) {
     assert.match(letters.slice(cited.start_index, cited.end_index).join(""), /^\[\d+\]$/);
   }
-  assert.equal(answer.usage.total_tokens > 0, TESSERA_WRITER === "model");
+  // The emulator counts nothing.
+  assert.ok(TESSERA_WRITER === "model" || answer.usage.total_tokens === 0);
 }
 
 const stream = person.chat.completions.stream({ model: "tessera", messages });

@@ -6,7 +6,8 @@
 #   scripts/postgres.sh stop DIR           stops it
 #   scripts/postgres.sh kill DIR           kills it, as a crash would
 #
-# Its superuser is `postgres`, with the password `tessera`. Run by root, the server runs as the user `postgres`, who must be able
+# Its superuser is `postgres`, with the password `tessera`. Where openssl is there, it speaks TLS too, with a certificate for
+# 127.0.0.1 that rests on DIR/ca.pem. Run by root, the server runs as the user `postgres`, who must be able
 # to reach DIR. Exits with 3 where PostgreSQL is missing and cannot be installed. The log is DIR/log.
 set -euo pipefail
 
@@ -28,6 +29,18 @@ fetch() {
     fi
     echo "postgres: PostgreSQL is missing (apt-get install postgresql)" >&2
     exit 3
+}
+
+# certify DIR: makes a certificate for 127.0.0.1, and one that it rests on.
+certify() {
+    local dir=$1
+    openssl req -new -x509 -nodes -newkey rsa:2048 -days 3650 -subj "/CN=Tessera tests" -keyout "$dir/ca.key" -out "$dir/ca.pem" \
+        -addext basicConstraints=critical,CA:TRUE
+    openssl req -new -nodes -newkey rsa:2048 -subj /CN=127.0.0.1 -keyout "$dir/server.key" -out "$dir/server.csr"
+    openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 3650 -out "$dir/server.pem" \
+        -extfile <(printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n')
+    chmod 600 "$dir/server.key"
+    [ "$(id -u)" != 0 ] || chown postgres "$dir/server.key" "$dir/server.pem"
 }
 
 # as_server COMMAND...: the server refuses to run as root.
@@ -53,8 +66,11 @@ start() {
         as_server "$bin/initdb" -D "$dir/data" -U postgres -E UTF8 --no-locale --auth=scram-sha-256 \
             --pwfile="$dir/password" >"$dir/initdb.log" 2>&1 ||
             { cat "$dir/initdb.log" >&2; echo "postgres: $dir could not be initialised" >&2; exit 1; }
+        ! command -v openssl >/dev/null || certify "$dir" >>"$dir/initdb.log" 2>&1 ||
+            { cat "$dir/initdb.log" >&2; echo "postgres: no certificates could be made" >&2; exit 1; }
     fi
     local options="-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$dir"
+    [ ! -e "$dir/server.pem" ] || options+=" -c ssl=on -c ssl_cert_file=$dir/server.pem -c ssl_key_file=$dir/server.key"
     # The transactions of autovacuum would hold up rows of outboxes at times, which tests count.
     options+=" -c max_prepared_transactions=4 -c shared_buffers=32MB -c autovacuum=off"
     as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -s -o "$options" start ||
@@ -79,5 +95,5 @@ case "${1:-}" in
     start) start "${2:?a folder}" "${3:-}" ;;
     stop) end stop "${2:?a folder}" ;;
     kill) end kill "${2:?a folder}" ;;
-    *) sed -n '2,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
+    *) sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
 esac

@@ -249,6 +249,7 @@ postgres() {
         return
     fi
     [ "$started" = 0 ] || exit 1
+    [ ! -e "$dir/postgres/ca.pem" ] || export TESSERA_TEST_POSTGRES_CA=$dir/postgres/ca.pem
     TESSERA_TEST_POSTGRES=postgres://postgres:tessera@127.0.0.1:$port/postgres \
         cargo test --workspace --test it postgres -- --nocapture
 }

@@ -23,6 +23,7 @@ mod intake;
 mod outbox;
 mod rows;
 mod tables;
+mod tls;
 
 pub use error::PostgresError;
 pub use follow::Follower;

@@ -1,7 +1,6 @@
 //! What reading from PostgreSQL is configured with, and what of it is secret.
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::config::SslMode;
 
 use super::PostgresError;
 use crate::config::BadConfig;
@@ -21,6 +20,9 @@ pub struct Config {
     pub url: String,
     /// A file that holds the password; empty for none. Default empty.
     pub password_file: String,
+    /// A file of certificates, PEM, that a server's must rest on where `sslmode=require` asks for encryption; empty for those that
+    /// this machine trusts. Default empty.
+    pub ca_file: String,
     /// The schema of the tables or views `outbox`, `pages`, `blocks`, `members` and `groups`. Default `tessera`.
     pub schema: String,
     /// Whether `tessera serve` follows the outbox beside requests. Default false.
@@ -40,6 +42,7 @@ impl Default for Config {
         Self {
             url: String::new(),
             password_file: String::new(),
+            ca_file: String::new(),
             schema: "tessera".to_owned(),
             follow: false,
             poll_interval_ms: 500,
@@ -129,9 +132,6 @@ impl Config {
         if let Some(password) = &secrets.password {
             target.password(password);
         }
-        if target.get_ssl_mode() == SslMode::Require {
-            return Err(PostgresError::Tls);
-        }
         if target.get_application_name().is_none() {
             target.application_name("tessera");
         }
@@ -141,7 +141,7 @@ impl Config {
 
 /// What a connection string looks like.
 pub(super) const CONNECTION_STRING: &str = "as postgres://user@host:5432/database, with %-escapes for what is special in it, \
-                                            or host=… user=… dbname=…; `sslmode` may be `disable` or `prefer`";
+                                            or host=… user=… dbname=…; `sslmode` may be `disable`, `prefer` or `require`";
 
 #[cfg(test)]
 mod tests {
@@ -187,10 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_must_be_encrypted_is_refused_with_the_way_out() {
-        let config = Config { url: "postgres://tessera@db/product?sslmode=require".to_owned(), ..Config::default() };
-        let error = config.target(&Secrets::default()).unwrap_err();
-        assert!(error.to_string().contains("TLS is not built in"), "{error}");
+    fn a_database_must_be_named() {
         assert!(matches!(Config::default().target(&Secrets::default()), Err(PostgresError::NoDatabase)));
     }
 }

@@ -7,12 +7,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Portal, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::PostgresError;
 use super::config::{Config, Secrets};
+use super::tls::Tls;
 
 /// The oldest server that has `xid8` and its functions.
 const VERSION_MIN: i32 = 130_000;
@@ -43,14 +45,15 @@ impl Database {
         target.connect_timeout(connect_timeout).tcp_user_timeout(statement_timeout + GRACE).keepalives_idle(KEEPALIVE);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PostgresError::Start)?;
+        let tls = if target.get_ssl_mode() == SslMode::Require { Some(Tls::new(&config.ca_file)?) } else { None };
         let connecting = async {
+            if let Some(tls) = tls {
+                let (client, connection) = target.connect(tls).await.map_err(PostgresError::Connect)?;
+                tokio::spawn(drive(connection));
+                return Ok(client);
+            }
             let (client, connection) = target.connect(NoTls).await.map_err(PostgresError::Connect)?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    // Whoever waits for an answer is told, too.
-                    tracing::debug!(error = &error as &dyn std::error::Error, "the connection to PostgreSQL ended");
-                }
-            });
+            tokio::spawn(drive(connection));
             Ok(client)
         };
         let client = wait(&runtime, stop, "connect to PostgreSQL", connect_timeout * addresses + GRACE, connecting)?;
@@ -143,6 +146,14 @@ impl Snapshot<'_> {
     ) -> Result<T, PostgresError> {
         let answer = async { answer.await.map_err(failed(doing)) };
         wait(self.runtime, self.stop, doing, self.timeout, answer)
+    }
+}
+
+/// Sends and receives until the connection ends.
+async fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    if let Err(error) = connection.await {
+        // Whoever waits for an answer is told, too.
+        tracing::debug!(error = &error as &dyn std::error::Error, "the connection to PostgreSQL ended");
     }
 }
 

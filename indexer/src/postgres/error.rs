@@ -1,5 +1,6 @@
 //! Why reading from PostgreSQL stopped. What was merged before stays; reading again goes on from there.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::{CONNECTION_STRING, URL_VARIABLE};
@@ -19,12 +20,18 @@ pub enum PostgresError {
     /// The connection string cannot be read. What is wrong with it is not said, for it may be a part of the password.
     #[error("the connection string is none: {CONNECTION_STRING}")]
     ConnectionString,
-    /// The connection string asks for encryption.
-    #[error(
-        "`sslmode=require` cannot be done, for TLS is not built in: connect by a Unix socket, or through a tunnel or a proxy \
-         on this machine, with `sslmode=disable`"
-    )]
-    Tls,
+    /// The certificates to trust cannot be read.
+    #[error("cannot read certificates from {}, of `postgres.ca_file`", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Encryption cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
     /// The connection cannot be made.
     #[error("cannot connect to PostgreSQL")]
     Connect(#[source] tokio_postgres::Error),

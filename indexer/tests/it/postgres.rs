@@ -5,6 +5,7 @@ mod meeting;
 mod outbox;
 mod product;
 mod tables;
+mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use index::{Index, OpenMode};
+use index::Index;
 use indexer::engine::{Engine, Wait};
-use models::embed::Embedder;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, index::sample};
 use rand::{Rng, SeedableRng};
@@ -22,10 +21,11 @@ use schemas::ids::{PageId, RegionId, WorkspaceId};
 use schemas::version::{Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Shape, workspace_of};
-use crate::process::{Memory, link_tree, load, processor_seconds};
-use crate::search::{ask_one, caller_of, open_indexer, queries};
-use crate::{DIMENSIONS, Plan, SEED, ask, percentiles};
+use crate::build::Shape;
+use crate::process::{Memory, load, processor_seconds};
+use crate::search::{ask_one, caller_of, queries};
+use crate::stream::Site;
+use crate::{Plan, SEED, ask, percentiles};
 
 const EDITS_PER_SECOND: u32 = 200;
 const SECONDS: u32 = 60;
@@ -80,15 +80,8 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
 }
 
 pub(crate) fn run(plan: &Plan) -> Result<Edits> {
-    let dir = plan.work_dir();
-    link_tree(&plan.index_dir(Shape::One), &dir.join("index"))?;
-    let config = index::Config { dir: dir.join("index"), ..plan.index_config(Shape::One) };
-    let index = Index::open(&config, OpenMode::ReadWrite)?;
-    let embedder = Embedder::fake(DIMENSIONS);
-    let engine = open_indexer(plan, &index, &embedder)?;
-    let reader = query::engine::Engine::new(index.clone(), Some(embedder), query::config::Config::default())?;
+    let Site { index, engine, reader, workspace } = Site::open(plan)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let workspace = workspace_of(Shape::One, 0)?;
     let edits = draw(&engine, &workspace, (EDITS_PER_SECOND * SECONDS) as usize)?;
 
     let (started, processor) = (Instant::now(), processor_seconds()?);

@@ -21,7 +21,6 @@ use schemas::api::search::Degraded;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::asking::{Asking, Came};
-use super::config::OnBudget;
 use super::extractive::{Prepared, question};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
@@ -31,7 +30,7 @@ use super::{account, judging, not_found};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::engine::sources::{Gathered, Gatherer};
-use crate::error::{ErrorKind, QueryError};
+use crate::error::QueryError;
 
 /// Who asks what, and by when.
 pub(crate) struct Asked {
@@ -273,11 +272,7 @@ impl Answering {
     fn write(&mut self, text: &str, ended: bool) {
         let (engine, view) = (&self.engine, self.view.as_ref());
         let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
-        let mut written = self.writing.push(text, &link);
-        if ended {
-            written.extend(self.writing.finish(&link));
-        }
-        self.outgoing.push_written(written, &self.writing);
+        self.outgoing.write(&mut self.writing, text, ended, &link);
     }
 
     fn take_end(&mut self, end: &End) {
@@ -289,8 +284,7 @@ impl Answering {
     /// used up, unless the operator has the extractor answer then.
     async fn fall_back(&mut self, error: &GenerateError) {
         tracing::warn!(error = error as &dyn std::error::Error, "the language model failed");
-        let is_over =
-            matches!(error, GenerateError::Budget { .. }) && self.engine.config().answer.on_budget == OnBudget::Refuse;
+        let is_over = self.engine.config().answer.refuses_after(error);
         let can_begin_again = self.writing.is_empty() || !self.asked.request.stream;
         if is_over || !can_begin_again {
             let interrupted = matches!(error, GenerateError::Unavailable(_) | GenerateError::Refused(_));
@@ -327,10 +321,7 @@ impl Answering {
         let picked = match self.engine.embedding_work(deadline, work).await {
             Ok(picked) => picked,
             Err(error) => {
-                if error.kind() == ErrorKind::Bug {
-                    tracing::error!(error = &error as &dyn std::error::Error, "no sentences were picked");
-                }
-                return self.outgoing.fail(error);
+                return self.outgoing.fail_to_pick(error);
             }
         };
         for (source, span) in picked {

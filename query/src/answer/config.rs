@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use models::generate::GenerateError;
 use schemas::api::answers::{ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,12 @@ impl Default for AnswerConfig {
 }
 
 impl AnswerConfig {
+    /// Whether a failure of a model is the end of a request, whatever the extractor could do: the tokens are used up, and the operator
+    /// has such requests refused.
+    pub(crate) fn refuses_after(&self, error: &GenerateError) -> bool {
+        matches!(error, GenerateError::Budget { .. }) && self.on_budget == OnBudget::Refuse
+    }
+
     /// When a text is due that may take so long; as long as is configured where the request does not say.
     pub(crate) fn deadline(&self, timeout_ms: Option<u32>) -> Deadline {
         let timeout_ms = timeout_ms.unwrap_or(self.timeout_ms).min(self.timeout_ms_max);

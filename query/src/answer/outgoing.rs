@@ -13,11 +13,12 @@ use schemas::api::answers::{
 };
 use serde::Serialize;
 
+use super::markup::PageLink;
 use super::source::SourceText;
 use super::writing::{Readable, Writing, Written};
 use crate::engine::Engine;
 use crate::engine::sources::Gatherer;
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::gate::{Held, Watch};
 use crate::http::problem::whole_seconds;
 
@@ -86,6 +87,15 @@ impl Outgoing {
         self.queue.push_back(event);
     }
 
+    /// Takes a piece of a text in, and pushes what can be told of it; with `ended` it is the last.
+    pub(crate) fn write(&mut self, writing: &mut Writing, text: &str, ended: bool, page_link: PageLink<'_>) {
+        let mut written = writing.push(text, page_link);
+        if ended {
+            written.extend(writing.finish(page_link));
+        }
+        self.push_written(written, writing);
+    }
+
     /// What was written, with the places that it rests on.
     pub(crate) fn push_written(&mut self, written: Vec<Written>, writing: &Writing) {
         for written in written {
@@ -108,6 +118,14 @@ impl Outgoing {
         self.queue.clear();
         self.queue.push_back(AnswerEvent::Error(told(&failure)));
         self.failure = Some(failure);
+    }
+
+    /// As [`Outgoing::fail`], where the extractor did not come to its end: a bug of ours is for the log.
+    pub(crate) fn fail_to_pick(&mut self, failure: QueryError) {
+        if failure.kind() == ErrorKind::Bug {
+            tracing::error!(error = &failure as &dyn std::error::Error, "no sentences were picked");
+        }
+        self.fail(failure);
     }
 
     /// Why it ended badly, once it has.

@@ -20,7 +20,6 @@ use super::pick::{Line, Picks, pick};
 use super::{prompt, property};
 use crate::answer::answering::usage_of;
 use crate::answer::asking::{Asking, Came};
-use crate::answer::config::OnBudget;
 use crate::answer::defuse::{visible, without_markers};
 use crate::answer::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
 use crate::answer::prompt::Titled;
@@ -30,7 +29,7 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::engine::open::Opened;
 use crate::engine::sources::Gatherer;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::QueryError;
 
 /// Bytes of what a model may write for a value.
 const VALUE_BYTES_MAX: usize = 16_384;
@@ -294,19 +293,14 @@ impl Composing {
             let page = view.and_then(|view| view.gate(engine).page_address(address));
             page.or_else(|| addresses.find(address))
         };
-        let mut written = self.writing.push(text, &link);
-        if ended {
-            written.extend(self.writing.finish(&link));
-        }
-        self.outgoing.push_written(written, &self.writing);
+        self.outgoing.write(&mut self.writing, text, ended, &link);
     }
 
     /// The model failed: the extractor does it, if it can and nothing went out yet; else the text ends here.
     async fn fall_back(&mut self, error: &GenerateError) {
         tracing::warn!(error = error as &dyn std::error::Error, "the language model failed");
         let request = &self.ordered.request;
-        let is_over =
-            matches!(error, GenerateError::Budget { .. }) && self.engine.config().answer.on_budget == OnBudget::Refuse;
+        let is_over = self.engine.config().answer.refuses_after(error);
         let can_begin_again = self.writing.is_empty() || !request.stream;
         if is_over || !can_begin_again || !request.task.is_extractable() {
             return self.outgoing.fail(QueryError::of_model(error));
@@ -333,10 +327,7 @@ impl Composing {
         let picked = match self.engine.picking_work(self.ordered.deadline, work).await {
             Ok(picked) => picked,
             Err(error) => {
-                if error.kind() == ErrorKind::Bug {
-                    tracing::error!(error = &error as &dyn std::error::Error, "no sentences were picked");
-                }
-                return self.outgoing.fail(error);
+                return self.outgoing.fail_to_pick(error);
             }
         };
         let Picks { lines, value } = picked;

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -328,9 +327,7 @@ pub(super) fn words_of(claim: &serde_json::Value) -> BTreeSet<&str> {
 
 /// Whether keys from there can be believed: nobody in between can have changed them.
 fn may_give_keys(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    let is_loopback = url.host_str().is_some_and(super::is_loopback);
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     is_plain && (url.scheme() == "https" || url.scheme() == "http" && is_loopback)
 }

@@ -1,12 +1,15 @@
 //! The folder of a generation as the engine sees it: mapped files, and a sealed `meta.json`.
 //!
 //! The engine ends every file of a segment with a checksum, and has none in `meta.json`, which says what the commit is. It
-//! also lets merges run on when its writer is closed, where they would meet the next writer: here they can be stopped.
+//! also lets merges run on when its writer is closed, where they would meet the next writer: here they can be stopped. It
+//! does not say what merges take, which is counted here too.
 
+use std::cell::RefCell;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
@@ -36,6 +39,19 @@ pub(crate) struct SealedDirectory {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Merges {
     are_stopped: Arc<AtomicBool>,
+    taken: Arc<Taken>,
+}
+
+/// What merges took since the folder was opened.
+#[derive(Debug, Default)]
+struct Taken {
+    begun: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+thread_local! {
+    /// The segment that this thread writes by a merge, and until when its time is counted.
+    static MERGING: RefCell<Option<(String, Instant)>> = const { RefCell::new(None) };
 }
 
 impl Merges {
@@ -49,12 +65,50 @@ impl Merges {
         self.are_stopped.store(false, Ordering::Release);
     }
 
+    /// How many began since the folder was opened, and the time from the first file of each to the last one that it has
+    /// finished. What a merge does before it writes, which is to compare its sources with their checksums, is left out.
+    pub(crate) fn taken(&self) -> (u64, Duration) {
+        let nanoseconds = self.taken.nanoseconds.load(Ordering::Relaxed);
+        (self.taken.begun.load(Ordering::Relaxed), Duration::from_nanos(nanoseconds))
+    }
+
+    fn is_merge() -> bool {
+        std::thread::current().name().is_some_and(|name| name.starts_with(MERGE_THREAD))
+    }
+
     fn check(&self) -> io::Result<()> {
-        let is_merge = || std::thread::current().name().is_some_and(|name| name.starts_with(MERGE_THREAD));
-        if self.are_stopped.load(Ordering::Acquire) && is_merge() {
+        if self.are_stopped.load(Ordering::Acquire) && Self::is_merge() {
             return Err(io::Error::other("the index is being closed"));
         }
         Ok(())
+    }
+
+    /// A file is begun, perhaps by a merge: the first of a segment begins its time.
+    fn begin(&self, path: &Path) {
+        // All files of a segment begin with its id.
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let segment = name.split('.').next().unwrap_or_default();
+        if !Self::is_merge() {
+            return;
+        }
+        MERGING.with_borrow_mut(|merging| {
+            if merging.as_ref().is_none_or(|(other, _)| other != segment) {
+                *merging = Some((segment.to_owned(), Instant::now()));
+                self.taken.begun.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// A file is finished, perhaps by a merge: the time since the one before is taken.
+    fn end(&self) {
+        MERGING.with_borrow_mut(|merging| {
+            if let Some((_, counted)) = merging {
+                let now = Instant::now();
+                let since = now.duration_since(*counted).as_nanos() as u64;
+                self.taken.nanoseconds.fetch_add(since, Ordering::Relaxed);
+                *counted = now;
+            }
+        });
     }
 }
 
@@ -78,7 +132,9 @@ impl Write for MergedFile {
 impl TerminatingWrite for MergedFile {
     fn terminate_ref(&mut self, token: AntiCallToken) -> io::Result<()> {
         self.merges.check()?;
-        self.file.terminate_ref(token)
+        self.file.terminate_ref(token)?;
+        self.merges.end();
+        Ok(())
     }
 }
 
@@ -108,6 +164,7 @@ impl Directory for SealedDirectory {
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
         self.merges.check().map_err(|error| OpenWriteError::wrap_io_error(error, path.to_owned()))?;
         let file = self.mapped.open_write(path)?;
+        self.merges.begin(path);
         Ok(BufWriter::new(Box::new(MergedFile { file, merges: self.merges.clone() })))
     }
 

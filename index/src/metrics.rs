@@ -1,9 +1,14 @@
-//! What an index offers to be watched: its segments, documents and bytes on disk.
+//! What an index offers to be watched: its segments, documents and bytes on disk, and what merging them took.
 //!
-//! Sizes alone, over all workspaces together: no id, no text. They are looked up when they are asked for, so nothing is
-//! counted while the index is written or searched.
+//! Sums alone, over all workspaces together: no id, no text. Sizes are looked up when they are asked for, so nothing is
+//! counted while the index is written or searched, but for the files of merges.
 
-use prometheus::{IntGauge, Registry, TextEncoder, register_int_gauge_with_registry};
+use std::time::Duration;
+
+use prometheus::{
+    Counter, IntCounter, IntGauge, Registry, TextEncoder, register_counter_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
+};
 
 use crate::open::Index;
 
@@ -18,6 +23,10 @@ pub struct Sizes {
     pub deleted_documents: u64,
     /// Bytes of all files of the generation in use.
     pub bytes: u64,
+    /// Merges of segments that began since this process opened the generation in use.
+    pub merges: u64,
+    /// What they took, from the first file of each to the last one that it has finished.
+    pub merging: Duration,
 }
 
 impl Index {
@@ -33,6 +42,7 @@ impl Index {
         // A file that a merge takes away meanwhile has no size.
         let files = std::fs::read_dir(&self.generation().dir).into_iter().flatten().flatten();
         sizes.bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+        (sizes.merges, sizes.merging) = self.generation().merges().taken();
         sizes
     }
 }
@@ -45,6 +55,8 @@ pub struct Metrics {
     documents: IntGauge,
     deleted_documents: IntGauge,
     bytes: IntGauge,
+    merges: IntCounter,
+    merging: Counter,
 }
 
 impl Default for Metrics {
@@ -65,6 +77,16 @@ impl Metrics {
                 "Documents that are deleted and still in the files, until their segments are merged.",
             )?,
             bytes: gauge("tessera_index_bytes", "Bytes of the files of the index.")?,
+            merges: register_int_counter_with_registry!(
+                "tessera_index_merges_total",
+                "Merges of segments that began, since the generation in use was opened.",
+                registry
+            )?,
+            merging: register_counter_with_registry!(
+                "tessera_index_merge_seconds_total",
+                "Time that merges of segments took, since the generation in use was opened.",
+                registry
+            )?,
             registry,
         })
     }
@@ -78,11 +100,18 @@ impl Metrics {
             all.documents += sizes.documents;
             all.deleted_documents += sizes.deleted_documents;
             all.bytes += sizes.bytes;
+            all.merges += sizes.merges;
+            all.merging += sizes.merging;
         }
         self.segments.set(all.segments as i64);
         self.documents.set(all.documents as i64);
         self.deleted_documents.set(all.deleted_documents as i64);
         self.bytes.set(all.bytes as i64);
+        // Kept elsewhere; another generation begins anew, which is how counters may fall.
+        self.merges.reset();
+        self.merges.inc_by(all.merges);
+        self.merging.reset();
+        self.merging.inc_by(all.merging.as_secs_f64());
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was declared has a name and a value")
     }
 }

@@ -147,3 +147,28 @@ fn a_group_of_as_many_members_as_may_be_is_known_after_a_restart_and_a_merge() {
     let content = content.reopened();
     assert_eq!(content.found(&words("words")), ["a"]);
 }
+
+/// The engine says nothing of its merges, so that they are counted where it writes their files.
+#[test]
+fn merges_are_counted_with_the_time_that_they_take() {
+    let mut content = Content::new();
+    content.put("acme", "first", "Title", &["words"]);
+    content.commit();
+    assert_eq!(content.index.sizes().merges, 0, "one segment has nothing to be merged with");
+    for at in 0..24 {
+        content.put("acme", &format!("b{at}"), "Title", &["other"]);
+        content.commit();
+    }
+    content.index.reload().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while content.index.sizes().merging.is_zero() {
+        assert!(std::time::Instant::now() < deadline, "nothing was merged: {:?}", content.index.sizes());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(content.index.sizes().merges > 0);
+    let text = index::metrics::Metrics::default().text(std::slice::from_ref(&content.index));
+    assert!(
+        text.contains("tessera_index_merges_total ") && !text.contains("tessera_index_merge_seconds_total 0\n"),
+        "{text}"
+    );
+}

@@ -50,7 +50,7 @@ struct Part {
 }
 
 /// The parts; what their shares leave is for the program and the content.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part {
         holds: "the segment being written",
         key: "index.writer_memory_bytes",
@@ -78,6 +78,13 @@ const PARTS: [Part; 9] = [
         share: 10,
         unit_bytes: |_| PENDING_BLOCK_BYTES,
         range: || (2 * schemas::limits::PAGE_BLOCKS_MAX as u64, 10_000_000),
+    },
+    Part {
+        holds: "pages that wait for vectors",
+        key: "indexer.recent_bytes_max",
+        share: 1,
+        unit_bytes: |_| 1,
+        range: || (1 << 20, 1 << 30),
     },
     Part {
         holds: "events of a stream not merged yet",
@@ -143,8 +150,9 @@ fn taken(config: &Config) -> anyhow::Result<Vec<(&'static str, &'static str, u64
 /// What the index of one partition takes to be written.
 pub(crate) fn bytes_of_writing(config: &Config) -> u64 {
     let blocks = config.indexer.pending_blocks_max as u64 * PENDING_BLOCK_BYTES;
-    (config.index.writer_memory_bytes + config.index.store_cache_bytes + config.indexer.pending_bytes_max) as u64
-        + blocks
+    let indexer = &config.indexer;
+    let texts = indexer.pending_bytes_max + indexer.recent_bytes_max;
+    (config.index.writer_memory_bytes + config.index.store_cache_bytes + texts) as u64 + blocks
 }
 
 /// What is left of the budget for the content.

@@ -48,6 +48,9 @@ pub struct Config {
     /// How long vectors are gathered before they are committed together, in milliseconds, 1 or more. Default 2,000: each
     /// commit writes their pages anew.
     pub embed_interval_ms: u64,
+    /// Pages that were written and wait for vectors are kept as they were cut, up to about this many bytes, so that they are not
+    /// read and cut again for them; 0 keeps none. Default 16 MiB.
+    pub recent_bytes_max: usize,
     /// Size of `dead-letters.ndjson`, in bytes, above which it is set aside as `dead-letters.1.ndjson` in place of the one
     /// before; 1 MiB or more. Default 64 MiB.
     pub dead_letters_bytes_max: u64,
@@ -69,6 +72,7 @@ impl Default for Config {
             embed_batch_passages: 32,
             embed_commit_passages: 512,
             embed_interval_ms: 2_000,
+            recent_bytes_max: 16 << 20,
             dead_letters_bytes_max: 64 << 20,
         }
     }

@@ -21,6 +21,7 @@ pub(crate) mod cutting;
 mod embed;
 mod purge;
 mod reads;
+mod recent;
 pub mod reindex;
 mod shared;
 mod status;

@@ -26,6 +26,11 @@ pub struct Config {
     pub present_share: f32,
     /// Blocking tasks of searches that run side by side; 0 means two for each core. A search takes up to two.
     pub tasks_max: usize,
+    /// Searches that are at work side by side, one for each caller; 0 means two for each core.
+    pub searches_max: usize,
+    /// Share of its time that a search waits for its turn before it is turned away with 503, 0.01 to 1; 0.125, which is a quarter
+    /// of a second unless a request says otherwise. Where more come than can be answered, this keeps what is answered in time.
+    pub queue_share: f32,
     /// The formula that merges the retrievers.
     pub fusion: FusionMethod,
     /// The share of meaning in the weighted sum, 0 to 1; 0.7. `docs/ranking.md` says how this and the weights below were
@@ -89,6 +94,8 @@ impl Default for Config {
             timeout_ms_max: 10_000,
             present_share: 0.25,
             tasks_max: 0,
+            searches_max: 0,
+            queue_share: 0.125,
             fusion: FusionMethod::Weighted,
             semantic_weight: 0.7,
             rescore: RescoreConfig::default(),
@@ -143,6 +150,7 @@ impl Config {
         rule(self.timeout_ms_max <= TIMEOUT_MS_MAX, "timeout_ms_max", "must be at most 60,000")?;
         rule((0.0..=0.9).contains(&self.present_share), "present_share", "must be from 0 to 0.9")?;
         rule(self.tasks_max == 0 || self.tasks_max >= 2, "tasks_max", "must be 0, or 2 or more")?;
+        rule((0.01..=1.0).contains(&self.queue_share), "queue_share", "must be from 0.01 to 1")?;
         rule(share(self.semantic_weight), "semantic_weight", "must be from 0 to 1")?;
         rule(share(self.rescore.page_share), "rescore.page_share", "must be from 0 to 1")?;
         rule(share(self.rescore.title_share), "rescore.title_share", "must be from 0 to 1")?;
@@ -177,11 +185,17 @@ impl Config {
 
     /// [`Config::tasks_max`], or two for each core.
     pub(crate) fn tasks_max_effective(&self) -> usize {
-        if self.tasks_max > 0 {
-            return self.tasks_max;
-        }
-        2 * std::thread::available_parallelism().map_or(1, usize::from)
+        if self.tasks_max > 0 { self.tasks_max } else { two_for_each_core() }
     }
+
+    /// [`Config::searches_max`], or two for each core.
+    pub(crate) fn searches_max_effective(&self) -> usize {
+        if self.searches_max > 0 { self.searches_max } else { two_for_each_core() }
+    }
+}
+
+fn two_for_each_core() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

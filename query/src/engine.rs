@@ -33,9 +33,10 @@ use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::gate::{Dropped, Gate, PageUrl};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Stage};
 use crate::retrieve::Pools;
 use crate::tasks::Tasks;
+use crate::turns::{Turn, Turns};
 
 /// How often a request that waits for a change looks for it.
 const WAIT_STEP: Duration = Duration::from_millis(10);
@@ -51,6 +52,7 @@ struct Parts {
     /// What some lists are ranked by too.
     second: Option<Config>,
     url: PageUrl,
+    turns: Turns,
     pools: Pools,
     buffers: Buffers,
     dropped: Arc<Dropped>,
@@ -88,6 +90,7 @@ impl Engine {
         let second = config.interleave.second(&config)?;
         let tasks_max = config.tasks_max_effective();
         let pools = Pools { words: Tasks::new(tasks_max), meaning: Tasks::new(tasks_max) };
+        let turns = Turns::new(config.searches_max_effective(), config.queue_share);
         let url = PageUrl(config.page_url.clone());
         let embedders = embedders.into();
         let answers = Answers::new(generate, &config.answer);
@@ -97,6 +100,7 @@ impl Engine {
             config,
             second,
             url,
+            turns,
             pools,
             buffers: Buffers::default(),
             dropped: Arc::default(),
@@ -104,6 +108,12 @@ impl Engine {
             metrics: Metrics::default(),
         };
         Ok(Self(Arc::new(parts)))
+    }
+
+    /// Waits for a turn to search, which lasts until it is dropped. [`QueryError::Overloaded`] when none comes in time.
+    async fn turn(&self, deadline: Deadline) -> Result<Turn, QueryError> {
+        let _running = self.metrics().stage(Stage::Wait);
+        self.0.turns.take(deadline).await
     }
 
     /// The choices it was made with.

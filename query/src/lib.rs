@@ -32,3 +32,4 @@ mod retrieve;
 pub mod smooth;
 pub mod snippet;
 mod tasks;
+mod turns;

@@ -22,6 +22,8 @@ const STAGE_SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 /// A part of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Waiting for a turn to search.
+    Wait,
     /// Taking away the pages that filters and conditions do not want.
     Narrow,
     /// Retrieving by words.
@@ -37,6 +39,7 @@ pub(crate) enum Stage {
 impl Stage {
     fn name(self) -> &'static str {
         match self {
+            Self::Wait => "wait",
             Self::Narrow => "narrow",
             Self::Lexical => "lexical",
             Self::Semantic => "semantic",
@@ -119,7 +122,7 @@ impl Metrics {
             reading: Arc::default(),
         };
         // What can be there is there from the start, so that a first one is seen as a rise.
-        for stage in [Stage::Narrow, Stage::Lexical, Stage::Semantic, Stage::Rank, Stage::Present] {
+        for stage in [Stage::Wait, Stage::Narrow, Stage::Lexical, Stage::Semantic, Stage::Rank, Stage::Present] {
             metrics.stage_seconds.with_label_values(&[stage.name()]);
         }
         for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {

@@ -12,12 +12,13 @@ use index::catalog::Workspace;
 use index::passages::{PassageWrite, TextHash};
 use index::records::PageHead;
 use index::vectors::StoredVector;
-use index::{CommitPayload, IndexError};
+use index::{CommitPayload, IndexError, Passage};
 use schemas::record::PageRecord;
 
 use super::backlog::{Stop, Work};
 use super::cutting::Cutting;
 use super::embed::PageKey;
+use super::recent::Cut;
 use super::shared::Core;
 use super::status::CommitStatus;
 use crate::state::Dirt;
@@ -42,6 +43,7 @@ pub(super) fn run(core: &Core) {
             }
             Err(error) => {
                 let error = Arc::new(error);
+                core.recent.clear();
                 core.lock().not_committed(work, Arc::clone(&error));
                 core.counters.commit_failed();
                 failures += 1;
@@ -125,6 +127,7 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
         let number = tenant.workspace.number;
         if tenant.erase {
             core.writer.erase_workspace(number)?;
+            core.recent.forget_workspace(number);
             continue;
         }
         for taken in &tenant.taken.pages {
@@ -135,12 +138,14 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
             written.pages += 1;
             if taken.dirt == Dirt::Record && vectors.is_none() {
                 core.writer.put_record(number, &head, &taken.record)?;
+                core.recent.forget(key);
                 continue;
             }
             with_passages.insert(key);
+            let passages = cutting.passages(&taken.page, &taken.record);
             let page = Page { workspace: &tenant.workspace, head, record: &taken.record };
             let is_edited = tenant.interactive.contains(&taken.page);
-            write_page(core, cutting, &page, vectors.unwrap_or(&none), is_edited, written)?;
+            write_page(core, cutting, &page, passages, vectors.unwrap_or(&none), is_edited, written)?;
         }
         for (group, record) in &tenant.taken.groups {
             core.writer.put_group(number, group, record)?;
@@ -152,6 +157,7 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
         // the offsets of events without either them or what made them void.
         if tenant.workspace.read().erased {
             core.writer.erase_workspace(number)?;
+            core.recent.forget_workspace(number);
         }
     }
     for (key, vectors) in work.vectors.iter().filter(|(key, _)| !with_passages.contains(key)) {
@@ -170,23 +176,32 @@ fn write_vectors(
 ) -> Result<(), IndexError> {
     let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok(()) };
     let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok(()) };
-    let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
+    let (record, passages) = match core.recent.get(key) {
+        Some(cut) => (Arc::clone(&cut.record), cut.passages.clone()),
+        None => {
+            let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
+            let passages = cutting.passages(&page, &record);
+            (Arc::new(record), passages)
+        }
+    };
     let head = PageHead::of(&page, key.page, &record);
     written.pages += 1;
-    write_page(core, cutting, &Page { workspace: &workspace, head, record: &record }, vectors, false, written)
+    let page = Page { workspace: &workspace, head, record: &record };
+    write_page(core, cutting, &page, passages, vectors, false, written)
 }
 
 struct Page<'a> {
     workspace: &'a Arc<Workspace>,
     head: PageHead,
-    record: &'a PageRecord,
+    record: &'a Arc<PageRecord>,
 }
 
-/// Writes a page with its passages, and the vectors known for them.
+/// Writes a page with its passages, and the vectors known for them. It is kept as it was cut while it lacks some.
 fn write_page(
     core: &Core,
     cutting: &Cutting,
     page: &Page<'_>,
+    passages: Vec<Passage>,
     new_vectors: &HashMap<TextHash, StoredVector>,
     is_edited: bool,
     written: &mut Written,
@@ -196,7 +211,6 @@ fn write_page(
     let tag = cutting.tag();
     let had_vectors = page.workspace.read().head(ordinal).is_some_and(|head| head.vectors > 0);
     let former = if had_vectors { core.writer.page_vectors(number, ordinal)? } else { HashMap::new() };
-    let passages = cutting.passages(&page.head.page, page.record);
     let mut writes = Vec::with_capacity(passages.len());
     let mut is_lacking = false;
     for passage in passages {
@@ -216,8 +230,13 @@ fn write_page(
     }
     core.writer.put_page(number, &page.head, page.record, &writes)?;
     written.passages += writes.len() as u64;
-    if is_lacking {
-        written.lacking_vectors.push((PageKey { workspace: number, page: ordinal }, is_edited));
+    let key = PageKey { workspace: number, page: ordinal };
+    if is_lacking && cutting.embedding.is_some() {
+        let passages = writes.into_iter().map(|write| write.passage).collect();
+        core.recent.keep(key, Cut { record: Arc::clone(page.record), passages });
+        written.lacking_vectors.push((key, is_edited));
+    } else {
+        core.recent.forget(key);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! is embedded once for all passages of its workspace that share it; pages that someone edited go before those of imports;
 //! the queue holds page numbers only, each once.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -234,10 +235,18 @@ fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Resul
     let mut missing = Vec::new();
     let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok((found, missing)) };
     let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok((found, missing)) };
-    let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
+    // What was written is as good as what is pending: the next commit queues the page again if that lacks vectors.
+    let kept = core.recent.get(key);
+    let passages = match &kept {
+        Some(cut) => Cow::Borrowed(&cut.passages),
+        None => {
+            let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
+            Cow::Owned(cutting.passages(&page, &record))
+        }
+    };
     let known = core.writer.page_vectors(key.workspace, key.page)?;
     let mut seen = HashSet::new();
-    for passage in cutting.passages(&page, &record) {
+    for passage in passages.iter() {
         let hash = passage.hash();
         let has_vector = known.get(&hash).is_some_and(|vector| vector.model() == tag);
         if !passage.has_text() || has_vector || !seen.insert(hash) {

@@ -13,6 +13,7 @@ use models::embed::Embedder;
 use super::backlog::{Backlog, Load, Progress, Stop, Work};
 use super::cutting::Cutting;
 use super::purge::Purges;
+use super::recent::Recent;
 use super::status::{CommitStatus, Counters};
 use crate::config::Config;
 use crate::dead_letters::DeadLetters;
@@ -31,6 +32,8 @@ pub(super) struct Core {
     commits: Mutex<()>,
     /// Whether a generation is being built.
     pub(super) is_rebuilding: AtomicBool,
+    /// Pages that were just written and wait for vectors.
+    pub(super) recent: Recent,
     /// What erased workspaces left in the files.
     pub(super) purges: Purges,
     backlog: Mutex<Backlog>,
@@ -65,6 +68,7 @@ impl Core {
         purges.look_again(&index);
         Ok(Self {
             dead_letters: DeadLetters::new(&config.data_dir, config.dead_letters_bytes_max),
+            recent: Recent::new(config.recent_bytes_max),
             config,
             index,
             writer,
@@ -90,6 +94,7 @@ impl Core {
     pub(super) fn set_cutting(&self, cutting: Cutting) {
         let has_model = cutting.embedding.is_some();
         *self.cutting.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cutting);
+        self.recent.clear();
         let mut backlog = self.lock();
         backlog.embedding.restart();
         if has_model {

@@ -77,6 +77,7 @@ impl Engine {
     ) -> Result<(SearchResponse, Hits), QueryError> {
         let started = Instant::now();
         self.wait_for(&caller.workspace, plan.at_least, deadline).await?;
+        let _turn = self.turn(deadline).await?;
         let Some(view) = self.view(caller, plan.purpose) else {
             return Ok((nothing(self.consistency(&caller.workspace), started), Hits::new()));
         };

@@ -47,6 +47,7 @@ impl Engine {
     ) -> Result<SimilarResponse, QueryError> {
         let started = Instant::now();
         check_limit(limit)?;
+        let _turn = self.turn(deadline).await?;
         let readable = self.view(caller, Purpose::Read).ok_or(QueryError::NotFound)?;
         let findable = self.view(caller, Purpose::Discover).ok_or(QueryError::NotFound)?;
         let (engine, page) = (self.clone(), page.clone());

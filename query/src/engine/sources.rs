@@ -83,6 +83,7 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<Option<Gathered>, QueryError> {
         self.wait_for(&caller.workspace, plan.at_least, deadline).await?;
+        let _turn = self.turn(deadline).await?;
         let Some(view) = self.view(caller, plan.purpose) else { return Ok(None) };
         let view = self.narrowed(view, &plan, deadline).await?;
         let (ranking, found) = if plan.query.has_words() {

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench bench-stream eval fuzz instructions leak schemathesis clean
+.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench bench-load bench-stream eval fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -75,6 +75,10 @@ bench: models ## run the benchmarks; each says what it measures, on what and wit
 # Starts a Kafka of its own; takes Java and Maven.
 bench-stream: setup ## measure events a second through Kafka, a surge, and an import beside edits
 	CORPUS=$(EVAL_DATA)/docs-win32 scripts/bench-stream.sh
+
+bench-load: models ## offer a server requests of a thousand callers, at more and more of them a second
+	cargo build --release --workspace
+	cargo bench --workspace --bench scale -- --only load --copies 1 --corpus $(abspath $(EVAL_DATA)/docs-win32) --server $(abspath target/release/tessera)
 
 # Not part of `make test`: it takes a release build, which is minutes on a clean checkout.
 instructions: setup ## count the instructions of the hot paths and compare with eval/baselines (needs valgrind)

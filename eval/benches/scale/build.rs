@@ -15,7 +15,6 @@ use index::passages::PassageWrite;
 use index::records::PageHead;
 use index::vectors::{ModelTag, StoredVector};
 use index::{CommitPayload, Index, OpenMode, Passage, Writer};
-use models::embed::Embedder;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use schemas::grant::{Grant, Principal, Role};
@@ -104,6 +103,7 @@ struct Builder {
     workspaces: usize,
     index: Index,
     writer: Writer,
+    model_id: String,
     tag: ModelTag,
     rng: SmallRng,
     built: Built,
@@ -115,13 +115,14 @@ impl Builder {
     fn new(plan: &Plan, shape: Shape) -> Result<Self> {
         let index = Index::open(&plan.index_config(shape), OpenMode::ReadWrite)?;
         let writer = index.writer()?;
-        let tag = ModelTag::of(Embedder::fake(DIMENSIONS).model_id().as_str());
+        let tag = ModelTag::of(&plan.model_id);
         let mut builder = Self {
             shape,
             copies: plan.copies,
             workspaces: plan.workspaces,
             index,
             writer,
+            model_id: plan.model_id.clone(),
             tag,
             rng: SmallRng::seed_from_u64(SEED),
             built: Built::default(),
@@ -230,7 +231,7 @@ impl Builder {
     fn commit(&mut self) -> Result<()> {
         self.seq += 1;
         self.committed_passages = self.built.passages;
-        let model_id = Some(Embedder::fake(DIMENSIONS).model_id().as_str().to_owned());
+        let model_id = Some(self.model_id.clone());
         self.writer.commit(&CommitPayload { index_seq: self.seq, model_id, ..CommitPayload::default() })?;
         eprintln!("{}: {} passages, load {}", self.shape.name(), self.built.passages, process::load());
         Ok(())

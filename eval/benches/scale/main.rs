@@ -7,9 +7,10 @@
 //! memory is that of the part; files are mapped, and what of them is in memory is told apart from what was allocated.
 //!
 //! `cargo bench -p eval --bench scale -- [--copies 4] [--pages N] [--workspaces 10000] [--dir FOLDER] [--corpus FOLDER]
-//! [--only PART] [--seconds 60]`, the parts being `build`, `start`, `search`, `edits`, `access`, `reindex` and `stream`; `--pages` cuts the
+//! [--only PART] [--seconds 60]`, the parts being `build`, `start`, `search`, `edits`, `access`, `reindex`, `stream` and `load`; `--pages` cuts the
 //! corpus for a quick run. `stream` takes a Kafka, which `scripts/bench-stream.sh` starts, and the one workspace alone; `--seconds` says
-//! how long its surge lasts.
+//! how long its surge lasts. `load` takes a server: `--only load --server target/release/tessera`, and embeds queries by the real
+//! model, so that its index says it was built by that one.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its findings")]
 #![expect(clippy::disallowed_methods, reason = "edits, searches and looks are paced by the clock")]
@@ -19,6 +20,7 @@ mod access;
 mod build;
 mod corpus;
 mod edits;
+mod load;
 mod neighbour;
 mod process;
 mod reindex;
@@ -33,11 +35,14 @@ use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 
 use build::{Built, Shape, ensure_built};
+use models::embed::Embedder;
 
 const SEED: u64 = 11;
 const DIMENSIONS: usize = 384;
 /// What this bench itself is given to name the part that a process runs.
 const PART: &str = "--part";
+/// And to say what its vectors are of.
+const MODEL_ID: &str = "--model-id";
 
 /// What is to be measured, and on what.
 #[derive(Clone, Debug)]
@@ -51,14 +56,28 @@ struct Plan {
     seconds: u64,
     only: Option<String>,
     part: Option<String>,
+    /// The binary that `load` asks.
+    server: Option<PathBuf>,
+    /// The model that the vectors are said to be of.
+    model_id: String,
 }
 
 impl Plan {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/docs-win32");
         let dir = build::default_dir();
-        let mut plan =
-            Self { copies: 4, pages: usize::MAX, workspaces: 10_000, dir, corpus, seconds: 60, only: None, part: None };
+        let mut plan = Self {
+            copies: 4,
+            pages: usize::MAX,
+            workspaces: 10_000,
+            dir,
+            corpus,
+            seconds: 60,
+            only: None,
+            part: None,
+            server: None,
+            model_id: Embedder::fake(DIMENSIONS).model_id().as_str().to_owned(),
+        };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{argument} takes a value"));
             match argument.as_str() {
@@ -69,6 +88,10 @@ impl Plan {
                 "--corpus" => plan.corpus = PathBuf::from(value()?),
                 "--seconds" => plan.seconds = value()?.parse()?,
                 "--only" => plan.only = Some(value()?),
+                "--server" => {
+                    plan.server = Some(PathBuf::from(value()?).canonicalize().context("--server names no file")?)
+                }
+                MODEL_ID => plan.model_id = value()?,
                 PART => plan.part = Some(value()?),
                 _ => {}
             }
@@ -80,7 +103,8 @@ impl Plan {
 
     fn dir_of(&self, shape: Shape) -> PathBuf {
         let pages = if self.pages == usize::MAX { "all".to_owned() } else { self.pages.to_string() };
-        self.dir.join(format!("{}-{pages}-{}", shape.name(), self.copies))
+        let asked = if self.only.as_deref() == Some("load") { "-asked" } else { "" };
+        self.dir.join(format!("{}-{pages}-{}{asked}", shape.name(), self.copies))
     }
 
     fn index_dir(&self, shape: Shape) -> PathBuf {
@@ -106,7 +130,7 @@ impl Plan {
 }
 
 fn main() -> Result<()> {
-    let plan = Plan::read(std::env::args().skip(1))?;
+    let mut plan = Plan::read(std::env::args().skip(1))?;
     if let Some(part) = &plan.part {
         return run_part(&plan, part);
     }
@@ -115,10 +139,19 @@ fn main() -> Result<()> {
         println!("SKIPPED: {} is not there; name the folder of docs-win32 with --corpus", plan.corpus_file().display());
         return Ok(());
     }
+    if plan.only.as_deref() == Some("load") {
+        let Some(model_id) = load::model_id()? else {
+            println!("SKIPPED: the embedding model is not there; `make models` fetches it");
+            return Ok(());
+        };
+        plan.model_id = model_id;
+    }
     let mut sizes = Vec::new();
-    // Streams are measured on the one workspace.
-    let shapes: &[Shape] =
-        if plan.only.as_deref() == Some("stream") { &[Shape::One] } else { &[Shape::One, Shape::Many] };
+    // Streams are measured on the one workspace, and so are callers over HTTP.
+    let shapes: &[Shape] = match plan.only.as_deref() {
+        Some("stream" | "load") => &[Shape::One],
+        _ => &[Shape::One, Shape::Many],
+    };
     for &shape in shapes {
         let built: Built = ask(&plan, &format!("build-{}", shape.name()))?;
         let disk = process::bytes_in(&plan.index_dir(shape))?;
@@ -152,6 +185,9 @@ fn main() -> Result<()> {
     if plan.wants("stream") {
         stream::print(&plan)?;
     }
+    if let (Some("load"), Some(server)) = (plan.only.as_deref(), &plan.server) {
+        load::print(&plan, server)?;
+    }
     println!("load at the end {}", process::load());
     Ok(())
 }
@@ -181,7 +217,10 @@ fn ask<T: DeserializeOwned>(plan: &Plan, part: &str) -> Result<T> {
     if plan.pages != usize::MAX {
         command.args(["--pages", &plan.pages.to_string()]);
     }
-    command.args(["--seconds", &plan.seconds.to_string()]);
+    command.args(["--seconds", &plan.seconds.to_string(), MODEL_ID, &plan.model_id]);
+    if let Some(only) = &plan.only {
+        command.args(["--only", only]);
+    }
     command.arg("--dir").arg(&plan.dir).arg("--corpus").arg(&plan.corpus).args([PART, part]);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{part} failed");

@@ -21,7 +21,12 @@ pub(crate) struct Memory {
 impl Memory {
     /// That of this process.
     pub(crate) fn now() -> Result<Self> {
-        let status = fs::read_to_string("/proc/self/status").context("/proc is not there")?;
+        Self::of(std::process::id())
+    }
+
+    /// That of a process.
+    pub(crate) fn of(process: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).context("it is not there")?;
         let kib = |name: &str| {
             let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             value.and_then(|value| value.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10

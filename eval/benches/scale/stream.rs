@@ -1,7 +1,7 @@
 //! Edits through Kafka on a large index: how soon they are found before, during and after a surge.
 //!
-//! One workspace, and so one partition: 200 edits a second, ten times that for a while, then 200 again until what the surge left
-//! is merged and some time longer. Edits come when their time has come, whether or not those before are through. An edit is
+//! One workspace, and so one partition: 200 edits a second, ten times that for a while, then 200 again until nothing is behind
+//! any more and some time longer. Edits come when their time has come, whether or not those before are through. An edit is
 //! found when searches read a commit whose offset is past it. One caller searches all the time.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use index::{Index, OpenMode};
+use indexer::engine::CommitStatus;
 use indexer::engine::Engine;
 use indexer::kafka::Source;
 use indexer::kafka::config::{Config, Secrets};
@@ -37,6 +38,8 @@ const STEADY: Duration = Duration::from_secs(20);
 const DRAWN: usize = 4_000;
 /// How often commits are looked for: the error of what is measured.
 const LOOK: Duration = Duration::from_micros(500);
+/// How far behind it is no more when nothing of the surge waits.
+const CAUGHT_UP: Duration = Duration::from_secs(1);
 const SEARCH_PAUSE: Duration = Duration::from_millis(20);
 /// What a process is allowed by default, which is what it is measured against.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
@@ -62,11 +65,14 @@ impl Times {
 /// What was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Surge {
-    /// Of edits until they are found, and of searches: before, during and after.
+    /// Of edits until they are found, of commits, and of searches: before, during and after.
     found: [Times; 3],
+    commits: [Times; 3],
+    /// Pages and passages that these commits wrote.
+    written: [(u64, u64); 3],
     searches: [Times; 3],
     lag_events_max: u64,
-    /// From the end of the surge until all that it wrote was found.
+    /// From the end of the surge until nothing was behind any more.
     drained_seconds: f64,
     allocated_bytes_max: u64,
     allocated_before: u64,
@@ -92,10 +98,13 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
     println!("in ms                                count       p50       p95       p99");
     for (at, name) in ["before", "during", "after"].into_iter().enumerate() {
         surge.found[at].print(&format!("{name}: an edit until it is found"));
+        let (pages, passages) = surge.written[at];
+        surge.commits[at].print(&format!("{name}: a commit"));
+        println!("        they wrote {pages} pages with {passages} passages");
         surge.searches[at].print(&format!("{name}: a hybrid search"));
     }
     println!(
-        "at most {} events behind, all merged {:.1} s after the surge; allocated {} MiB before it, {} MiB at most",
+        "at most {} events behind, none {:.1} s after the surge; allocated {} MiB before it, {} MiB at most",
         surge.lag_events_max,
         surge.drained_seconds,
         surge.allocated_before >> 20,
@@ -108,7 +117,7 @@ pub(crate) fn print(plan: &Plan) -> Result<()> {
     row("edit until found before the surge, p50; p99, ms", &format!("{:.0}; {:.0}", calm[0], calm[2]), "p99 < 1000");
     row("during it, p50; p99, ms", &format!("{:.0}; {:.0}", during[0], during[2]), "bounded, and told");
     row("after it, p50; p99, ms", &format!("{:.0}; {:.0}", after[0], after[2]), "as before");
-    row("lag after the surge drained in, s", &format!("{:.1}", surge.drained_seconds), "it drains");
+    row("nothing behind any more, s after the surge", &format!("{:.1}", surge.drained_seconds), "it drains");
     let mib = |bytes: u64| bytes >> 20;
     let allocated = format!("{} of {}", mib(surge.allocated_bytes_max), mib(MEMORY_BYTES_MAX));
     row("memory allocated at most, MiB", &allocated, "below its bound");
@@ -204,14 +213,16 @@ pub(crate) fn run(plan: &Plan) -> Result<Surge> {
     ensure!(site.engine.close(), "the last commit failed");
     let mut found: [Vec<Duration>; 3] = Default::default();
     let phase = |at: Instant| usize::from(at >= marks.surged) + usize::from(at >= marks.drained);
-    let mut drained = Duration::ZERO;
     for (offset, due) in (0_u64..).zip(&due) {
         let (_, at) = seen.visible.range(offset + 1..).next().context("an edit was not found")?;
-        if *due < marks.calmed {
-            drained = drained.max(at.saturating_duration_since(marks.calmed));
-        }
         // Edits written while the lag drained belong to the surge.
         found[phase(*due)].push(at.saturating_duration_since(*due));
+    }
+    let (mut commits, mut written): ([Vec<Duration>; 3], [(u64, u64); 3]) = Default::default();
+    for (at, commit) in &seen.commits {
+        commits[phase(*at)].push(Duration::from_millis(commit.took_ms));
+        let (pages, passages) = &mut written[phase(*at)];
+        (*pages, *passages) = (*pages + commit.pages, *passages + commit.passages);
     }
     let mut searches: [Vec<Duration>; 3] = Default::default();
     for (at, took) in searched {
@@ -219,15 +230,17 @@ pub(crate) fn run(plan: &Plan) -> Result<Surge> {
     }
     Ok(Surge {
         found: found.map(Times::of),
+        commits: commits.map(Times::of),
+        written,
         searches: searches.map(Times::of),
         lag_events_max: seen.lag_events_max,
-        drained_seconds: drained.as_secs_f64(),
+        drained_seconds: (marks.drained - marks.calmed).as_secs_f64(),
         allocated_bytes_max: seen.allocated_bytes_max,
         allocated_before,
     })
 }
 
-/// When the surge began and ended, and when all that it wrote was found.
+/// When the surge began and ended, and when nothing was behind any more.
 struct Marks {
     surged: Instant,
     calmed: Instant,
@@ -254,7 +267,12 @@ fn write(plan: &Plan, config: &Config, edits: &mut Edits, visible: &AtomicU64) -
     let surged = Instant::now();
     send(SURGE_PER_SECOND, &|since| since < Duration::from_secs(plan.seconds), &mut due)?;
     let (calmed, written) = (Instant::now(), due.len() as u64);
-    send(STEADY_PER_SECOND, &|since| since < PATIENCE && visible.load(Ordering::Relaxed) < written, &mut due)?;
+    // What is written meanwhile is behind as well. It is over when no more waits than before the surge.
+    let is_behind = |since: Duration| {
+        let in_time = written + (since.saturating_sub(CAUGHT_UP).as_secs_f64() * STEADY_PER_SECOND) as u64;
+        visible.load(Ordering::Relaxed) < in_time
+    };
+    send(STEADY_PER_SECOND, &|since| since < PATIENCE && is_behind(since), &mut due)?;
     let drained = Instant::now();
     send(STEADY_PER_SECOND, &|since| since < STEADY, &mut due)?;
     producer.finish()?;
@@ -271,6 +289,8 @@ fn write(plan: &Plan, config: &Config, edits: &mut Edits, visible: &AtomicU64) -
 struct Seen {
     /// When searches first read up to an offset.
     visible: BTreeMap<u64, Instant>,
+    /// When they were seen, and what they took.
+    commits: Vec<(Instant, CommitStatus)>,
     lag_events_max: u64,
     allocated_bytes_max: u64,
 }
@@ -288,6 +308,12 @@ fn watch(site: &Site, source: &Source, visible_offset: &AtomicU64, stop: &Atomic
             let offset: i64 = site.index.payload().offsets.values().sum();
             seen.visible.entry(offset as u64).or_insert_with(Instant::now);
             visible_offset.store(offset as u64, Ordering::Relaxed);
+            let commit = site.engine.status().last_commit;
+            if let Some(commit) =
+                commit.filter(|commit| seen.commits.last().is_none_or(|(_, last)| last.index_seq < commit.index_seq))
+            {
+                seen.commits.push((Instant::now(), commit));
+            }
         }
         if Instant::now() >= look_due {
             look_due = Instant::now() + Duration::from_millis(200);

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos bench bench-load bench-stream eval fuzz instructions leak schemathesis clean
+.PHONY: help demo setup models test test-services test-browser check fmt clippy doc deny typos deploy bench bench-load bench-stream eval fuzz instructions leak schemathesis clean
 
 # How many random workspaces `make leak` plays through.
 CASES ?= 1000000
@@ -39,7 +39,7 @@ test-services: setup ## start the servers that some tests need, on loopback, and
 test-browser: models ## drive the page in a real Chromium and /mcp by a client; screenshots in target/browser
 	scripts/test-browser.sh
 
-check: fmt clippy doc deny typos ## formatting, lints, documentation, dependencies, spelling
+check: fmt clippy doc deny typos deploy ## formatting, lints, documentation, dependencies, spelling, image, compose file, alerts
 
 fmt:
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \
@@ -61,6 +61,9 @@ deny:
 
 typos:
 	@scripts/typos.sh
+
+deploy:
+	@scripts/check-deploy.sh
 
 # The whole workspace is built each time, so that it is built once.
 bench: models ## run the benchmarks; each says what it measures, on what and with which seed

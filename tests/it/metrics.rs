@@ -3,26 +3,32 @@
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 /// Prometheus's tool, for `make test-services`.
 const PROMTOOL: &str = "TESSERA_TEST_PROMTOOL";
 
 /// A server in development, with a listener for counters.
-struct Server {
+pub(super) struct Server {
     process: Child,
     /// Held, for a server whose log has no reader any more stumbles.
     _log: Lines<BufReader<ChildStderr>>,
-    api: String,
-    counters: String,
+    pub(super) api: String,
+    pub(super) counters: String,
 }
 
 impl Server {
-    fn start(dir: &Path) -> Self {
+    pub(super) fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// With further variables of the environment.
+    pub(super) fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tessera"))
             .current_dir(dir)
             .env("TESSERA__MODELS__ENABLED", "false")
             .env("TESSERA__METRICS__LISTEN", "127.0.0.1:0")
+            .envs(settings.iter().copied())
             .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .spawn()
@@ -34,6 +40,13 @@ impl Server {
         });
         let [api, counters] = addresses.take(2).collect::<Vec<_>>().try_into().unwrap();
         Self { process, _log: log, api, counters }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(super) fn terminate(mut self) -> ExitStatus {
+        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.process.wait().unwrap()
     }
 }
 

@@ -1,17 +1,16 @@
 //! The configuration: one TOML file, then the environment (`TESSERA__QUERY__DEPTH=100`), read once at start.
 //!
 //! Each part documents its own keys; here they are composed. An unknown key is an error that names it. Secrets are not
-//! among the keys: they come from variables of the environment or from files that keys name.
+//! among the keys: `secrets` reads them.
 
-use std::collections::HashMap;
+mod secrets;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use models::generate::{EndpointConfig, Secret};
 use query::http::HttpConfig;
-use query::http::auth::keys::{KeyFile, Keys};
-use query::http::auth::{AuthConfig, Secrets};
+use query::http::auth::AuthConfig;
 use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -22,8 +21,6 @@ use crate::{memory, metrics};
 const DEFAULT_FILE: &str = "tessera.toml";
 /// Begins the variables that override keys; parts are separated by two underscores.
 const PREFIX: &str = "TESSERA__";
-/// Holds the shared secret of HS256 tokens.
-const HS256_SECRET: &str = "TESSERA_JWT_HS256_SECRET";
 
 /// All that can be configured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -219,64 +216,6 @@ impl Config {
         }
         memory::check(self)
     }
-
-    /// The secrets that tokens are checked with, from the environment and from files.
-    pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
-        let read = |path: &Option<PathBuf>| {
-            let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-            path.as_ref().map(read).transpose()
-        };
-        Ok(Secrets {
-            jwt_hs256: std::env::var_os(HS256_SECRET).map(std::ffi::OsString::into_encoded_bytes),
-            jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
-            jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
-            keys: Some(Keys::open(self.key_file()).context("cannot read the service keys")?),
-        })
-    }
-
-    /// The file of service keys.
-    pub(crate) fn key_file(&self) -> KeyFile {
-        KeyFile::new(self.auth.keys_file.clone().unwrap_or_else(|| self.data_dir.join("keys.json")))
-    }
-
-    /// The keys of language models, by the names of their endpoints, from the variables that these name. One that is not set,
-    /// is empty or is not text is left out.
-    pub(crate) fn model_keys(&self) -> HashMap<String, Secret> {
-        let keyed = self.models.generate.endpoints.iter().filter(|endpoint| !endpoint.key_env.is_empty());
-        let key = |endpoint: &EndpointConfig| {
-            let key = std::env::var_os(&endpoint.key_env)?.into_string().ok()?;
-            // Often read from a file, with its end of line.
-            let key = key.trim();
-            (!key.is_empty()).then(|| (endpoint.name.clone(), Secret::from(key)))
-        };
-        keyed.filter_map(key).collect()
-    }
-
-    /// The language models that take a key for which there is none.
-    pub(crate) fn endpoints_without_key(&self) -> Vec<&EndpointConfig> {
-        let keys = self.model_keys();
-        let lacks = |endpoint: &&EndpointConfig| !endpoint.key_env.is_empty() && !keys.contains_key(&endpoint.name);
-        self.models.generate.endpoints.iter().filter(lacks).collect()
-    }
-}
-
-impl Config {
-    /// The secret settings of the Kafka client, from files and, before them, from the environment.
-    pub(crate) fn kafka_secrets(&self) -> anyhow::Result<indexer::kafka::config::Secrets> {
-        use indexer::kafka::config::{SECRETS, Secrets, secret_variable};
-        let mut secrets = Secrets::default();
-        for (name, path) in &self.kafka.secret_files {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}, of `{name}`"))?;
-            secrets.0.insert(name.clone(), text.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        for name in SECRETS {
-            let variable = secret_variable(name);
-            let Some(value) = std::env::var_os(&variable) else { continue };
-            let Ok(value) = value.into_string() else { bail!("the variable {variable} is not UTF-8") };
-            secrets.0.insert(name.to_owned(), value);
-        }
-        Ok(secrets)
-    }
 }
 
 /// Of the first key that is not among the defaults and is much like one that is: that one.
@@ -305,27 +244,6 @@ fn meant(given: &Table) -> Option<String> {
         None
     }
     look(given, &Table::try_from(Config::default()).ok()?, "")
-}
-
-impl Config {
-    /// What is secret of the connection to PostgreSQL, from the environment and, after it, from a file.
-    pub(crate) fn postgres_secrets(&self) -> anyhow::Result<indexer::postgres::config::Secrets> {
-        use indexer::postgres::config::{PASSWORD_VARIABLE, Secrets, URL_VARIABLE};
-        let variable = |name: &str| {
-            let value = std::env::var_os(name).filter(|value| !value.is_empty());
-            let text = value.map(std::ffi::OsString::into_string).transpose();
-            text.map_err(|_| anyhow::anyhow!("the variable {name} is not UTF-8"))
-        };
-        let url = variable(URL_VARIABLE)?;
-        let mut password = variable(PASSWORD_VARIABLE)?;
-        if password.is_none() && !self.postgres.password_file.is_empty() {
-            let path = &self.postgres.password_file;
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {path}, of `postgres.password_file`"))?;
-            password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        Ok(Secrets { url, password })
-    }
 }
 
 /// Sets a key given as `section__key` to a value: as TOML if it is, as text otherwise.

@@ -302,8 +302,9 @@ impl Engine {
     /// Waits until so many events can be taken in, or none ever again; false when the time ran out first.
     pub fn wait_for_room(&self, events: usize, timeout: Duration) -> bool {
         let core = &self.0.core;
+        let room = take_in::room(core.config.pending_events_max, events < core.config.interactive_events_max);
         core.wait_for(Instant::now() + timeout, |backlog| {
-            let is_full = backlog.load.events + events > core.config.pending_events_max;
+            let is_full = backlog.load.events + events > room;
             !backlog.accepts()
                 || backlog.load.events == 0
                 || (!is_full && backlog.load.bytes < core.config.pending_bytes_max / 2)

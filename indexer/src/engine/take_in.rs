@@ -45,8 +45,8 @@ pub(super) fn take_in(core: &Core, events: &[Event], written_ms: &[Option<i64>])
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let weights: Vec<_> = events.iter().map(weigh).collect();
     let mut left = Load { events: events.len(), bytes: weights.iter().sum() };
-    let_in(core, left)?;
     let is_interactive = events.len() < core.config.interactive_events_max;
+    let_in(core, left, is_interactive)?;
     let deadline = Instant::now() + Duration::from_millis(core.config.wait_ms_max);
     let mut taken = Taken::default();
     let mut merged = Ok(());
@@ -112,14 +112,23 @@ impl Taken {
     }
 }
 
+/// Of the room for events that wait, the part that small batches alone may take: one of them may take access away, and is not to be
+/// turned away because of an import.
+const KEPT_FOR_SMALL: usize = 8;
+
+/// How much of the room for events that wait a small batch, or another one, may take.
+pub(super) fn room(all: usize, is_interactive: bool) -> usize {
+    if is_interactive { all } else { all - all / KEPT_FOR_SMALL }
+}
+
 /// Lets events in, unless too many wait already. A batch is never too large for an empty queue.
-fn let_in(core: &Core, load: Load) -> Result<(), IngestError> {
+fn let_in(core: &Core, load: Load, is_interactive: bool) -> Result<(), IngestError> {
     let mut backlog = core.lock();
     if !backlog.accepts() {
         return Err(IngestError::Stopped);
     }
-    let is_full = backlog.load.events + load.events > core.config.pending_events_max
-        || backlog.load.bytes + load.bytes > core.config.pending_bytes_max;
+    let is_full = backlog.load.events + load.events > room(core.config.pending_events_max, is_interactive)
+        || backlog.load.bytes + load.bytes > room(core.config.pending_bytes_max, is_interactive);
     if is_full && backlog.load.events > 0 {
         let commit_ms = backlog.last_commit.as_ref().map_or(0, |commit| commit.took_ms);
         let retry_after = Duration::from_millis(commit_ms.max(core.config.commit_interval_ms).max(100));

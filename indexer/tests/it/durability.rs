@@ -100,6 +100,24 @@ fn a_full_queue_turns_away_and_loses_nothing() {
 }
 
 #[test]
+fn a_revocation_is_taken_in_when_an_import_is_turned_away() {
+    let mut site = Site::new();
+    site.config.commit_interval_ms = 10_000;
+    site.config.commit_events_max = 1_000_000;
+    site.config.pending_events_max = 10_000;
+    let mut source = Source::new("acme", "eu");
+    let engine = site.open();
+    let mut import =
+        |blocks: usize| -> Vec<_> { (0..blocks).map(|n| source.block("a", "block", &format!("{n}"))).collect() };
+    let (first, more) = (import(8_000), import(800));
+    assert_eq!(engine.submit(&first, Wait::Applied).unwrap().accepted, 8_000);
+    assert!(matches!(engine.submit(&more, Wait::Applied).unwrap_err(), IngestError::Overloaded { .. }));
+    let revocation = [source.page("a", "A", None)];
+    assert_eq!(engine.submit(&revocation, Wait::Applied).unwrap().accepted, 1);
+    assert!(engine.close());
+}
+
+#[test]
 fn dropping_without_close_does_not_wait_for_the_commit() {
     let mut site = Site::new();
     site.config.commit_interval_ms = 10_000;

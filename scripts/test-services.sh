@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [openai] [s3] [oidc] [metrics] [kafka] [postgres]     all of them, unless some are named
+#   scripts/test-services.sh [models] [openai] [s3] [oidc] [metrics] [traces] [kafka] [postgres]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
@@ -10,6 +10,7 @@
 #   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
 #   oidc     an OpenID provider, from npm
 #   metrics  promtool, of Debian's package prometheus: no server, it reads what ours says
+#   traces   Rotel, a collector of OpenTelemetry's, from PyPI: between our server and a listener of the test
 #   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
 #   postgres PostgreSQL, see scripts/postgres.sh, which installs it where it may
 #
@@ -17,7 +18,8 @@
 #
 #   S3S_FS                a binary to use instead of building one
 #   PROMTOOL              a binary to use instead of the one in PATH
-#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the three ports after it and our servers on the two after the next,
+#   S3_PORT, KAFKA_PORT   where they listen; 8098, with the emulators on the three ports after it, our servers on the two after the next, the collector on
+#                         the three after those,
 #                         and 19092 with the three after it
 #   POSTGRES_PORT         where PostgreSQL listens; 15432
 #   BACKFILL_CRASH_ROUNDS how often imports from it are killed; 6
@@ -254,6 +256,31 @@ postgres() {
         cargo test --workspace --test it postgres -- --nocapture
 }
 
-for service in ${*:-models openai s3 oidc metrics kafka postgres}; do
+traces() {
+    local version=0.0.1a15 root pid at=$((port + 7))
+    root=$PWD/.cache/rotel-$version
+    if ! command -v python3 >/dev/null; then
+        echo "SKIPPED: tests with a collector of traces; python3 is missing"
+        return
+    fi
+    if [ ! -d "$root" ] && ! { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "rotel==$version"; }; then
+        rm -rf "$root"
+        echo "SKIPPED: tests with a collector of traces; rotel $version could not be installed, see above"
+        return
+    fi
+    # The wheel has the program without the right to run it.
+    cp "$root"/lib/python3*/site-packages/rotel/rotel-agent "$dir/rotel"
+    chmod +x "$dir/rotel"
+    "$dir/rotel" start --otlp-http-endpoint "127.0.0.1:$at" --otlp-grpc-endpoint "127.0.0.1:$((at + 1))" --exporter otlp \
+        --otlp-exporter-endpoint "http://127.0.0.1:$((at + 2))" --otlp-exporter-protocol http \
+        --batch-timeout 1s >"$dir/rotel.log" 2>&1 &
+    pid=$!
+    pids+=("$pid")
+    wait_for "the collector of traces" "$pid" "http://127.0.0.1:$at/"
+    TESSERA_TEST_OTLP=http://127.0.0.1:$at/v1/traces TESSERA_TEST_OTLP_SENDS_TO=127.0.0.1:$((at + 2)) \
+        cargo test --workspace --test it a_request_is_one_trace -- --nocapture
+}
+
+for service in ${*:-models openai s3 oidc metrics traces kafka postgres}; do
     "$service"
 done

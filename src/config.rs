@@ -15,7 +15,7 @@ use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::{memory, metrics};
+use crate::{memory, metrics, traces};
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "tessera.toml";
@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     /// Where counters are read.
     pub(crate) metrics: metrics::Config,
+    /// Where traces are sent.
+    pub(crate) traces: traces::Config,
     /// Who may ask.
     pub(crate) auth: Auth,
 }
@@ -66,6 +68,7 @@ impl Default for Config {
             query: query::config::Config::default(),
             http: Http::default(),
             metrics: metrics::Config::default(),
+            traces: traces::Config::default(),
             auth: Auth::default(),
         }
     }
@@ -207,6 +210,7 @@ impl Config {
         self.postgres.check()?;
         self.query.check()?;
         self.metrics.check()?;
+        self.traces.check()?;
         self.models.generate.check()?;
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");

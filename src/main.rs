@@ -21,6 +21,7 @@ mod search;
 mod serve;
 mod snapshot;
 mod suggest;
+mod traces;
 mod usage;
 mod verify;
 

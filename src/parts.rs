@@ -8,20 +8,34 @@ use anyhow::Context;
 use index::{Index, OpenMode};
 use models::embed::{Embedder, Embedders};
 use models::generate::{Generate, Providers, SystemClock};
-use tracing_subscriber::EnvFilter;
+use models::trace::Propagate;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{Config, Log};
 
+/// What takes lines of the log and spans.
+pub(crate) type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Starts the log, on standard error.
 pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
-    // The Model Context Protocol's library writes requests and responses into its lines, headers and pages included.
-    let secretive = "rmcp=error".parse().context("a directive of ours is not one")?;
-    let filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?.add_directive(secretive);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let started = if log.json { subscriber.json().try_init() } else { subscriber.try_init() };
+    start_log_beside(log, None)
+}
+
+/// As [`start_log`], beside something else that takes spans.
+pub(crate) fn start_log_beside(log: &Log, other: Option<AnyLayer>) -> anyhow::Result<()> {
+    // The Model Context Protocol's library writes requests and responses into its lines, headers and pages included. The spans of
+    // traces say nothing that lines do not.
+    let mut filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?;
+    for left_out in ["rmcp=error".to_owned(), format!("{}=off", models::trace::TARGET)] {
+        filter = filter.add_directive(left_out.parse().context("a directive of ours is not one")?);
+    }
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = if log.json { lines.json().with_filter(filter).boxed() } else { lines.with_filter(filter).boxed() };
+    let layers: Vec<AnyLayer> = std::iter::once(lines).chain(other).collect();
+    let started = tracing_subscriber::registry().with(layers).try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }
 
@@ -64,7 +78,9 @@ pub(crate) fn start_model(settings: &models::embed::Config) -> Option<Embedder> 
 
 /// Makes clients for the language models and opens the ledger of what they take; `None` where no endpoint is configured, or they
 /// cannot be used. An endpoint without its key is left out. Everything else goes on without them, and says so.
-pub(crate) fn open_generate(config: &Config) -> Option<Arc<Providers>> {
+///
+/// With `propagate`, they are told the trace that they are asked in.
+pub(crate) fn open_generate(config: &Config, propagate: Option<&Propagate>) -> Option<Arc<Providers>> {
     let mut settings = config.models.generate.clone();
     for endpoint in config.endpoints_without_key() {
         tracing::error!(endpoint.name, variable = endpoint.key_env, "no key in the variable: the endpoint is left out");
@@ -74,7 +90,7 @@ pub(crate) fn open_generate(config: &Config) -> Option<Arc<Providers>> {
         return None;
     }
     let dir = config.data_dir.join("usage");
-    match Providers::open(settings, config.model_keys(), &dir, Arc::new(SystemClock)) {
+    match Providers::open_traced(settings, config.model_keys(), &dir, Arc::new(SystemClock), propagate) {
         Ok(providers) => Some(Arc::new(providers)),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
@@ -196,7 +212,7 @@ mod tests {
         let open = |endpoints: &str| {
             let mut config = Config::of(&endpoints.parse().unwrap()).unwrap();
             config.data_dir = dir.path().to_owned();
-            open_generate(&config).map(|providers| providers.models(Task::Answer))
+            open_generate(&config, None).map(|providers| providers.models(Task::Answer))
         };
         let endpoint = |name: &str, rest: &str| {
             format!(

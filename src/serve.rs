@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::ingest::IndexerIngest;
 use crate::metrics::{self, Writing};
 use crate::reindex::Site;
+use crate::traces::Traces;
 use crate::usage::forget_erased_always;
 use crate::{control, memory, parts};
 
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
 /// Serves until SIGINT or SIGTERM: then requests in flight end, what was taken in is committed, and the process exits.
 /// A second signal exits at once.
 pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<()> {
-    parts::start_log(&config.log)?;
+    let traces = Traces::start(&config.traces, Config::traces_authorization()?.as_ref(), &config.log)?;
     config.auth.identities.insecure_development |= arguments.dev;
     let auth = Auth::new(&config.auth.identities, config.secrets()?)
         .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
@@ -48,7 +49,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let counters = indexer::metrics::Metrics::default();
     let indexer = parts::open_counting_indexer(&config, index.clone(), embedder.clone(), counters.clone())?;
     let embedders = Embedders::from(embedder);
-    let generate = parts::open_generate(&config);
+    let generate = parts::open_generate(&config, traces.propagate().as_ref());
     let writer = generate.clone().map(|generate| generate as Arc<dyn Generate>);
     let engine = parts::open_query(&config, index.clone(), embedders.clone(), writer)?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
@@ -72,7 +73,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         }),
     };
     let metrics = Some(metrics::gather(writing));
-    let records = Records { feedback: feedback.clone(), usage: usage.clone(), metrics };
+    let records = Records { feedback: feedback.clone(), usage: usage.clone(), metrics, traces: traces.adopt() };
     let mut http = config.http.limits.clone();
     let issuer = &config.auth.identities.oidc.issuer;
     if http.authorization_servers.is_empty() && !issuer.is_empty() {
@@ -109,6 +110,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     {
         tracing::error!("what was spent last could not be written to the usage ledger");
     }
+    traces.stop();
     served?;
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");
     tracing::info!("stopped");

@@ -15,6 +15,7 @@ mod ledger;
 mod providers;
 mod route;
 mod tokens;
+mod trace;
 mod wire;
 mod writing;
 

@@ -7,3 +7,4 @@
 pub mod embed;
 pub mod extract;
 pub mod generate;
+pub mod trace;

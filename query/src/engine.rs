@@ -36,6 +36,7 @@ use crate::gate::{Dropped, Gate, PageUrl};
 use crate::metrics::{Metrics, Stage};
 use crate::retrieve::Pools;
 use crate::tasks::Tasks;
+use crate::trace;
 use crate::turns::{Turn, Turns};
 
 /// How often a request that waits for a change looks for it.
@@ -227,6 +228,7 @@ impl Engine {
         let workspace = self.0.index.catalog().get(&caller.workspace)?;
         // The mask first: text that is newer than the mask is checked at the gate, a mask newer than the text is exact.
         let mask = {
+            let _masking = trace::part("mask").entered();
             let state = workspace.read();
             if state.erased {
                 return None;

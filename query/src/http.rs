@@ -52,6 +52,7 @@ use crate::engine::Engine;
 use crate::feedback::Feedback;
 use crate::gate::encoded;
 use crate::tasks::Tasks;
+use crate::trace::Adopt;
 use auth::Auth;
 use ingest::Ingest;
 use metrics::Gather;
@@ -113,6 +114,7 @@ struct Shared {
     feedback: Option<Feedback>,
     usage: Option<Arc<Ledger>>,
     gather: Option<Arc<Gather>>,
+    traces: Option<Arc<Adopt>>,
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
@@ -131,6 +133,8 @@ pub struct Records {
     pub usage: Option<Arc<Ledger>>,
     /// What other parts of the process count.
     pub metrics: Option<Arc<Gather>>,
+    /// How the traces of callers are taken up.
+    pub traces: Option<Arc<Adopt>>,
 }
 
 /// Why the server did not start or ended early.
@@ -159,7 +163,7 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, usage, metrics }: Records,
+        Records { feedback, usage, metrics, traces }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
@@ -169,6 +173,7 @@ impl App {
             feedback,
             usage,
             gather: metrics,
+            traces,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             bodies: BodyRoom::new(config.bodies_bytes_max),

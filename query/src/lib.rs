@@ -32,4 +32,5 @@ mod retrieve;
 pub mod smooth;
 pub mod snippet;
 mod tasks;
+pub mod trace;
 mod turns;

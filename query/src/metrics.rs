@@ -13,6 +13,9 @@ use prometheus::{
     register_int_gauge_with_registry,
 };
 use schemas::api::search::Degraded;
+use tracing::Span;
+
+use crate::trace;
 
 /// Bounds of the time of a request, in seconds: from a lookup to the longest that a server allows.
 const REQUEST_SECONDS: [f64; 13] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
@@ -139,7 +142,8 @@ impl Metrics {
 
     /// Measures a stage until what it gives is dropped.
     pub(crate) fn stage(&self, stage: Stage) -> Running {
-        Running { started: Instant::now(), seconds: self.stage_seconds.with_label_values(&[stage.name()]) }
+        let seconds = self.stage_seconds.with_label_values(&[stage.name()]);
+        Running { started: Instant::now(), seconds, span: trace::part(stage.name()) }
     }
 
     /// Counts what was left out of a search.
@@ -174,6 +178,14 @@ fn leg_name(leg: Degraded) -> &'static str {
 pub(crate) struct Running {
     started: Instant,
     seconds: Histogram,
+    span: Span,
+}
+
+impl Running {
+    /// The span of the stage in traces, for what is done within it.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
 }
 
 impl Drop for Running {

@@ -15,6 +15,7 @@ use crate::error::QueryError;
 use crate::feedback::ListId;
 use crate::filter::PageFilters;
 use crate::parse::ParsedQuery;
+use crate::trace;
 
 /// A search that can be run.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub struct Plan {
 impl Plan {
     /// Checks a request.
     pub fn of(caller: &Caller, request: &SearchRequest, config: &Config) -> Result<Self, QueryError> {
+        let _parsing = trace::part("parse").entered();
         check(request)?;
         let hash = request_hash(caller, request);
         let read = |cursor: &String| Cursor::decode(cursor, &hash).ok_or(QueryError::InvalidCursor);

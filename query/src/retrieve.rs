@@ -10,6 +10,7 @@ use index::vectors::{ModelTag, QueryVector};
 use index::{Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher};
 use models::embed::Embedder;
 use schemas::api::search::{Degraded, Mode};
+use tracing::Instrument as _;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
@@ -17,6 +18,7 @@ use crate::fuse::Legs;
 use crate::metrics::{Metrics, Stage};
 use crate::parse::{PageCondition, ParsedQuery};
 use crate::tasks::Tasks;
+use crate::trace;
 
 /// Shortest word, in characters, in which typos are forgiven.
 const TYPO_CHARS_MIN: usize = 5;
@@ -103,17 +105,17 @@ pub(crate) async fn retrieve(
         let (searcher, mask, wanted) = (searcher.clone(), mask.clone(), wanted.clone());
         let leg = pools.words.run(deadline, move || lexical_leg(&searcher, &mask, &wanted));
         async {
-            let _running = metrics.stage(Stage::Lexical);
-            leg.await
+            let running = metrics.stage(Stage::Lexical);
+            leg.instrument(running.span()).await
         }
     };
     let lexical = async { if by_words { Some(words().await) } else { None } };
     let semantic = async {
         let embedder = embedder.filter(|_| by_meaning)?.clone();
-        let _running = metrics.stage(Stage::Semantic);
+        let running = metrics.stage(Stage::Semantic);
         let (searcher, mask, wanted) = (searcher.clone(), mask.clone(), wanted.clone());
         let leg = move || semantic_leg(&embedder, &searcher, &mask, &wanted, deadline);
-        Some(pools.meaning.run(deadline, leg).await)
+        Some(pools.meaning.run(deadline, leg).instrument(running.span()).await)
     };
     let (mut lexical, semantic) = tokio::join!(lexical, semantic);
     if lexical.is_none() && !matches!(semantic, Some(Ok(Some(_)))) {
@@ -230,7 +232,8 @@ fn semantic_leg(
     wanted: &Wanted,
     deadline: Deadline,
 ) -> Result<Option<Semantic>, QueryError> {
-    let vector = match embedder.embed_query(&wanted.query.wanted_text(), deadline.instant()) {
+    let embed = || embedder.embed_query(&wanted.query.wanted_text(), deadline.instant());
+    let vector = match trace::part("embed").in_scope(embed) {
         Ok(vector) => vector,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "query was not embedded");

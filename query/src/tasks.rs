@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::trace::Place;
 
 /// A bounded share of the runtime's blocking threads. Cloning is cheap; clones share the bound.
 #[derive(Clone, Debug)]
@@ -35,10 +36,10 @@ impl Tasks {
         let Ok(Ok(permit)) = timeout_at(due, Arc::clone(&self.0).acquire_owned()).await else {
             return Err(QueryError::Overloaded);
         };
-        let span = tracing::Span::current();
+        let place = Place::here();
         let task = spawn_blocking(move || {
             let _permit = permit;
-            span.in_scope(work)
+            place.go_on(work)
         });
         match timeout_at(due, task).await {
             Ok(Ok(result)) => result,

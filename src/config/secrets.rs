@@ -12,6 +12,8 @@ use super::Config;
 
 /// Holds the shared secret of HS256 tokens.
 const HS256_SECRET: &str = "TESSERA_JWT_HS256_SECRET";
+/// Holds what is shown to the collector of traces, as the header `Authorization`.
+const TRACES_AUTHORIZATION: &str = "TESSERA_TRACES_AUTHORIZATION";
 
 impl Config {
     /// The secrets that tokens are checked with, from the environment and from files.
@@ -87,5 +89,14 @@ impl Config {
             password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
         }
         Ok(Secrets { url, password })
+    }
+
+    /// What is shown to the collector of traces, where it asks for something.
+    pub(crate) fn traces_authorization() -> anyhow::Result<Option<Secret>> {
+        let Some(value) = std::env::var_os(TRACES_AUTHORIZATION).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let Ok(value) = value.into_string() else { bail!("the variable {TRACES_AUTHORIZATION} is not UTF-8") };
+        Ok(Some(Secret::from(value.trim())))
     }
 }

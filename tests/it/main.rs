@@ -12,6 +12,7 @@ mod real_kafka;
 mod real_postgres;
 mod reindex;
 mod snapshots;
+mod traces;
 mod verify;
 
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! `/metrics` of a running server: read like Prometheus does, and checked by its own tool where that is there.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Prometheus's tool, for `make test-services`.
 const PROMTOOL: &str = "TESSERA_TEST_PROMTOOL";
@@ -11,8 +11,6 @@ const PROMTOOL: &str = "TESSERA_TEST_PROMTOOL";
 /// A server in development, with a listener for counters.
 pub(super) struct Server {
     process: Child,
-    /// Held, for a server whose log has no reader any more stumbles.
-    _log: Lines<BufReader<ChildStderr>>,
     pub(super) api: String,
     pub(super) counters: String,
 }
@@ -39,7 +37,9 @@ impl Server {
             Some(told.split(' ').next()?.to_owned())
         });
         let [api, counters] = addresses.take(2).collect::<Vec<_>>().try_into().unwrap();
-        Self { process, _log: log, api, counters }
+        // A server whose log is not read stands still in the end.
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
+        Self { process, api, counters }
     }
 
     /// Tells it to stop, and waits until it has.

@@ -10,6 +10,7 @@ use super::config::{BudgetConfig, EndpointConfig};
 use super::fault::Outcome;
 use super::ledger::{Entry, Ledger};
 use super::tokens::Counter;
+use super::trace::Chat;
 use super::wire::ChunkUsage;
 use super::{Account, Clock, GenerateError, Request, Task, Usage};
 
@@ -67,8 +68,9 @@ pub(super) struct Reserved {
 
 impl Reserved {
     /// Begins the call that they were set aside for.
-    pub(super) fn begin(self, endpoint: &EndpointConfig) -> Call {
+    pub(super) fn begin(self, endpoint: &EndpointConfig, request: &Request) -> Call {
         Call {
+            chat: Chat::begin(endpoint, request),
             endpoint: endpoint.name.clone(),
             model: endpoint.model.clone(),
             prices: [endpoint.prompt_price, endpoint.completion_price],
@@ -98,6 +100,8 @@ impl Drop for Reserved {
 /// A call to an endpoint that is not over, or was settled.
 pub(super) struct Call {
     reserved: Reserved,
+    /// What a trace tells of it.
+    pub(super) chat: Chat,
     endpoint: String,
     model: String,
     /// Of a million tokens read and written.
@@ -118,7 +122,9 @@ impl Call {
     /// Notes that text came.
     pub(super) fn write(&mut self, text: &str) {
         if self.first_text.is_none() {
-            self.first_text = Some(self.reserved.accounts.clock.instant().saturating_duration_since(self.began));
+            let after = self.reserved.accounts.clock.instant().saturating_duration_since(self.began);
+            self.chat.first_text(after);
+            self.first_text = Some(after);
         }
         self.written.read(text);
     }
@@ -137,6 +143,7 @@ impl Call {
         let cost = prompt_tokens as f64 * prompt_price + completion_tokens as f64 * completion_price;
         let usage = Usage { prompt_tokens, completion_tokens, cost_micros: cost.ceil() as u64 };
 
+        self.chat.end(outcome, &usage);
         self.reserved.settle(prompt_tokens.saturating_add(completion_tokens));
         let Reserved { accounts, account, task, .. } = &self.reserved;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

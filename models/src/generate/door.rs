@@ -8,12 +8,14 @@ use std::time::Duration;
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use futures_util::stream::{Stream, StreamExt as _, unfold};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Response, StatusCode};
 
 use super::fault::Fault;
 use super::wire::{Chunk, Refusal};
 
+/// By which an endpoint can go on with a trace.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Most bytes of a refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Bytes of events for each byte of text, at most: a piece of a few letters comes with some hundred bytes around it.
@@ -34,13 +36,17 @@ pub(super) struct Limits {
     pub(super) text_bytes_max: usize,
 }
 
-/// Sends a request, once, and hands back a stream of events that can be read.
+/// Sends a request, once, with the trace that it is in, and hands back a stream of events that can be read.
 pub(super) async fn send(
     http: reqwest::Client,
     request: HttpRequestFactory,
+    traceparent: Option<String>,
     limits: Limits,
 ) -> Result<Response, OpenAIError> {
-    let request = request.build().await?;
+    let mut request = request.build().await?;
+    if let Some(traceparent) = traceparent.and_then(|traceparent| HeaderValue::try_from(traceparent).ok()) {
+        request.headers_mut().insert(TRACEPARENT, traceparent);
+    }
     let response = http.execute(request).await.map_err(|error| boxed(unreachable(&error)))?;
     if !response.status().is_success() {
         return Err(boxed(refusal(response).await));

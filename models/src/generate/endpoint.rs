@@ -20,6 +20,7 @@ use super::fault::Fault;
 use super::route::{Candidate, Latency};
 use super::wire::{Body, Chunk, ChunkUsage};
 use super::{Request, StopReason};
+use crate::trace::Propagate;
 
 /// Events as the library hands them on.
 pub(super) type Events = StreamResponse<Chunk>;
@@ -53,10 +54,14 @@ impl Endpoint {
         key: Option<SecretString>,
         all: &Config,
         http: reqwest::Client,
+        propagate: Option<Propagate>,
     ) -> Option<Self> {
         let address = Address::new(&config.base_url, key)?;
         let limits = Limits { line_bytes_max: all.line_bytes_max, text_bytes_max: all.text_bytes_max };
-        let service = tower::service_fn(move |request: HttpRequestFactory| door::send(http.clone(), request, limits));
+        let service = tower::service_fn(move |request: HttpRequestFactory| {
+            let traceparent = propagate.as_ref().and_then(|propagate| propagate(&tracing::Span::current()));
+            door::send(http.clone(), request, traceparent, limits)
+        });
         let client = Client::with_config(address).with_http_service(service);
         let health = Health { breaker: Breaker::new(&all.breaker), latency: Latency::default() };
         let permits = Arc::new(Semaphore::new(config.concurrency));

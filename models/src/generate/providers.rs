@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use self::choice::{Asking, Tried};
 use super::accounts::{Accounts, Call};
@@ -25,6 +26,7 @@ use super::ledger::{Ledger, LedgerError};
 use super::route::Turns;
 use super::writing::Writing;
 use super::{Account, Generate, GenerateError, Generating, Generation, Request, Task, tokens};
+use crate::trace::Propagate;
 
 /// When to come again where it is not known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -99,9 +101,20 @@ impl Providers {
     /// `keys` has the key of each endpoint that takes one, by the name of the endpoint.
     pub fn open(
         config: Config,
+        keys: HashMap<String, SecretString>,
+        ledger_dir: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProvidersError> {
+        Self::open_traced(config, keys, ledger_dir, clock, None)
+    }
+
+    /// As [`Providers::open`]; with `propagate`, endpoints are told the trace that they are asked in.
+    pub fn open_traced(
+        config: Config,
         mut keys: HashMap<String, SecretString>,
         ledger_dir: &Path,
         clock: Arc<dyn Clock>,
+        propagate: Option<&Propagate>,
     ) -> Result<Self, ProvidersError> {
         config.check()?;
         let http = reqwest::Client::builder()
@@ -119,7 +132,7 @@ impl Providers {
             if key.is_none() && !settings.key_env.is_empty() {
                 return Err(ProvidersError::NoKey { endpoint, variable: settings.key_env.clone() });
             }
-            let made = Endpoint::new(settings.clone(), key, &config, http.clone());
+            let made = Endpoint::new(settings.clone(), key, &config, http.clone(), propagate.cloned());
             endpoints.push(Arc::new(made.ok_or(ProvidersError::BadKey { endpoint })?));
         }
         let ledger = Arc::new(Ledger::open(ledger_dir, config.ledger.clone(), clock.now())?);
@@ -140,7 +153,7 @@ impl Providers {
         for _ in 0..self.config.attempts_max {
             let reserved = self.accounts.reserve(request, asking.prompt_tokens)?;
             let (index, permit) = self.choose(&mut asking).await?;
-            let call = reserved.begin(&self.endpoints[index].config);
+            let call = reserved.begin(&self.endpoints[index].config, request);
             match self.begin(index, permit, request, call).await {
                 Ok(writing) => {
                     let model = writing.endpoint.config.model.clone();
@@ -185,7 +198,8 @@ impl Providers {
         let asked_at = self.clock.instant();
         let silent_at = Instant::now() + self.config.first_text_max();
         let until = silent_at.min(request.deadline);
-        let begun = match timeout_at(until.into(), endpoint.begin(request, &mut call)).await {
+        let span = call.chat.span().clone();
+        let begun = match timeout_at(until.into(), endpoint.begin(request, &mut call)).instrument(span).await {
             Ok(begun) => begun,
             Err(_) if until == request.deadline => Err(Fault::Late),
             Err(_) => Err(Fault::Silent),

@@ -9,6 +9,7 @@ use index::analysis::Tokens;
 use schemas::api::Consistency;
 use schemas::api::search::{Hit, SearchRequest, SearchResponse};
 use schemas::ids::PageId;
+use tracing::Instrument as _;
 
 use super::interleaved::{Second, Teams, rank_both};
 use super::rank::{RankedPage, Ranking, list, rank, read_passage};
@@ -25,6 +26,7 @@ use crate::metrics::Stage;
 use crate::plan::Plan;
 use crate::present::{Presenter, Shown};
 use crate::retrieve::{self, Retrieved, Wanted, retrieve};
+use crate::trace;
 
 /// The pages that were shown, with their ranks and the configurations that they came from.
 type Hits = Vec<(PageId, u32, Option<Team>)>;
@@ -98,13 +100,13 @@ impl Engine {
             return Ok(view);
         }
         let filters = plan.filters.clone();
-        let _running = self.metrics().stage(Stage::Narrow);
+        let running = self.metrics().stage(Stage::Narrow);
         let work = move || {
             let mask = filters.narrow(view.mask, &view.workspace.read(), &view.caller);
             view.mask = retrieve::narrow(&view.searcher, mask, &conditions)?;
             Ok(view)
         };
-        self.0.pools.words.run(deadline, work).await
+        self.0.pools.words.run(deadline, work).instrument(running.span()).await
     }
 
     pub(super) async fn retrieved(
@@ -138,21 +140,21 @@ impl Engine {
         retrieved: Retrieved,
         deadline: Deadline,
     ) -> Result<(Ranking, Teams), QueryError> {
-        let _running = self.metrics().stage(Stage::Rank);
+        let running = self.metrics().stage(Stage::Rank);
         let (engine, view, plan) = (self.clone(), view.clone(), plan.clone());
         let ranked = move |tokens: &mut Tokens| match second {
             Some(second) => rank_both(&view, (&plan, engine.config()), &second, retrieved, tokens),
             None => Ok((rank(&view, &plan, retrieved, &engine.config().rescore, tokens)?, Teams::new())),
         };
         let buffers = self.0.buffers.clone();
-        self.0.pools.words.run(deadline, move || buffers.lend(ranked)).await
+        self.0.pools.words.run(deadline, move || buffers.lend(ranked)).instrument(running.span()).await
     }
 
     /// Lists the pages that the filters leave over, those changed last first.
     pub(super) async fn listed(&self, view: &View, plan: &Plan, deadline: Deadline) -> Result<Ranking, QueryError> {
-        let _running = self.metrics().stage(Stage::Rank);
+        let running = self.metrics().stage(Stage::Rank);
         let (view, offset, limit) = (view.clone(), plan.offset, plan.limit);
-        self.0.pools.words.run(deadline, move || list(&view, offset, limit)).await
+        self.0.pools.words.run(deadline, move || list(&view, offset, limit)).instrument(running.span()).await
     }
 
     /// Reads what the hits of this page show, and lets it out.
@@ -165,12 +167,12 @@ impl Engine {
         started: Instant,
         deadline: Deadline,
     ) -> Result<(SearchResponse, Hits), QueryError> {
-        let _running = self.metrics().stage(Stage::Present);
+        let running = self.metrics().stage(Stage::Present);
         let engine = self.clone();
         let present = move |tokens: &mut Tokens| engine.present(&view, &plan, ranking, &teams, started, tokens);
         let buffers = self.0.buffers.clone();
         let work = move || buffers.lend(present);
-        self.0.pools.words.run(deadline, work).await
+        self.0.pools.words.run(deadline, work).instrument(running.span()).await
     }
 
     fn present(
@@ -198,6 +200,7 @@ impl Engine {
             shown.push((ranked, rank, Held::new(ranked.page, shown_of_it)));
         }
         let counts = self.counted(view, plan, &ranking);
+        let _gating = trace::part("gate").entered();
         let gate = self.gate(view);
         let (mut results, mut hits) = (Vec::with_capacity(shown.len()), Hits::new());
         for (ranked, rank, held) in shown {

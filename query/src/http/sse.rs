@@ -10,6 +10,7 @@ use futures_util::stream::{Stream, unfold};
 use serde::Serialize;
 
 use crate::answer::outgoing::{AnswerEvent, Telling};
+use crate::trace::in_place;
 
 /// Whether the client asks for a media type by its name, rather than for JSON.
 pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
@@ -29,6 +30,8 @@ pub(super) fn told(telling: impl Telling, heartbeat: Duration) -> Response {
 /// A stream of events; comments are sent while nothing else goes out.
 pub(super) fn streamed(events: impl Stream<Item = Event> + Send + 'static, heartbeat: Duration) -> Response {
     use futures_util::StreamExt as _;
+    // What is written later is still work for this request.
+    let events = in_place(events);
     let alive = KeepAlive::new().interval(heartbeat).text("heartbeat");
     let mut response = Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(alive).into_response();
     // Proxies would hold events back otherwise.

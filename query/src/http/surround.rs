@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::problem::ProblemCode;
-use tracing::Instrument;
 
 use super::App;
 use super::extract::RequestId;
 use super::problem::{self, ApiError};
+use crate::trace;
 
 /// Names a request, in both directions.
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The trace that a request is sent in (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 /// Longest request id that is taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -27,9 +29,14 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let request_id = taken_id(&request).unwrap_or_else(new_id);
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", request_id, route, method = %request.method());
+    let traced = trace::request(request.method(), &route, &request_id);
+    if let (Some(adopt), Some(traceparent)) = (&app.0.traces, only(request.headers(), TRACEPARENT)) {
+        adopt(&traced, traceparent);
+    }
+    let logged = traced.in_scope(|| tracing::info_span!("request", request_id, route, method = %request.method()));
     let metrics = app.engine().metrics().clone();
     let path = request.uri().path().to_owned();
+    let answered = traced.clone();
     let response = async {
         let response = within_limits(&app, request, next).await;
         let mut response = problem::finish(response, &path, &request_id);
@@ -39,10 +46,11 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         let took = started.elapsed();
         let status = response.status().as_u16();
         metrics.answered(&route, status, took);
+        trace::answered(&answered, status);
         tracing::debug!(status, took_ms = took.as_millis() as u64, "request answered");
         response
     };
-    response.instrument(span).await
+    trace::within(traced, logged, response).await
 }
 
 async fn within_limits(app: &App, request: Request, next: Next) -> Response {
@@ -59,6 +67,12 @@ async fn within_limits(app: &App, request: Request, next: Next) -> Response {
     tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
         ApiError::new(ProblemCode::DeadlineExceeded, "the request took longer than the server allows").into_response()
     })
+}
+
+/// A header that is there once and is text.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// The client's id, if it is short and plain enough to be repeated in headers and logs.

@@ -323,7 +323,7 @@ impl Client {
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
         let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
         let ledger = Arc::new(ledger);
-        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)), metrics: None };
+        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)), ..Records::default() };
         let app = App::recording(engine.clone(), writes, records, auth, http);
         Self { router: app.router(), engine, ingest, content, feedback, ledger, dir }
     }

@@ -212,6 +212,9 @@ impl Config {
         self.metrics.check()?;
         self.traces.check()?;
         self.models.generate.check()?;
+        if let Some(wrong) = self.http.limits.wrong() {
+            bail!("http configuration: {wrong}");
+        }
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
         }

@@ -6,6 +6,8 @@
 
 mod answers;
 pub mod auth;
+pub mod connections;
+mod cors;
 mod events;
 mod extract;
 mod feedback;
@@ -23,7 +25,9 @@ mod room;
 mod search;
 mod session;
 mod sse;
+mod stalls;
 mod surround;
+pub mod tls;
 mod usage;
 mod web;
 
@@ -46,6 +50,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Engine;
@@ -54,11 +59,13 @@ use crate::gate::encoded;
 use crate::tasks::Tasks;
 use crate::trace::Adopt;
 use auth::Auth;
+use connections::{Connections, ConnectionsConfig};
 use ingest::Ingest;
 use metrics::Gather;
 use problem::ApiError;
 use rate::{RateConfig, Rates};
 use room::BodyRoom;
+use tls::{Tls, TlsConfig, TlsError};
 
 /// What an operator can choose about the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +84,23 @@ pub struct HttpConfig {
     pub request_timeout_ms: u32,
     /// How long requests in flight have to end at shutdown, in milliseconds; 10,000.
     pub drain_ms: u32,
+    /// How long requests are taken as before at shutdown, while `/readyz` says already that the server is stopping, in milliseconds; 0.
+    /// Give whoever sends requests here time to see it.
+    pub stop_delay_ms: u32,
+    /// Batches of events that are worked on beyond `in_flight_max`; 32.
+    pub intake_reserved: usize,
+    /// Origins of web pages that may ask, as `https://app.example.com`; none.
+    pub cors_origins: Vec<String>,
     /// Where this server is reached from outside, as `https://search.example.com`; empty. Named to clients of `/mcp`.
     pub public_url: String,
     /// Who gives the tokens that this server believes, as issuer addresses; none. Named to clients of `/mcp`.
     pub authorization_servers: Vec<String>,
     /// How many requests a second may come.
     pub rate: RateConfig,
+    /// Bounds of connections.
+    pub connections: ConnectionsConfig,
+    /// The certificate of the API.
+    pub tls: TlsConfig,
 }
 
 impl Default for HttpConfig {
@@ -94,10 +112,22 @@ impl Default for HttpConfig {
             ingest_timeout_ms: 30_000,
             request_timeout_ms: 65_000,
             drain_ms: 10_000,
+            stop_delay_ms: 0,
+            intake_reserved: 32,
+            cors_origins: Vec::new(),
             public_url: String::new(),
             authorization_servers: Vec::new(),
             rate: RateConfig::default(),
+            connections: ConnectionsConfig::default(),
+            tls: TlsConfig::default(),
         }
+    }
+}
+
+impl HttpConfig {
+    /// The first value that cannot hold, and why.
+    pub fn wrong(&self) -> Option<String> {
+        self.connections.wrong().or_else(|| self.tls.wrong()).or_else(|| cors::wrong(&self.cors_origins))
     }
 }
 
@@ -118,10 +148,15 @@ struct Shared {
     auth: Auth,
     config: HttpConfig,
     in_flight: Arc<Semaphore>,
+    /// For events, when that is full.
+    intake: Semaphore,
     bodies: BodyRoom,
     rates: Rates,
     decoding: Tasks,
-    ready: AtomicBool,
+    /// No more requests should be sent here.
+    stopping: AtomicBool,
+    /// Requests are taken.
+    taking: AtomicBool,
 }
 
 /// What is recorded of the use of a server, each where it is on.
@@ -148,6 +183,9 @@ pub enum ServeError {
         /// Where it was to listen.
         address: std::net::SocketAddr,
     },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The listener failed.
     #[error("cannot serve HTTP")]
     Io(#[from] io::Error),
@@ -176,11 +214,13 @@ impl App {
             traces,
             auth,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
+            intake: Semaphore::new(config.intake_reserved),
             bodies: BodyRoom::new(config.bodies_bytes_max),
             rates: Rates::new(&config.rate),
             decoding: Tasks::new(DECODING_MAX),
             config,
-            ready: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            taking: AtomicBool::new(true),
         }))
     }
 
@@ -188,7 +228,7 @@ impl App {
     pub fn router(&self) -> Router {
         let body_limit = DefaultBodyLimit::max(self.config().body_bytes_max);
         let batch_limit = DefaultBodyLimit::max(BATCH_BYTES_MAX);
-        Router::new()
+        let router = Router::new()
             .route("/v1/search", get(search::search_by_query).post(search::search_by_body))
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
@@ -218,11 +258,15 @@ impl App {
             })
             .layer(CatchPanicLayer::custom(panicked))
             .layer(axum::middleware::from_fn_with_state(self.clone(), surround::surround))
-            .with_state(self.clone())
+            .with_state(self.clone());
+        match cors::layer(&self.config().cors_origins) {
+            Some(cors) => router.layer(cors),
+            None => router,
+        }
     }
 
-    /// Serves until `shutdown` is cancelled: then readiness goes false, no connection is taken any more, and requests
-    /// in flight have [`HttpConfig::drain_ms`] to end.
+    /// Serves until `shutdown` is cancelled: then readiness goes false, further requests are told that the server is stopping, and
+    /// those in flight have [`HttpConfig::drain_ms`] to end.
     ///
     /// Cancel safety: not safe; cancel `shutdown` instead.
     pub async fn run(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
@@ -240,18 +284,27 @@ impl App {
         if self.auth().is_insecure() && !address.ip().is_loopback() {
             return Err(ServeError::InsecureNotLoopback { address });
         }
-        let drain = Duration::from_millis(u64::from(self.config().drain_ms));
-        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let server = server.into_future();
-        tokio::pin!(server);
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+        let config = self.config();
+        let tls = Tls::open(&config.tls)?;
+        let tasks = TaskTracker::new();
+        if let Some(tls) = tls.clone() {
+            tasks.spawn(tls.reload_always(Duration::from_secs(u64::from(config.tls.reload_secs)), shutdown.clone()));
+        }
+        let connections = Connections::new(router, &config.connections, tls, self.engine().metrics().clone());
+        let accepting = async {
+            shutdown.cancelled().await;
+            self.0.stopping.store(true, Ordering::Relaxed);
+            tokio::time::sleep(ms(config.stop_delay_ms)).await;
+        };
         tokio::select! {
-            ended = &mut server => return Ok(ended?),
-            () = shutdown.cancelled() => self.0.ready.store(false, Ordering::Relaxed),
+            () = connections.accept(&listener, &tasks) => {}
+            () = accepting => {}
         }
-        if let Ok(ended) = tokio::time::timeout(drain, server).await {
-            return Ok(ended?);
+        self.0.taking.store(false, Ordering::Relaxed);
+        if !connections.stop(listener, tasks, ms(config.drain_ms)).await {
+            tracing::warn!("requests were still in flight when the time to drain was over");
         }
-        tracing::warn!("requests were still in flight when the time to drain was over");
         Ok(())
     }
 
@@ -286,8 +339,14 @@ impl App {
         page.url.clone().unwrap_or_else(|| format!("{public_url}/#/page/{}", encoded(page.id.as_str())))
     }
 
+    /// Whether requests should be sent here.
     fn ready(&self) -> bool {
-        self.0.ready.load(Ordering::Relaxed)
+        !self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether requests are taken.
+    fn is_taking(&self) -> bool {
+        self.0.taking.load(Ordering::Relaxed)
     }
 }
 

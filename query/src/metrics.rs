@@ -52,6 +52,30 @@ impl Stage {
     }
 }
 
+/// What was full when a request was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// As many connections as may be.
+    Connections,
+    /// As many requests as may be worked on.
+    Requests,
+    /// As many bytes of bodies as may be held.
+    Bodies,
+    /// Nothing: the server is stopping.
+    Stopping,
+}
+
+impl Bound {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Bodies => "bodies",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// Counters of a read side. Cloning is cheap; clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -62,6 +86,7 @@ pub struct Metrics {
     in_flight_requests: IntGauge,
     stage_seconds: HistogramVec,
     degraded: IntCounterVec,
+    shed: IntCounterVec,
     permit_dropped: IntCounter,
     feedback_dropped: IntCounter,
 }
@@ -113,6 +138,12 @@ impl Metrics {
                 &["leg"],
                 registry
             )?,
+            shed: register_int_counter_vec_with_registry!(
+                "tessera_query_shed_total",
+                "Requests and connections that were turned away.",
+                &["bound"],
+                registry
+            )?,
             permit_dropped: counter(
                 "tessera_query_permit_dropped_total",
                 "Pages that were retrieved and turned away at the last check.",
@@ -130,6 +161,9 @@ impl Metrics {
         }
         for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
             metrics.degraded.with_label_values(&[leg_name(leg)]);
+        }
+        for bound in [Bound::Connections, Bound::Requests, Bound::Bodies, Bound::Stopping] {
+            metrics.shed.with_label_values(&[bound.name()]);
         }
         metrics.request_seconds.with_label_values(&["/v1/search", "200"]);
         Ok(metrics)
@@ -151,6 +185,11 @@ impl Metrics {
         for leg in left_out {
             self.degraded.with_label_values(&[leg_name(*leg)]).inc();
         }
+    }
+
+    /// Counts what was turned away.
+    pub(crate) fn shed(&self, bound: Bound) {
+        self.shed.with_label_values(&[bound.name()]).inc();
     }
 
     /// All of it, with what was looked up just now, in the text format of Prometheus.

@@ -63,7 +63,10 @@ pub(super) async fn read_body(request: Request, app: &App) -> Result<Bytes, ApiE
         StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::new(ProblemCode::TooLarge, "the body is larger than this endpoint takes")
         }
-        _ => ApiError::new(ProblemCode::InvalidRequest, "the body ended early or cannot be read"),
+        _ => ApiError::new(
+            ProblemCode::InvalidRequest,
+            "the body ended early, stood still for too long or cannot be read",
+        ),
     })
 }
 

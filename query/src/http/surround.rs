@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use schemas::problem::ProblemCode;
 
 use super::App;
+use super::connections::Reserved;
 use super::extract::RequestId;
 use super::problem::{self, ApiError};
+use crate::metrics::Bound;
 use crate::trace;
 
 /// Names a request, in both directions.
@@ -54,14 +56,31 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
 }
 
 async fn within_limits(app: &App, request: Request, next: Next) -> Response {
-    // A server that is busy is healthy, and says how busy it is.
+    let shed = |bound: Bound| {
+        app.engine().metrics().shed(bound);
+        match bound {
+            Bound::Stopping => ApiError::new(ProblemCode::Unavailable, "the server is stopping").into_response(),
+            _ => ApiError::overloaded().into_response(),
+        }
+    };
+    // A server that is busy is healthy, and says how busy it is. Events may take access away.
     let of_health = ["/healthz", "/readyz", "/metrics"].contains(&request.uri().path());
-    let permit = app.0.in_flight.try_acquire();
-    if permit.is_err() && !of_health {
-        return ApiError::overloaded().into_response();
+    let of_events = request.uri().path() == "/v1/events";
+    if !app.is_taking() && !of_health {
+        return shed(Bound::Stopping);
     }
-    let Some(_room) = app.0.bodies.take(request.headers()) else {
-        return ApiError::overloaded().into_response();
+    if request.extensions().get::<Reserved>().is_some() && !of_health && !of_events {
+        return shed(Bound::Connections);
+    }
+    let permit = match app.0.in_flight.try_acquire() {
+        Err(_) if of_events => app.0.intake.try_acquire(),
+        permit => permit,
+    };
+    if permit.is_err() && !of_health {
+        return shed(Bound::Requests);
+    }
+    let Some(_room) = app.0.bodies.take(request.headers(), of_events) else {
+        return shed(Bound::Bodies);
     };
     let timeout = Duration::from_millis(u64::from(app.config().request_timeout_ms));
     tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {

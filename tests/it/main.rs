@@ -11,6 +11,7 @@ mod metrics;
 mod real_kafka;
 mod real_postgres;
 mod reindex;
+mod shutdown;
 mod snapshots;
 mod traces;
 mod verify;

@@ -20,6 +20,7 @@ pub mod older;
 mod open;
 mod pages;
 pub mod passages;
+pub mod raw;
 pub mod records;
 mod rests;
 mod seal;

@@ -1,17 +1,21 @@
 //! Purging: segments that hold deleted documents are written again, so that nothing of those stays in any file.
 //!
 //! Deleting marks documents; their text, terms, heads and vectors leave the disk when their segment is merged. The merge
-//! policy does that in its own time; this does it now, for erased workspaces or for all that is deleted. One segment at a time,
+//! policy does that in its own time; this does it now, for erased workspaces, for one page or for all that is deleted. One segment at a time,
 //! in a merge thread: writing and committing go on, and it takes the memory of one merge. What stays of an erased workspace is
 //! its tombstone: its id and that it was erased.
 
+use access::{PageOrdinal, WorkspaceNumber};
+use schemas::record::PageRecord;
 use tantivy::index::SegmentId;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, SegmentReader, TERMINATED, Term};
 
-use super::Writer;
+use super::{Writer, live_docs, stored_record};
+use crate::catalog::Catalog;
 use crate::error::{Doing, IndexError};
-use crate::open::{Snapshot, held};
+use crate::fields::{Fields, block_key};
+use crate::open::{Index, Snapshot, held};
 
 /// Rounds after which it is left to a later call: what is deleted meanwhile adds to it.
 const ROUNDS_MAX: usize = 8;
@@ -21,6 +25,8 @@ const ROUNDS_MAX: usize = 8;
 pub enum PurgeExtent {
     /// Everything of erased workspaces, with whatever else is deleted in the same segments.
     Erased,
+    /// What was deleted of one page, and of others that its blocks stood on before, with whatever else is deleted in the same segments.
+    Page(WorkspaceNumber, PageOrdinal),
     /// Everything deleted.
     Deleted,
 }
@@ -83,20 +89,12 @@ impl Writer {
     }
 
     fn to_purge(&self, snapshot: &Snapshot, extent: PurgeExtent) -> Result<Vec<SegmentId>, IndexError> {
-        let fields = held(&self.0.current).fields;
-        let erased: Vec<Term> = match extent {
-            PurgeExtent::Deleted => Vec::new(),
-            PurgeExtent::Erased => {
-                let workspaces = self.0.catalog.workspaces();
-                let erased = workspaces.iter().filter(|workspace| workspace.read().erased);
-                erased.map(|workspace| fields.workspace_term(workspace.number)).collect()
-            }
-        };
+        let erased = terms_of(snapshot, held(&self.0.current).fields, &self.0.catalog, extent)?;
         let mut found = Vec::new();
         for reader in snapshot.engine.segment_readers().iter().filter(|reader| reader.has_deletes()) {
             let mut holds = extent == PurgeExtent::Deleted;
             for term in &erased {
-                holds = holds || has_deleted(reader, term)?;
+                holds = holds || count_deleted(reader, term, 1)? > 0;
             }
             if holds {
                 found.push(reader.segment_id());
@@ -106,16 +104,85 @@ impl Writer {
     }
 }
 
-/// Whether a deleted document of a segment holds a term.
-fn has_deleted(reader: &SegmentReader, term: &Term) -> Result<bool, IndexError> {
+impl Index {
+    /// How many deleted documents of an extent are still in the files of the generation that is open here, as its last commit that was taken in
+    /// left them. Cost: a look-up for each segment and term, and the postings found.
+    pub fn deleted_documents(&self, extent: PurgeExtent) -> Result<u64, IndexError> {
+        let snapshot = self.snapshot();
+        let terms = terms_of(&snapshot, self.generation().fields, self.catalog(), extent)?;
+        let mut deleted = 0;
+        for reader in snapshot.engine.segment_readers().iter().filter(|reader| reader.has_deletes()) {
+            if extent == PurgeExtent::Deleted {
+                deleted += u64::from(reader.num_deleted_docs());
+            }
+            for term in &terms {
+                deleted += count_deleted(reader, term, u64::MAX)?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// How many texts the record of a page holds that is not deleted: its title, icon and properties, and the content of its blocks. None
+    /// where there is no such page.
+    pub fn texts_in_record(&self, workspace: WorkspaceNumber, page: PageOrdinal) -> Result<u64, IndexError> {
+        let record = live_record(&self.snapshot(), self.generation().fields, workspace, page)?;
+        Ok(record.map_or(0, |record| {
+            let blocks = record.blocks.values().filter(|block| !block.content.is_empty()).count();
+            let own = [record.title.is_empty(), record.icon.is_empty(), record.properties.is_empty()];
+            (blocks + own.iter().filter(|is_empty| !**is_empty).count()) as u64
+        }))
+    }
+}
+
+/// What documents of an extent are found by; none for all that is deleted.
+fn terms_of(
+    snapshot: &Snapshot,
+    fields: Fields,
+    catalog: &Catalog,
+    extent: PurgeExtent,
+) -> Result<Vec<Term>, IndexError> {
+    match extent {
+        PurgeExtent::Deleted => Ok(Vec::new()),
+        PurgeExtent::Page(workspace, page) => {
+            let mut terms = vec![fields.page_term(workspace, page)];
+            // A block that came from elsewhere left its text there, beside a record that it was in.
+            if let Some(record) = live_record(snapshot, fields, workspace, page)? {
+                terms.extend(record.blocks.keys().map(|block| fields.key_term(&block_key(workspace, block))));
+            }
+            Ok(terms)
+        }
+        PurgeExtent::Erased => {
+            let workspaces = catalog.workspaces();
+            let erased = workspaces.iter().filter(|workspace| workspace.read().erased);
+            Ok(erased.map(|workspace| fields.workspace_term(workspace.number)).collect())
+        }
+    }
+}
+
+/// The record of a page, as it is not deleted.
+fn live_record(
+    snapshot: &Snapshot,
+    fields: Fields,
+    workspace: WorkspaceNumber,
+    page: PageOrdinal,
+) -> Result<Option<PageRecord>, IndexError> {
+    for address in live_docs(snapshot, &fields.page_term(workspace, page), usize::MAX)? {
+        if let Some(record) = stored_record(snapshot, fields, address, "page record")? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// How many deleted documents of a segment hold a term; it stops at `enough`.
+fn count_deleted(reader: &SegmentReader, term: &Term, enough: u64) -> Result<u64, IndexError> {
     let inverted = reader.inverted_index(term.field()).doing("open the terms of a segment")?;
     let postings = inverted.read_postings(term, IndexRecordOption::Basic).doing("look up a term")?;
-    let Some(mut postings) = postings else { return Ok(false) };
-    while postings.doc() != TERMINATED {
-        if reader.is_deleted(postings.doc()) {
-            return Ok(true);
-        }
+    let Some(mut postings) = postings else { return Ok(0) };
+    let mut count = 0;
+    while postings.doc() != TERMINATED && count < enough {
+        count += u64::from(reader.is_deleted(postings.doc()));
         postings.advance();
     }
-    Ok(false)
+    Ok(count)
 }

@@ -5,6 +5,8 @@
 //! Invariants: [`DeadLetters::append`] and [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set
 //! aside together are at most twice the configured size and one batch more.
 
+mod lines;
+
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,6 +17,9 @@ use std::sync::{Mutex, PoisonError};
 use schemas::event::{InvalidCode, InvalidEvent};
 use schemas::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
+
+use lines::workspace_of;
+pub use lines::{each_line, may_concern};
 
 /// Name of the file.
 const FILE: &str = "dead-letters.ndjson";
@@ -196,6 +201,11 @@ impl DeadLetters {
         if erased.is_empty() {
             return Ok(0);
         }
+        self.scrub_where(&|line| workspace_of(line).is_none_or(|workspace| erased.contains(&workspace)))
+    }
+
+    /// Takes out the letters whose lines are to go, as [`DeadLetters::scrub`] does.
+    pub fn scrub_where(&self, goes: &dyn Fn(&[u8]) -> bool) -> io::Result<usize> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scrubbed = 0;
         for name in [FILE, FORMER_FILE] {
@@ -210,11 +220,11 @@ impl DeadLetters {
             let mut gone = 0;
             for line in BufReader::new(file).split(b'\n') {
                 let line = line?;
-                if workspace_of(&line).is_some_and(|workspace| !erased.contains(&workspace)) {
+                if goes(&line) {
+                    gone += 1;
+                } else {
                     kept.write_all(&line)?;
                     kept.write_all(b"\n")?;
-                } else {
-                    gone += 1;
                 }
             }
             let kept = kept.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -244,21 +254,6 @@ impl DeadLetters {
         }
         Ok((file, bytes))
     }
-}
-
-/// The workspace that the event of a line says it is of.
-fn workspace_of(line: &[u8]) -> Option<WorkspaceId> {
-    #[derive(Deserialize)]
-    struct Kept {
-        event: String,
-    }
-    #[derive(Deserialize)]
-    struct Event {
-        workspaceid: WorkspaceId,
-    }
-    let Kept { event } = serde_json::from_slice(line).ok()?;
-    let Event { workspaceid } = serde_json::from_str(&event).ok()?;
-    Some(workspaceid)
 }
 
 /// Where the last whole line of a file ends, read from its end backwards.

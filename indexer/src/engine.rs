@@ -19,6 +19,7 @@ mod backlog;
 mod commit;
 pub(crate) mod cutting;
 mod embed;
+pub mod erase;
 mod purge;
 mod reads;
 mod recent;

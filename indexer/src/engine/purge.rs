@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use index::{Index, IndexError, PurgeExtent, Purged};
+use index::{Index, IndexError, PurgeExtent, Purged, Writer};
 use schemas::ids::WorkspaceId;
 
 use super::Engine;
@@ -47,7 +47,7 @@ struct Due {
 }
 
 /// What came of a purge.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     /// A generation is being built, or something was deleted meanwhile.
     Later,
@@ -83,7 +83,7 @@ impl Purges {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.lock().is_stopped
     }
 
@@ -166,7 +166,15 @@ fn purge(core: &Core, due: &Due) -> Result<Outcome, PurgeError> {
     let erased = &due.erased;
     let dead_letters = core.dead_letters.scrub(erased).map_err(PurgeError::DeadLetters)?;
     let is_due = due.is_fresh || core.writer.has_erased_left()?;
-    if is_due && let Outcome::Later = purge_former_generation(core, erased)? {
+    let erase = |former: &Index, writer: &Writer| {
+        for id in erased {
+            let Some(workspace) = former.catalog().get(id) else { continue };
+            writer.erase_workspace(workspace.number)?;
+            workspace.write().erase();
+        }
+        Ok(Some(PurgeExtent::Erased))
+    };
+    if is_due && let Outcome::Later = purge_former_generation(core, &erase)? {
         return Ok(Outcome::Later);
     }
     let Purged { rewritten, left, is_held } = core.writer.purge(PurgeExtent::Erased, &|| !core.purges.is_stopped())?;
@@ -183,21 +191,20 @@ fn purge(core: &Core, due: &Due) -> Result<Outcome, PurgeError> {
     Ok(if left == 0 { Outcome::Done } else { Outcome::Later })
 }
 
+/// Deletes something in the generation that is kept to go back to, and says what is to be purged there.
+pub(super) type Deleting<'a> = dyn Fn(&Index, &Writer) -> Result<Option<PurgeExtent>, IndexError> + 'a;
+
 /// Erases and purges in the generation that is kept to go back to. None is built meanwhile.
-fn purge_former_generation(core: &Core, erased: &BTreeSet<WorkspaceId>) -> Result<Outcome, IndexError> {
+pub(super) fn purge_former_generation(core: &Core, delete: &Deleting<'_>) -> Result<Outcome, IndexError> {
     if core.is_rebuilding.swap(true, Ordering::AcqRel) {
         return Ok(Outcome::Later);
     }
     let outcome = || {
         let Some(former) = core.index.previous_generation()? else { return Ok(Outcome::Done) };
         let writer = former.writer()?;
-        for id in erased {
-            let Some(workspace) = former.catalog().get(id) else { continue };
-            writer.erase_workspace(workspace.number)?;
-            workspace.write().erase();
-        }
+        let Some(extent) = delete(&former, &writer)? else { return Ok(Outcome::Done) };
         writer.commit(&former.payload())?;
-        let purged = writer.purge(PurgeExtent::Erased, &|| !core.purges.is_stopped())?;
+        let purged = writer.purge(extent, &|| !core.purges.is_stopped())?;
         Ok(if purged.left == 0 { Outcome::Done } else { Outcome::Later })
     };
     let outcome = outcome();

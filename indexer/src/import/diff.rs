@@ -32,7 +32,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    fn event(&self, name: &str, version: Version, change: Change) -> Event {
+    pub(crate) fn event(&self, name: &str, version: Version, change: Change) -> Event {
         let counter = version.clock.counter(&self.region);
         let id = format!("{}:{name}:{counter}", change.type_name());
         Event {
@@ -52,20 +52,20 @@ impl Stamp {
 
 /// What the writer of the next event has seen of one entity.
 #[derive(Clone, Default)]
-struct Seen {
+pub(crate) struct Seen {
     clock: VectorClock,
     timestamp: Timestamp,
 }
 
 impl Seen {
-    fn see<T>(&mut self, register: &Register<T>) {
+    pub(crate) fn see<T>(&mut self, register: &Register<T>) {
         register.join_clock(&mut self.clock);
         if let Some(version) = register.version() {
             self.timestamp = self.timestamp.max(version.timestamp);
         }
     }
 
-    fn page(record: &PageRecord) -> Self {
+    pub(crate) fn page(record: &PageRecord) -> Self {
         let mut seen = Self { clock: record.clock(), timestamp: Timestamp::default() };
         seen.clock.join(&record.cleared);
         seen.see(&record.live);
@@ -86,7 +86,7 @@ impl Seen {
         seen
     }
 
-    fn block(record: Option<&BlockRecord>) -> Self {
+    pub(crate) fn block(record: Option<&BlockRecord>) -> Self {
         let mut seen = Self::default();
         if let Some(record) = record {
             seen.see(&record.live);
@@ -98,7 +98,7 @@ impl Seen {
     }
 
     /// The version of a write that has seen all this; later ones have seen it too.
-    fn next(&mut self, stamp: &Stamp) -> Version {
+    pub(crate) fn next(&mut self, stamp: &Stamp) -> Version {
         let counter = self.clock.counter(&stamp.region).saturating_add(1);
         self.clock.0.insert(stamp.region.clone(), counter);
         let wall_ms = u64::try_from(stamp.now.as_millisecond()).unwrap_or(0);

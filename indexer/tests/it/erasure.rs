@@ -4,6 +4,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use index::raw::{How, look_for, look_for_words};
+use indexer::engine::erase::Erasing;
 use indexer::engine::{Engine, Wait};
 use models::embed::Embedder;
 use schemas::event::{Change, Event};
@@ -11,7 +13,7 @@ use schemas::grant::Role;
 use schemas::ids::WorkspaceId;
 
 use crate::site::{DIMENSIONS, PATIENCE, Site, settle};
-use crate::source::Source;
+use crate::source::{self, Source};
 
 /// The first bytes of each compressed block.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
@@ -137,4 +139,140 @@ fn the_generation_kept_to_go_back_to_is_purged_too() {
     settle(&engine);
     assert_eq!(engine.pages(&kept.workspace).len(), 15);
     assert!(engine.pages(&gone.workspace).is_empty());
+}
+
+/// The texts found in the files and dictionaries of a site, each with how.
+fn found(site: &Site, texts: &[&str]) -> Vec<(String, How)> {
+    let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+    let mut found = look_for(&site.dir, &texts).unwrap();
+    found.extend(look_for_words(&site.dir.join("index"), &texts).unwrap());
+    let mut found: Vec<_> = found.into_iter().map(|found| (found.text, found.how)).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Pages of which one is to go; its texts were edited, so that former ones lie in segments as deleted documents.
+fn write_pages(engine: &Engine, source: &mut Source) {
+    for round in 0..3 {
+        let mut events = Vec::new();
+        for page in ["gone", "kept", "below"] {
+            let parent = (page == "below").then_some("gone");
+            events.push(source.page(page, &format!("{page}title{round}"), parent));
+            events.push(source.property(page, "note", &format!("{page}value{round}")));
+            events.push(source.block(page, &format!("{page}-block"), &format!("{page}text{round} of the page")));
+        }
+        engine.submit(&events, Wait::Searchable).unwrap();
+        settle(engine);
+    }
+    // A block that came from another page, where its text is deleted by now.
+    engine.submit(&[source.block("kept", "moved", "movedtext of the other page")], Wait::Searchable).unwrap();
+    settle(engine);
+    engine.submit(&[source.block("gone", "moved", "movedtext of the other page")], Wait::Searchable).unwrap();
+    settle(engine);
+    let bad = [
+        format!(r#"{{"id":"zq","workspaceid":"{}","subject":"gone","data":"goneletter"}}"#, source.workspace),
+        format!(r#"{{"id":"y","workspaceid":"{}","subject":"kept"}}"#, source.workspace),
+    ];
+    let bad = bad.join("\n");
+    engine.submit_bytes(None, bad.as_bytes(), Wait::Durable).unwrap();
+}
+
+const GONE: [&str; 7] = ["gonetitle0", "gonetitle2", "gonevalue2", "gonetext0", "gonetext2", "movedtext", "goneletter"];
+
+fn erase(engine: &Engine, workspace: &WorkspaceId, what: &Erasing) {
+    // It is done later where a segment is merged at the same time.
+    let is_done = (0..50).any(|_| engine.erase(workspace, what).unwrap());
+    assert!(is_done && engine.remains(workspace, what).unwrap().is_nothing(), "{:?}", engine.remains(workspace, what));
+}
+
+#[test]
+fn an_erased_page_leaves_no_text_in_any_file_and_its_neighbours_stay() {
+    let site = Site::new();
+    let engine = site.open();
+    let mut source = Source::new("acme", "eu");
+    write_pages(&engine, &mut source);
+    let before = found(&site, &GONE);
+    for text in GONE {
+        assert!(before.iter().any(|(found, _)| found == text), "the search finds {text}, which is there: {before:?}");
+    }
+    assert!(
+        before.iter().any(|(_, how)| *how == How::Unpacked) && before.iter().any(|(_, how)| *how == How::Dictionary)
+    );
+    let what = Erasing::Page(source::page("gone"));
+    assert!(!engine.remains(&source.workspace, &what).unwrap().is_nothing());
+    erase(&engine, &source.workspace, &what);
+    assert_eq!(found(&site, &GONE), []);
+    assert!(!found(&site, &["kepttext2"]).is_empty() && !found(&site, &["belowtext2"]).is_empty());
+    assert_eq!(engine.pages(&source.workspace).len(), 2);
+    assert_eq!(site.dead_letters().len(), 1, "the letter of the other page is kept");
+    // A write that the page's deletion had seen brings nothing back, now and after a restart.
+    let mut late = Source::new("acme", "eu");
+    engine
+        .submit(
+            &[late.page("gone", "gonetitle0", None), late.block("gone", "gone-block", "gonetext0")],
+            Wait::Searchable,
+        )
+        .unwrap();
+    drop(engine);
+    let engine = site.open();
+    assert_eq!(engine.pages(&source.workspace).len(), 2);
+    erase(&engine, &source.workspace, &what);
+    assert_eq!(found(&site, &GONE), []);
+}
+
+#[test]
+fn an_erased_page_leaves_the_generation_that_is_kept_to_go_back_to() {
+    let site = Site::new();
+    let engine = site.open();
+    let mut source = Source::new("acme", "eu");
+    write_pages(&engine, &mut source);
+    let mut rebuild = engine.rebuild(Some(Embedder::fake(DIMENSIONS)), 120).unwrap();
+    rebuild.follow(1.0, &mut |_| ControlFlow::Continue(())).unwrap();
+    let what = Erasing::Page(source::page("gone"));
+    assert!(!engine.erase(&source.workspace, &what).unwrap(), "while one is built, it is not over");
+    rebuild.follow(1.0, &mut |_| ControlFlow::Continue(())).unwrap();
+    rebuild.switch().unwrap();
+    settle(&engine);
+    erase(&engine, &source.workspace, &what);
+    assert_eq!(found(&site, &GONE), []);
+    engine.return_to_previous(Some(Embedder::fake(DIMENSIONS))).unwrap().switch().unwrap();
+    settle(&engine);
+    assert_eq!(engine.pages(&source.workspace).len(), 2);
+    assert!(engine.remains(&source.workspace, &what).unwrap().is_nothing());
+    assert!(!found(&site, &["kepttext2"]).is_empty());
+}
+
+#[test]
+fn an_erased_person_is_known_as_such_and_leaves_the_dead_letters() {
+    let site = Site::new();
+    let engine = site.open();
+    let mut source = Source::new("acme", "eu");
+    engine.submit(&[source.member("ada", Role::Member)], Wait::Searchable).unwrap();
+    let bad = [
+        r#"{"id":"1","workspaceid":"acme","data":{"principal":"user:ada"}}"#,
+        r#"{"id":"2","workspaceid":"other","subject":"ada"}"#,
+        r#"{"id":"3","workspaceid":"acme","subject":"adam"}"#,
+    ];
+    let bad = bad.join("\n");
+    engine.submit_bytes(None, bad.as_bytes(), Wait::Durable).unwrap();
+    let what = Erasing::User(source::user("ada"));
+    assert!(engine.remains(&source.workspace, &what).unwrap().is_there);
+    erase(&engine, &source.workspace, &what);
+    let kept: Vec<String> =
+        site.dead_letters().iter().map(|letter| letter["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    engine.submit(&[Source::new("acme", "eu").member("ada", Role::Member)], Wait::Searchable).unwrap();
+    assert!(engine.remains(&source.workspace, &what).unwrap().is_nothing(), "a late event brings nobody back");
+}
+
+#[test]
+fn a_workspace_is_erased_on_request_as_by_its_event() {
+    let site = Site::new();
+    let engine = site.open();
+    let (mut gone, mut kept) = (Source::new("gone", "zqregion"), Source::new("kept", "eu"));
+    write(&engine, &mut gone, &mut kept);
+    erase(&engine, &gone.workspace, &Erasing::Workspace);
+    assert!(markers_in(&site.dir).is_empty(), "{:?}", markers_in(&site.dir));
+    assert_eq!(engine.pages(&kept.workspace).len(), 15);
 }

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) traces: traces::Config,
     /// Who may ask.
     pub(crate) auth: Auth,
+    /// Who did what.
+    pub(crate) audit: query::audit::AuditConfig,
 }
 
 impl Default for Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             metrics: metrics::Config::default(),
             traces: traces::Config::default(),
             auth: Auth::default(),
+            audit: query::audit::AuditConfig::default(),
         }
     }
 }
@@ -211,6 +214,7 @@ impl Config {
         self.query.check()?;
         self.metrics.check()?;
         self.traces.check()?;
+        self.audit.check()?;
         self.models.generate.check()?;
         if let Some(wrong) = self.http.limits.wrong() {
             bail!("http configuration: {wrong}");

@@ -9,11 +9,12 @@ use clap::Subcommand;
 use index::epochs::Epoch;
 use indexer::dead_letters::{StoredLetter, read};
 use indexer::kafka::produce::{Options, Producer};
+use query::audit::act::{Kind, What};
 use schemas::event::Event;
 
 use crate::config::Config;
 use crate::index_stream::SHARDS;
-use crate::parts;
+use crate::{audit, parts};
 
 /// What to do with them.
 #[derive(Subcommand)]
@@ -63,8 +64,16 @@ fn code_of(letter: &StoredLetter) -> String {
 pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     parts::start_log(&crate::config::Log { filter: "warn".to_owned(), json: config.log.json })?;
     match command {
-        Command::List { which, json } => list(config, which, *json),
-        Command::Replay { which, dry_run } => replay(config, which, *dry_run),
+        Command::List { which, json } => {
+            audit::note(config, What::new(Kind::DeadLettersListed))?;
+            list(config, which, *json)
+        }
+        Command::Replay { which, dry_run } => {
+            if !dry_run {
+                audit::note(config, What::new(Kind::DeadLettersReplayed))?;
+            }
+            replay(config, which, *dry_run)
+        }
     }
 }
 

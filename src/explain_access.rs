@@ -5,10 +5,11 @@ use std::io::Write;
 use access::Subject;
 use anyhow::Context;
 use index::OpenMode;
+use query::audit::act::{Kind, What};
 use schemas::ids::{PageId, UserId, WorkspaceId};
 
 use crate::config::{Config, Log};
-use crate::parts;
+use crate::{audit, parts};
 
 /// Whom and what it is about.
 #[derive(clap::Args)]
@@ -31,6 +32,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "error".to_owned(), json: false })?;
     let index = parts::open_index(config, OpenMode::ReadOnly)?;
+    let what = What::new(Kind::ExplainAccess).within(&arguments.workspace).on([&arguments.page]);
+    audit::note_about(config, Some(&index), Some(&arguments.user), what)?;
     let mut out = std::io::stdout().lock();
     let subject = Subject::User(arguments.user.clone());
     if arguments.json {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use query::audit::Audit;
 use query::deadline::Deadline;
 use query::feedback::Feedback;
 use query::http::ingest::{Ingest, IngestError, Kept, Receipt, Refused, Submitted};
@@ -16,13 +17,16 @@ pub(crate) struct IndexerIngest {
     pub(crate) stream: Option<Arc<indexer::kafka::Source>>,
     /// Told when somebody was erased, so that the log need not look for it.
     pub(crate) feedback: Option<Feedback>,
+    /// As well.
+    pub(crate) audit: Option<Audit>,
 }
 
 impl Ingest for IndexerIngest {
     fn submit(&self, events: Vec<Event>, wait: Wait, deadline: Deadline) -> Submitted {
         let engine = self.indexer.clone();
         let is_erasing = |event: &Event| matches!(event.change, Change::WorkspaceErased | Change::UserErased { .. });
-        let feedback = self.feedback.clone().filter(|_| events.iter().any(is_erasing));
+        let erases = events.iter().any(is_erasing);
+        let (feedback, audit) = (self.feedback.clone().filter(|_| erases), self.audit.clone().filter(|_| erases));
         let wait = match wait {
             Wait::Durable => indexer::engine::Wait::Durable,
             Wait::Searchable => indexer::engine::Wait::Searchable,
@@ -34,6 +38,9 @@ impl Ingest for IndexerIngest {
                 let submitted = engine.submit(&events, wait);
                 if let Some(feedback) = feedback {
                     feedback.look_for_erased();
+                }
+                if let Some(audit) = audit {
+                    audit.look_for_erased();
                 }
                 submitted
             }

@@ -5,10 +5,12 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
+use query::audit::act::{Kind, What};
 use query::http::auth::Scope;
 use query::http::auth::keys::{KeyRecord, NewKey};
 use schemas::ids::WorkspaceId;
 
+use crate::audit;
 use crate::config::Config;
 
 /// What to do with service keys.
@@ -71,6 +73,7 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
             let workspaces = workspaces.iter().map(workspace).collect::<anyhow::Result<_>>()?;
             let ends_at = days.map(|days| after_days(now, days)).transpose()?;
             let (key, record) = file.create(NewKey { name, scopes, workspaces, ends_at }, now)?;
+            audit::note(config, what(Kind::KeyCreated, &record))?;
             eprintln!("made the key {} of {}; it is shown once and kept nowhere:", record.id, record.name);
             writeln!(out, "{key}")?;
         }
@@ -79,6 +82,7 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
             let overlap =
                 now.checked_add(SignedDuration::from_hours(overlap_hours.into())).context("too many hours")?;
             let (key, record) = file.rotate(&id, ends_at, overlap, now)?;
+            audit::note(config, what(Kind::KeyRotated, &record).noting("former", &id))?;
             eprintln!(
                 "made the key {} of {}, which is shown once and kept nowhere; {id} is valid until {overlap:.0} at most:",
                 record.id, record.name
@@ -87,11 +91,14 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         }
         Command::Revoke { id } => {
             let record = file.revoke(&id, now)?;
+            audit::note(config, what(Kind::KeyRevoked, &record))?;
             eprintln!("the key {id} of {} is not valid any more", record.name);
         }
         Command::Prune { days } => {
             let before = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).context("too many days")?;
-            eprintln!("{} keys forgotten", file.prune(before)?);
+            let forgotten = file.prune(before)?;
+            audit::note(config, What::new(Kind::KeysPruned).noting("keys", forgotten.to_string()))?;
+            eprintln!("{forgotten} keys forgotten");
         }
         Command::List { json: true } => writeln!(out, "{}", serde_json::to_string_pretty(&file.read()?)?)?,
         Command::List { json: false } => {
@@ -106,6 +113,14 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is recorded of a key: whose it is and what it may do, never the key.
+fn what(kind: Kind, key: &KeyRecord) -> What {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let workspaces: Vec<&str> = key.workspaces.iter().map(WorkspaceId::as_str).collect();
+    let what = What::new(kind).noting("key", &key.id).noting("name", &key.name).noting("scopes", scopes.join(" "));
+    if workspaces.is_empty() { what } else { what.noting("workspaces", workspaces.join(" ")) }
 }
 
 fn line_of(key: &KeyRecord, now: Timestamp) -> String {

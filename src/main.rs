@@ -1,5 +1,6 @@
 //! The `tessera` binary: one thin file per subcommand; the only place where the parts are put together.
 
+mod audit;
 mod config;
 mod config_command;
 mod control;
@@ -72,6 +73,9 @@ enum Command {
     /// Makes, lists, replaces and revokes the keys of services.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Proves the audit log, and shows who did what.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Takes, lists and verifies snapshots of the index.
     Snapshot(snapshot::Arguments),
     /// Puts a snapshot in the place of the index.
@@ -123,6 +127,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Reindex(arguments) => reindex::run(&config, &arguments),
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, command),
+        Command::Audit(command) => audit::run(&config, command),
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&config, &arguments),

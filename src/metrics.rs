@@ -138,7 +138,7 @@ mod tests {
             indexer::config::Config { data_dir: dir.path().to_owned(), ..indexer::config::Config::default() };
         let metrics = indexer::metrics::Metrics::default();
         let engine = Engine::open_counting(index.clone(), None, settings, metrics.clone()).unwrap();
-        let ingest = IndexerIngest { indexer: engine.clone(), stream: None, feedback: None };
+        let ingest = IndexerIngest { indexer: engine.clone(), stream: None, feedback: None, audit: None };
         let partitions = vec![PartitionStatus { lag_events: Some(3), lag_ms: 1_500, ..PartitionStatus::default() }];
         let stream = StreamStatus { partitions, ..StreamStatus::default() };
         let writing = Writing {

@@ -15,8 +15,10 @@ use indexer::engine::Engine;
 use indexer::engine::reindex::{Progress, Rebuild, ReindexError, wanted};
 use indicatif::{ProgressBar, ProgressStyle};
 use models::embed::{Embedder, Embedders};
+use query::audit::act::{Kind, What};
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::config::{Config, Log};
 use crate::control;
 use crate::parts;
@@ -120,6 +122,8 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
         passage_tokens: config.indexer.passage_tokens,
         model: config.models.enabled.then(|| parts::with_absolute_paths(config.models.embed.clone())),
     };
+    let how = if arguments.rollback { "rollback" } else { "build" };
+    audit::note(config, What::new(Kind::Reindexed).noting("how", how))?;
     let mut screen = Screen::new(arguments.json);
     if let Some(server) = control::connect(&config.data_dir)? {
         return server.reindex(&request, &mut |update| screen.show(update));

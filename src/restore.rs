@@ -7,10 +7,11 @@ use std::io::Write;
 use anyhow::Context;
 use index::archive::Archive;
 use indicatif::HumanBytes;
+use query::audit::act::{Kind, What};
 
 use crate::config::{Config, Log};
-use crate::parts;
 use crate::snapshot::{TransferArguments, s3_options, with_bar};
+use crate::{audit, parts};
 
 /// Which snapshot.
 #[derive(clap::Args)]
@@ -34,6 +35,7 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     let archive = Archive::open(&arguments.destination, &s3_options(), arguments.transfers.limits())?;
     let (id, manifest) = archive.find(&arguments.id)?;
     let shard = parts::index_dir(config);
+    audit::note(config, What::new(Kind::Restored).noting("snapshot", &id))?;
     let restored = with_bar(|progress| archive.restore(&id, &manifest, &shard, arguments.replace, progress));
     let restored = restored.context("nothing was restored; what was there is as it was")?;
     let mut out = std::io::stdout().lock();

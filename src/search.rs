@@ -6,12 +6,13 @@ use std::time::Duration;
 use access::{Caller, Subject};
 use anyhow::Context;
 use index::OpenMode;
+use query::audit::act::{Kind, What};
 use query::deadline::Deadline;
 use schemas::api::search::{Hit, Mode, SearchRequest, SearchResponse};
 use schemas::ids::{UserId, WorkspaceId};
 
 use crate::config::{Config, Log};
-use crate::parts;
+use crate::{audit, parts};
 
 /// Whom to search as, and for what.
 #[derive(clap::Args)]
@@ -47,7 +48,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "error".to_owned(), json: false })?;
     let index = parts::open_index(config, OpenMode::ReadOnly)?;
     let embedder = if arguments.lexical { None } else { parts::start_embedder(config, &index) };
-    let engine = parts::open_query(config, index, embedder, None)?;
+    let engine = parts::open_query(config, index.clone(), embedder, None)?;
+    let (workspace, user) = (arguments.workspace.clone(), arguments.user.clone());
     let caller = Caller { workspace: arguments.workspace, subject: Subject::User(arguments.user) };
     let request = SearchRequest {
         query: arguments.query,
@@ -60,6 +62,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let deadline = Deadline::after(Duration::from_secs(30));
     let response =
         parts::small_runtime()?.block_on(engine.search(&caller, request, deadline)).context("search failed")?;
+    let what = What::new(Kind::Search).within(&workspace).on(response.results.iter().map(|hit| &hit.page.id));
+    audit::note_about(config, Some(&index), Some(&user), what)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?;

@@ -8,6 +8,8 @@ use anyhow::Context;
 use index::OpenMode;
 use models::embed::Embedders;
 use models::generate::Generate;
+use query::audit::Audit;
+use query::audit::act::{Act, Actor, Kind, What};
 use query::feedback::Feedback;
 use query::http::auth::Auth;
 use query::http::{App, Records};
@@ -20,7 +22,7 @@ use crate::metrics::{self, Writing};
 use crate::reindex::Site;
 use crate::traces::Traces;
 use crate::usage::forget_erased_always;
-use crate::{control, memory, parts};
+use crate::{audit, control, memory, parts};
 
 /// How long the usage ledger is waited for at the end.
 const LEDGER_FLUSH_MAX: Duration = Duration::from_secs(10);
@@ -54,12 +56,18 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let engine = parts::open_query(&config, index.clone(), embedders.clone(), writer)?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
         .context("cannot open the log of feedback")?;
+    let audit = Audit::open(&config.data_dir, &config.audit, audit::key()?, Arc::new(index.clone()))
+        .context("cannot open the audit log")?;
     let site = Site { index: index.clone(), indexer: indexer.clone(), embedders, query: config.query.clone() };
     let control = control::listen(&config.data_dir, site)?;
     let stream = parts::start_stream(&config, indexer.clone())?.map(Arc::new);
     let follower = parts::start_follower(&config, indexer.clone())?;
-    let ingest =
-        Arc::new(IndexerIngest { indexer: indexer.clone(), stream: stream.clone(), feedback: feedback.clone() });
+    let ingest = Arc::new(IndexerIngest {
+        indexer: indexer.clone(),
+        stream: stream.clone(),
+        feedback: feedback.clone(),
+        audit: audit.clone(),
+    });
     let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
     let writing = Writing {
         metrics: counters,
@@ -73,7 +81,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         }),
     };
     let metrics = Some(metrics::gather(writing));
-    let records = Records { feedback: feedback.clone(), usage: usage.clone(), metrics, traces: traces.adopt() };
+    let records =
+        Records { feedback: feedback.clone(), audit: audit.clone(), usage: usage.clone(), metrics, traces: traces.adopt() };
     let mut http = config.http.limits.clone();
     let issuer = &config.auth.identities.oidc.issuer;
     if http.authorization_servers.is_empty() && !issuer.is_empty() {
@@ -84,6 +93,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        note(audit.as_ref(), Kind::ServerStarted);
         tracing::info!(address = %listener.local_addr()?, data_dir = %config.data_dir.display(), "serving");
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signals(shutdown.clone()));
@@ -104,6 +114,10 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     if let Some(feedback) = feedback {
         feedback.close();
     }
+    if let Some(audit) = audit {
+        note(Some(&audit), Kind::ServerStopped);
+        audit.close();
+    }
     runtime.shutdown_background();
     if let Some(generate) = generate
         && !generate.ledger().flush(LEDGER_FLUSH_MAX)
@@ -115,6 +129,12 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Records something about the server. What cannot be recorded is counted.
+fn note(audit: Option<&Audit>, kind: Kind) {
+    let what = What::new(kind).noting("release", env!("CARGO_PKG_VERSION"));
+    let _ = audit.map(|audit| audit.record(Act { who: Actor::System.into(), what }));
 }
 
 /// Cancels at the first signal to stop, and exits at the second.

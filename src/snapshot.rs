@@ -9,9 +9,10 @@ use clap::Subcommand;
 use index::archive::{Archive, Damage, Limits, Progress};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use query::audit::act::{Kind, What};
 
 use crate::config::{Config, Log};
-use crate::parts;
+use crate::{audit, parts};
 
 /// Begins the variables that say how S3 is reached.
 const S3_PREFIX: &str = "AWS_";
@@ -92,6 +93,7 @@ fn take(config: &Config, destination: &str, keep: Option<u32>, transfers: &Trans
     let (now, release) = (Timestamp::now(), env!("CARGO_PKG_VERSION"));
     let saved = with_bar(|progress| archive.save(&parts::index_dir(config), now, release, progress));
     let saved = saved.context("no snapshot was taken")?;
+    audit::note(config, What::new(Kind::SnapshotTaken).noting("snapshot", &saved.id))?;
     let pruned = keep.map(|keep| archive.prune(keep as usize, now)).transpose();
     let pruned = pruned.with_context(|| format!("snapshot {} was taken, but older ones stay", saved.id))?;
     let pruned = pruned.unwrap_or_default();

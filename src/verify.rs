@@ -9,9 +9,10 @@ use anyhow::Context;
 use index::OpenMode;
 use indexer::verify::{Options, Step, Summary, verify};
 use indicatif::{ProgressBar, ProgressStyle};
+use query::audit::act::{Kind, What};
 
 use crate::config::{Config, Log};
-use crate::parts;
+use crate::{audit, parts};
 
 /// Differences listed; the counts tell of the rest.
 const LISTED_MAX: usize = 200;
@@ -44,6 +45,9 @@ struct Listed {
 /// Verifies. An error when the index is not as it should be in the end.
 pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
     parts::start_log(&Log { filter: "warn".to_owned(), json: config.log.json })?;
+    if arguments.repair {
+        audit::note(config, What::new(Kind::Repaired))?;
+    }
     let started = Instant::now();
     let mut listed = Vec::new();
     let first = round(config, arguments, false, &mut listed)?;

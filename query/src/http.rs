@@ -5,6 +5,7 @@
 //! what a caller may not see and what does not exist are answered alike.
 
 mod answers;
+mod audit;
 pub mod auth;
 pub mod connections;
 mod cors;
@@ -53,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::audit::Audit;
 use crate::engine::Engine;
 use crate::feedback::Feedback;
 use crate::gate::encoded;
@@ -142,6 +144,7 @@ struct Shared {
     engine: Engine,
     ingest: Arc<dyn Ingest>,
     feedback: Option<Feedback>,
+    audit: Option<Audit>,
     usage: Option<Arc<Ledger>>,
     gather: Option<Arc<Gather>>,
     traces: Option<Arc<Adopt>>,
@@ -164,6 +167,8 @@ struct Shared {
 pub struct Records {
     /// What people were shown, and did with it.
     pub feedback: Option<Feedback>,
+    /// Who did what.
+    pub audit: Option<Audit>,
     /// What language models took.
     pub usage: Option<Arc<Ledger>>,
     /// What other parts of the process count.
@@ -201,7 +206,7 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, usage, metrics, traces }: Records,
+        Records { feedback, audit, usage, metrics, traces }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
@@ -209,6 +214,7 @@ impl App {
             engine,
             ingest,
             feedback,
+            audit,
             usage,
             gather: metrics,
             traces,

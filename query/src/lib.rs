@@ -1,10 +1,11 @@
 //! The read side: retrieve, fuse, present, and the HTTP API.
 //!
 //! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
-//! writes nothing but the log of [`feedback`], where that is on, knows nothing of the write side, and lets no text out but
-//! through [`gate`].
+//! writes nothing but the logs of [`feedback`], where that is on, and of [`audit`]; it knows nothing of the write side,
+//! and lets no text out but through [`gate`].
 
 pub mod answer;
+pub mod audit;
 mod buffers;
 pub mod config;
 pub mod cursor;
@@ -19,6 +20,7 @@ pub mod fuse;
 pub mod gate;
 pub mod generate;
 pub mod group;
+mod hex;
 pub mod http;
 pub mod interleave;
 pub mod mark;

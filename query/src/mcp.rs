@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
+use crate::audit::act::{Act, Actor, Kind, What, Who};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::QueryError;
@@ -39,6 +41,18 @@ pub struct Tools {
     engine: Engine,
     /// Where the page at `/` is reached from outside, without a slash at the end; empty where that was not said.
     public_url: String,
+    audit: Option<Audit>,
+}
+
+/// Whoever a call was admitted for.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// For whom.
+    pub caller: Caller,
+    /// As whom it is recorded.
+    pub actor: Actor,
+    /// The request.
+    pub request_id: Option<String>,
 }
 
 /// What `search` is asked.
@@ -80,12 +94,21 @@ struct Fetched {
 }
 
 impl Tools {
-    /// Over an engine; `public_url` is where the page at `/` is reached from outside, or empty.
-    pub fn new(engine: Engine, public_url: &str) -> Self {
-        Self { engine, public_url: public_url.trim_end_matches('/').to_owned() }
+    /// Over an engine; `public_url` is where the page at `/` is reached from outside, or empty. Calls are recorded where there is a log.
+    pub fn new(engine: Engine, public_url: &str, audit: Option<Audit>) -> Self {
+        Self { engine, public_url: public_url.trim_end_matches('/').to_owned(), audit }
     }
 
-    async fn search(&self, caller: &Caller, arguments: SearchArguments) -> Result<Value, QueryError> {
+    /// Records a call.
+    fn note(&self, by: &Admitted, text: Option<String>, what: What) -> Result<(), QueryError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let who = Who { text, ..by.actor.clone().into() };
+        let what = What { request: by.request_id.clone(), ..what.within(&by.caller.workspace) };
+        audit.record(Act { who, what }).map_err(|_| QueryError::Overloaded)
+    }
+
+    async fn search(&self, by: &Admitted, arguments: SearchArguments) -> Result<Value, QueryError> {
+        let caller = &by.caller;
         let limit = arguments.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(QueryError::InvalidRequest {
@@ -93,9 +116,11 @@ impl Tools {
                 reason: format!("must be from 1 to {LIMIT_MAX}"),
             });
         }
+        let text = Some(arguments.query.clone());
         let request = SearchRequest { query: arguments.query, limit, ..SearchRequest::default() };
         let deadline = Deadline::after(self.engine.config().timeout(None));
         let response = self.engine.search(caller, request, deadline).await?;
+        self.note(by, text, What::new(Kind::Search).on(response.results.iter().map(|hit| &hit.page.id)))?;
         let results = response.results.into_iter().map(|hit| Found {
             url: self.url(&hit.page),
             id: hit.page.id,
@@ -106,11 +131,12 @@ impl Tools {
         Ok(json!({ "results": results.collect::<Vec<_>>() }))
     }
 
-    async fn fetch(&self, caller: &Caller, arguments: FetchArguments) -> Result<Value, QueryError> {
+    async fn fetch(&self, by: &Admitted, arguments: FetchArguments) -> Result<Value, QueryError> {
         // A text that is no id names no page.
         let page = PageId::new(arguments.id).map_err(|_| QueryError::NotFound)?;
         let deadline = Deadline::after(self.engine.config().timeout(None));
-        let view = self.engine.page(caller, &page, deadline).await?;
+        let view = self.engine.page(&by.caller, &page, deadline).await?;
+        self.note(by, None, What::new(Kind::Open).on([&page]))?;
         let (text, truncated) = text_of(&view);
         let metadata = json!({
             "path": view.breadcrumb.iter().map(|crumb| &crumb.title).collect::<Vec<_>>(),
@@ -207,11 +233,11 @@ impl ServerHandler for Tools {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let admitted = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Caller>());
-        let caller = admitted.ok_or_else(|| ErrorData::internal_error("the request was not admitted", None))?;
+        let admitted = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Admitted>());
+        let by = admitted.ok_or_else(|| ErrorData::internal_error("the request was not admitted", None))?;
         let answer = match request.name.as_ref() {
-            "search" => self.search(caller, arguments(request.arguments)?).await,
-            "fetch" => self.fetch(caller, arguments(request.arguments)?).await,
+            "search" => self.search(by, arguments(request.arguments)?).await,
+            "fetch" => self.fetch(by, arguments(request.arguments)?).await,
             other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
         };
         let result = answer.map_or_else(|error| failed(&error), CallToolResult::structured);

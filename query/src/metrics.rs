@@ -89,6 +89,8 @@ pub struct Metrics {
     shed: IntCounterVec,
     permit_dropped: IntCounter,
     feedback_dropped: IntCounter,
+    audit_recorded: IntCounter,
+    audit_lost: IntCounter,
 }
 
 /// What is looked up when the counters are read.
@@ -100,6 +102,10 @@ pub(crate) struct Looked {
     pub(crate) permit_dropped_total: u64,
     /// Lines of feedback that were lost since the start.
     pub(crate) feedback_dropped_total: u64,
+    /// Lines of the audit log that were written since the start.
+    pub(crate) audit_recorded_total: u64,
+    /// Acts that it lost since the start.
+    pub(crate) audit_lost_total: u64,
 }
 
 impl Default for Metrics {
@@ -152,6 +158,8 @@ impl Metrics {
                 "tessera_query_feedback_dropped_total",
                 "Lines of the log of feedback that were lost.",
             )?,
+            audit_recorded: counter("tessera_query_audit_recorded_total", "Acts that were written to the audit log.")?,
+            audit_lost: counter("tessera_query_audit_lost_total", "Acts that the audit log lost.")?,
             registry,
             reading: Arc::default(),
         };
@@ -200,6 +208,8 @@ impl Metrics {
         let catch_up = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
         catch_up(&self.permit_dropped, looked.permit_dropped_total);
         catch_up(&self.feedback_dropped, looked.feedback_dropped_total);
+        catch_up(&self.audit_recorded, looked.audit_recorded_total);
+        catch_up(&self.audit_lost, looked.audit_lost_total);
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was declared has a name and a value")
     }
 }

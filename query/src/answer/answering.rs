@@ -18,6 +18,7 @@ use schemas::api::answers::{
     Style,
 };
 use schemas::api::search::Degraded;
+use schemas::ids::PageId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::asking::{Asking, Came};
@@ -96,6 +97,11 @@ impl Telling for Answering {
 }
 
 impl Answering {
+    /// The pages of the sources that were let out, in their order; one may come more than once.
+    pub(crate) fn source_pages(&self) -> impl Iterator<Item = &PageId> {
+        self.sources.iter().map(|source| &source.page.id)
+    }
+
     /// Lets out the sources that the caller may read now.
     pub(super) fn begin(
         engine: Engine,

@@ -13,6 +13,7 @@ use models::generate::{Generate, GenerateError, Request, StopReason, Task};
 use schemas::api::Consistency;
 use schemas::api::answers::{AnswerDegraded, AnswerSource, AnswerUsage, DoneEvent, SourcesEvent};
 use schemas::api::generate::{FilledValue, GenerateRequest, GenerateResponse, GenerateTask, GenerationObject};
+use schemas::ids::PageId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::given::Addresses;
@@ -90,6 +91,11 @@ impl Telling for Composing {
 }
 
 impl Composing {
+    /// The pages of the sources that were let out, in their order.
+    pub(crate) fn source_pages(&self) -> impl Iterator<Item = &PageId> {
+        self.sources.iter().map(|source| &source.page.id)
+    }
+
     /// Lets out the pages, all of them or none.
     pub(super) fn begin(
         engine: Engine,

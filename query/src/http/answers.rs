@@ -8,12 +8,14 @@ use schemas::api::answers::{AnswerRequest, AnswerResponse};
 use schemas::problem::Problem;
 
 use super::App;
+use super::audit::writing;
 use super::auth::Identity;
 use super::extract::{ApiJson, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::pages::markdown;
 use super::problem::ApiError;
 use super::sse::{accepts, told};
+use crate::audit::act::{Kind, What};
 use crate::export;
 
 /// Answers a question from the pages that the caller can find, with citations.
@@ -50,7 +52,9 @@ pub(super) async fn answer(
     let is_document = accepts(&headers, "text/markdown");
     let stream = !is_document && (request.stream || accepts(&headers, "text/event-stream"));
     let question = request.question.clone();
-    let answering = app.engine().ask(&caller, AnswerRequest { stream, ..request }, request_id).await?;
+    let answering = app.engine().ask(&caller, AnswerRequest { stream, ..request }, request_id.clone()).await?;
+    let what = What::new(Kind::Answer).within(&caller.workspace).on(answering.source_pages());
+    app.note(writing(&identity, &question), &request_id, what)?;
     if is_document {
         let answer = answering.whole().await?;
         let document = export::answer(&question, &answer.answer, &answer.sources, &|page| app.page_address(page));

@@ -13,6 +13,7 @@ use super::extract::{ApiJson, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
 use super::sse::{accepts, told};
+use crate::audit::act::{Kind, What};
 
 /// Makes a text of a given text, or of pages that the caller can read.
 ///
@@ -46,7 +47,9 @@ pub(super) async fn generate(
 ) -> Result<Response, ApiError> {
     let caller = identity.caller()?;
     let stream = request.stream || accepts(&headers, "text/event-stream");
-    let composing = app.engine().generate(&caller, GenerateRequest { stream, ..request }, request_id).await?;
+    let composing = app.engine().generate(&caller, GenerateRequest { stream, ..request }, request_id.clone()).await?;
+    let what = What::new(Kind::Generate).within(&caller.workspace).on(composing.source_pages());
+    app.note(&identity, &request_id, what)?;
     if !stream {
         return Ok(Json(composing.whole().await?).into_response());
     }

@@ -16,8 +16,10 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 
 use super::App;
+use super::extract::RequestId;
 use super::problem::ApiError;
-use crate::mcp::Tools;
+use crate::audit::act::Actor;
+use crate::mcp::{Admitted, Tools};
 
 const ENDPOINT: &str = "/mcp";
 /// Where RFC 9728 has clients look, for a server as a whole and for this endpoint.
@@ -25,7 +27,7 @@ const METADATA: [&str; 2] = ["/.well-known/oauth-protected-resource", "/.well-kn
 
 /// The endpoint and its metadata.
 pub(super) fn routes(app: &App) -> Router<App> {
-    let tools = Tools::new(app.engine().clone(), &app.config().public_url);
+    let tools = Tools::new(app.engine().clone(), &app.config().public_url, app.audit().cloned());
     let mut config = StreamableHttpServerConfig::default().disable_allowed_hosts();
     config.legacy_session_mode = false;
     config.json_response = true;
@@ -42,9 +44,12 @@ pub(super) fn routes(app: &App) -> Router<App> {
 async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let identity = app.auth().identify(request.headers(), request.uri()).await;
     let admitted = identity.and_then(|identity| app.0.rates.admit(&identity).map(|()| identity));
-    match admitted.and_then(|identity| identity.caller()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+    let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
+    let admitted = admitted
+        .and_then(|identity| Ok(Admitted { caller: identity.caller()?, actor: Actor::from(&identity), request_id }));
+    match admitted {
+        Ok(admitted) => {
+            request.extensions_mut().insert(admitted);
             next.run(request).await
         }
         Err(error) => {

@@ -64,6 +64,8 @@ impl App {
                 in_flight_requests: app.config().in_flight_max - app.0.in_flight.available_permits(),
                 permit_dropped_total: app.engine().permit_dropped_total(),
                 feedback_dropped_total: app.feedback().map_or(0, crate::feedback::Feedback::dropped_total),
+                audit_recorded_total: app.audit().map_or(0, crate::audit::Audit::recorded_total),
+                audit_lost_total: app.audit().map_or(0, crate::audit::Audit::lost_total),
             };
             let others = app.0.gather.as_ref().map(|gather| gather()).unwrap_or_default();
             app.engine().metrics().text(looked) + &others

@@ -16,10 +16,12 @@ use schemas::api::openai::{ChatCompletion, ChatRequest, ModelList, ModelView, Op
 use schemas::problem::{Problem, ProblemCode};
 
 use super::App;
+use super::audit::writing;
 use super::auth::{Identity, Scope};
 use super::extract::{ApiJson, RequestId};
 use super::openapi::{CallerHeaders, OpenAiAlways};
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What};
 use read::Question;
 use tell::Telling;
 
@@ -59,6 +61,7 @@ pub(super) async fn chat(
     let caller = identity.caller()?;
     let Question { request, sampling, model, include_usage } = read::question(&request)?;
     let stream = request.stream;
+    let who = writing(&identity, &request.question);
     let telling = Telling {
         app: app.clone(),
         id: format!("chatcmpl-{request_id}"),
@@ -66,7 +69,9 @@ pub(super) async fn chat(
         created: Timestamp::now().as_second(),
         include_usage,
     };
-    let answering = app.engine().ask_sampled(&caller, request, sampling, request_id).await?;
+    let answering = app.engine().ask_sampled(&caller, request, sampling, request_id.clone()).await?;
+    let what = What::new(Kind::Answer).within(&caller.workspace).on(answering.source_pages());
+    app.note(who, &request_id, what)?;
     if stream {
         return Ok(telling.streamed(answering, app.heartbeat()));
     }

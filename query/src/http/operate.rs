@@ -13,6 +13,7 @@ use super::auth::Identity;
 use super::extract::{ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What, Who};
 
 /// Who and what to explain.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -40,8 +41,11 @@ pub(super) async fn explain_access(
     ApiQuery(ExplainParams { page, user }): ApiQuery<ExplainParams>,
 ) -> Result<Json<ExplainAccess>, ApiError> {
     let workspace = identity.administered()?;
+    let about = user.clone();
     let subject = user.map_or(Subject::Anonymous, Subject::User);
     let explained = app.engine().explain_access(workspace, &subject, &page);
+    let what = What::new(Kind::ExplainAccess).within(workspace).on([&page]);
+    app.note(Who { about, ..Who::from(&identity) }, &request_id, what)?;
     Ok(Json(ExplainAccess { request_id, ..explained }))
 }
 

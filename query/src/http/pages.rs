@@ -14,6 +14,7 @@ use super::auth::Identity;
 use super::extract::{ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders, WorkspaceParam};
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What};
 use crate::deadline::Deadline;
 use crate::export;
 
@@ -52,6 +53,7 @@ pub(super) struct ExportParams {
 )]
 pub(super) async fn export(
     State(app): State<App>,
+    RequestId(request_id): RequestId,
     identity: Identity,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
     ApiQuery(ExportParams { format: ExportFormat::Markdown }): ApiQuery<ExportParams>,
@@ -60,6 +62,7 @@ pub(super) async fn export(
     let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let view = app.engine().page(&caller, &page, deadline).await?;
+    app.note(&identity, &request_id, What::new(Kind::Export).within(&caller.workspace).on([&page]))?;
     Ok(markdown(export::page(&view), "page.md"))
 }
 
@@ -98,5 +101,6 @@ pub(super) async fn page(
     let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let view = app.engine().page(&caller, &page, deadline).await?;
+    app.note(&identity, &request_id, What::new(Kind::Open).within(&caller.workspace).on([&page]))?;
     Ok(Json(PageView { request_id, ..view }))
 }

@@ -10,10 +10,12 @@ use schemas::problem::Problem;
 use serde::Deserialize;
 
 use super::App;
+use super::audit::writing;
 use super::auth::Identity;
 use super::extract::{ApiJson, ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What};
 use crate::deadline::Deadline;
 
 /// A search in the query string; see the body of `POST /v1/search` for what is behind it.
@@ -130,10 +132,13 @@ async fn search(
 ) -> Result<Json<SearchResponse>, ApiError> {
     let caller = identity.caller()?;
     let deadline = Deadline::after(app.engine().config().timeout(request.timeout_ms));
+    let who = writing(identity, &request.query);
     let response = match app.feedback() {
         Some(feedback) => app.engine().search_recorded(&caller, request, feedback, deadline).await?,
         None => app.engine().search(&caller, request, deadline).await?,
     };
+    let what = What::new(Kind::Search).within(&caller.workspace).on(response.results.iter().map(|hit| &hit.page.id));
+    app.note(who, &request_id, what)?;
     Ok(Json(SearchResponse { request_id, ..response }))
 }
 
@@ -165,6 +170,7 @@ pub(super) async fn suggest(
     let caller = identity.caller()?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let response = app.engine().suggest(&caller, &query, limit.unwrap_or(10), deadline).await?;
+    app.note(writing(&identity, &query), &request_id, What::new(Kind::Suggest).within(&caller.workspace))?;
     Ok(Json(SuggestResponse { request_id, ..response }))
 }
 
@@ -202,5 +208,8 @@ pub(super) async fn similar(
     let page = PageId::new(page).map_err(|_| ApiError::not_found())?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let response = app.engine().similar(&caller, &page, limit.unwrap_or(10), deadline).await?;
+    let what = What::new(Kind::Similar).within(&caller.workspace).on([&page]);
+    let what = what.on(response.results.iter().map(|hit| &hit.page.id));
+    app.note(&identity, &request_id, what)?;
     Ok(Json(SimilarResponse { request_id, ..response }))
 }

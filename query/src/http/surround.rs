@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::problem::ProblemCode;
 
 use super::App;
+use super::audit::{Refused, shown};
 use super::connections::Reserved;
 use super::extract::RequestId;
 use super::problem::{self, ApiError};
@@ -38,6 +39,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let logged = traced.in_scope(|| tracing::info_span!("request", request_id, route, method = %request.method()));
     let metrics = app.engine().metrics().clone();
     let path = request.uri().path().to_owned();
+    let (method, shown) = (request.method().to_string(), shown(request.headers()));
     let answered = traced.clone();
     let response = async {
         let response = within_limits(&app, request, next).await;
@@ -49,6 +51,9 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         let status = response.status().as_u16();
         metrics.answered(&route, status, took);
         trace::answered(&answered, status);
+        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status()) {
+            app.note_refused(&request_id, Refused { method, route, shown, status: response.status() });
+        }
         tracing::debug!(status, took_ms = took.as_millis() as u64, "request answered");
         response
     };

@@ -22,6 +22,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
 use models::generate::{Generate, Ledger, LedgerConfig};
+use query::audit::{Audit, AuditConfig};
 use query::config::Config;
 use query::engine::Engine;
 use query::feedback::Feedback;
@@ -202,6 +203,8 @@ pub struct Client {
     pub feedback: Option<Feedback>,
     /// What language models took.
     pub ledger: Arc<Ledger>,
+    /// Who did what.
+    pub audit: Audit,
     /// The folder of the log.
     pub dir: TempDir,
 }
@@ -298,6 +301,11 @@ impl Client {
         Self::of(content, HttpConfig::default(), config, None)
     }
 
+    /// A client of a server that records who did what as chosen.
+    pub fn audited(audit: &AuditConfig) -> Self {
+        Self::over(auth(), acme(), HttpConfig::default(), Config::default(), None, audit)
+    }
+
     /// A client of a server in insecure development.
     pub fn insecure() -> Self {
         let insecure = AuthConfig { insecure_development: true, ..AuthConfig::default() };
@@ -316,6 +324,17 @@ impl Client {
         config: Config,
         generate: Option<Arc<dyn Generate>>,
     ) -> Self {
+        Self::over(auth, content, http, config, generate, &AuditConfig::default())
+    }
+
+    fn over(
+        auth: Auth,
+        content: Content,
+        http: HttpConfig,
+        config: Config,
+        generate: Option<Arc<dyn Generate>>,
+        audit: &AuditConfig,
+    ) -> Self {
         let ingest = Arc::new(FakeIngest::default());
         let dir = TempDir::new().unwrap();
         let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
@@ -323,9 +342,11 @@ impl Client {
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
         let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
         let ledger = Arc::new(ledger);
-        let records = Records { feedback: feedback.clone(), usage: Some(Arc::clone(&ledger)), ..Records::default() };
+        let audit = Audit::open(dir.path(), audit, None, Arc::new(content.index())).unwrap().unwrap();
+        let usage = Some(Arc::clone(&ledger));
+        let records = Records { feedback: feedback.clone(), audit: Some(audit.clone()), usage, ..Records::default() };
         let app = App::recording(engine.clone(), writes, records, auth, http);
-        Self { router: app.router(), engine, ingest, content, feedback, ledger, dir }
+        Self { router: app.router(), engine, ingest, content, feedback, ledger, audit, dir }
     }
 
     /// The lines of the log, once all of them are written.

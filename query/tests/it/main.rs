@@ -6,6 +6,7 @@
 mod access_table;
 mod answers;
 mod api;
+mod audit;
 mod cached;
 mod connections;
 mod content;

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// Who did what.
     pub(crate) audit: query::audit::AuditConfig,
+    /// What is erased on request.
+    pub(crate) erasure: query::erasure::ErasureConfig,
 }
 
 impl Default for Config {
@@ -73,6 +75,7 @@ impl Default for Config {
             traces: traces::Config::default(),
             auth: Auth::default(),
             audit: query::audit::AuditConfig::default(),
+            erasure: query::erasure::ErasureConfig::default(),
         }
     }
 }
@@ -215,6 +218,7 @@ impl Config {
         self.metrics.check()?;
         self.traces.check()?;
         self.audit.check()?;
+        self.erasure.check()?;
         self.models.generate.check()?;
         if let Some(wrong) = self.http.limits.wrong() {
             bail!("http configuration: {wrong}");

@@ -5,6 +5,7 @@ mod config;
 mod config_command;
 mod control;
 mod dead_letters;
+mod erasure;
 mod eval;
 mod explain_access;
 mod import;
@@ -76,6 +77,9 @@ enum Command {
     /// Proves the audit log, and shows who did what.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Lists erasures, and verifies their receipts.
+    #[command(subcommand)]
+    Erasure(erasure::Command),
     /// Takes, lists and verifies snapshots of the index.
     Snapshot(snapshot::Arguments),
     /// Puts a snapshot in the place of the index.
@@ -128,6 +132,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::ExplainAccess(arguments) => explain_access::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, command),
         Command::Audit(command) => audit::run(&config, command),
+        Command::Erasure(command) => erasure::run(&config, &command),
         Command::Snapshot(arguments) => snapshot::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&config, &arguments),

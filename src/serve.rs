@@ -10,6 +10,7 @@ use models::embed::Embedders;
 use models::generate::Generate;
 use query::audit::Audit;
 use query::audit::act::{Act, Actor, Kind, What};
+use query::erasure::{Erasures, Parts};
 use query::feedback::Feedback;
 use query::http::auth::Auth;
 use query::http::{App, Records};
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::erasure::stores::{self, not_reached, stores};
 use crate::ingest::IndexerIngest;
 use crate::metrics::{self, Writing};
 use crate::reindex::Site;
@@ -81,8 +83,28 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         }),
     };
     let metrics = Some(metrics::gather(writing));
-    let records =
-        Records { feedback: feedback.clone(), audit: audit.clone(), usage: usage.clone(), metrics, traces: traces.adopt() };
+    let erased_from = stores(stores::Site {
+        data_dir: config.data_dir.clone(),
+        indexer: indexer.clone(),
+        engine: engine.clone(),
+        feedback: feedback.clone(),
+        feedback_config: config.query.feedback.clone(),
+        usage: usage.clone(),
+        audit: audit.clone(),
+        audit_config: config.audit.clone(),
+        audit_key: audit::key()?,
+    });
+    let not_reached = not_reached(&config.data_dir, config.kafka.is_enabled());
+    let erasures = Parts { stores: erased_from, not_reached, audit: audit.clone() };
+    let erasures = Erasures::open(&config.data_dir, &config.erasure, erasures).context("cannot open the erasures")?;
+    let records = Records {
+        feedback: feedback.clone(),
+        audit: audit.clone(),
+        erasures: Some(erasures.clone()),
+        usage: usage.clone(),
+        metrics,
+        traces: traces.adopt(),
+    };
     let mut http = config.http.limits.clone();
     let issuer = &config.auth.identities.oidc.issuer;
     if http.authorization_servers.is_empty() && !issuer.is_empty() {
@@ -109,6 +131,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     if let Some(mut follower) = follower {
         follower.stop();
     }
+    erasures.close();
     let committed = indexer.close();
     control.stop();
     if let Some(feedback) = feedback {

@@ -165,6 +165,11 @@ impl Engine {
         self.answers().cache.sweep(self.index());
     }
 
+    /// How many kept answers rest on erased workspaces, people and pages: none after [`Engine::sweep_answers`].
+    pub fn answers_of_erased(&self) -> usize {
+        self.answers().cache.resting_on_erased(self.index())
+    }
+
     /// How many answers are kept, and the bytes that they take.
     pub fn kept_answers(&self) -> (usize, usize) {
         self.answers().cache.held()

@@ -28,8 +28,8 @@ use act::{Act, Kind};
 pub use config::{AuditConfig, AuditConfigError, OnFailure};
 use line::Sealer;
 pub use line::{AuditKey, KEY_BYTES_MIN};
-pub use redact::Erased;
-use redact::without_erased;
+pub use redact::{Erased, lines_of};
+use redact::{redact, without_erased};
 use segments::Segments;
 use writer::{Request, Writer};
 
@@ -221,6 +221,15 @@ impl Drop for Parts {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Takes out of a log of a time when it was on whoever was erased. For a process that records nothing.
+pub fn clean_left(data_dir: &Path, config: &AuditConfig, key: Option<AuditKey>, erased: &dyn Erased) -> io::Result<()> {
+    let dir = data_dir.join(FOLDER);
+    if dir.exists() {
+        redact(&mut Segments::open(&dir, config.clone(), Sealer::new(key)?)?, erased, Timestamp::now())?;
+    }
+    Ok(())
 }
 
 impl AuditConfig {

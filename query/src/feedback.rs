@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use schemas::api::Consistency;
 use schemas::api::feedback::{FeedbackEvent, FeedbackRequest};
 use schemas::api::search::SearchRequest;
-use schemas::ids::PageId;
+use schemas::ids::{PageId, UserId, WorkspaceId};
 
 pub use config::FeedbackConfig;
 use key::Key;
@@ -198,6 +198,35 @@ impl Feedback {
             }
         }
     }
+}
+
+/// Takes out of a log of a time when it was on whoever was erased, and waits until that is done. For a process that records nothing.
+pub fn clean_left(data_dir: &Path, config: &FeedbackConfig, index: Index) -> io::Result<()> {
+    let folder = data_dir.join(FOLDER);
+    if writer::is_left(&folder) {
+        let key = Arc::new(Key::open(&folder.join(KEY_FILE))?);
+        let (queue, requests) = sync_channel(1);
+        // Nobody asks for more than the first look.
+        drop(queue);
+        Writer::new(&folder, config.clone(), index, key, Arc::default()).run(&requests);
+    }
+    Ok(())
+}
+
+/// How many lines of the log are of a workspace, or of a person of it where one is named. Cost: reads the log.
+pub fn lines_of(data_dir: &Path, workspace: &WorkspaceId, user: Option<&UserId>) -> io::Result<u64> {
+    let folder = data_dir.join(FOLDER);
+    if !writer::is_left(&folder) {
+        return Ok(0);
+    }
+    let person = user.map(|user| Ok::<_, io::Error>(Key::open(&folder.join(KEY_FILE))?.person(workspace, user)));
+    let person = person.transpose()?;
+    let mut lines = 0;
+    record::each(&folder, &mut |record| {
+        let is_of = record.workspace() == workspace && person.as_ref().is_none_or(|person| record.person() == person);
+        lines += u64::from(is_of);
+    })?;
+    Ok(lines)
 }
 
 impl Parts {

@@ -9,6 +9,7 @@ mod audit;
 pub mod auth;
 pub mod connections;
 mod cors;
+mod erasures;
 mod events;
 mod extract;
 mod feedback;
@@ -41,7 +42,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Response;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use models::generate::Ledger;
 use schemas::api::PageSummary;
 use schemas::limits::BATCH_BYTES_MAX;
@@ -56,6 +57,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::audit::Audit;
 use crate::engine::Engine;
+use crate::erasure::Erasures;
 use crate::feedback::Feedback;
 use crate::gate::encoded;
 use crate::tasks::Tasks;
@@ -145,6 +147,7 @@ struct Shared {
     ingest: Arc<dyn Ingest>,
     feedback: Option<Feedback>,
     audit: Option<Audit>,
+    erasures: Option<Erasures>,
     usage: Option<Arc<Ledger>>,
     gather: Option<Arc<Gather>>,
     traces: Option<Arc<Adopt>>,
@@ -169,6 +172,8 @@ pub struct Records {
     pub feedback: Option<Feedback>,
     /// Who did what.
     pub audit: Option<Audit>,
+    /// What is erased, on request.
+    pub erasures: Option<Erasures>,
     /// What language models took.
     pub usage: Option<Arc<Ledger>>,
     /// What other parts of the process count.
@@ -206,7 +211,7 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, audit, usage, metrics, traces }: Records,
+        Records { feedback, audit, erasures, usage, metrics, traces }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
@@ -215,6 +220,7 @@ impl App {
             ingest,
             feedback,
             audit,
+            erasures,
             usage,
             gather: metrics,
             traces,
@@ -244,7 +250,10 @@ impl App {
             .route("/v1/models", get(openai::models))
             .route("/v1/models/{model}", get(openai::model))
             .route("/v1/feedback", post(feedback::feedback))
-            .route("/v1/pages/{id}", get(pages::page))
+            .route("/v1/pages/{id}", get(pages::page).delete(erasures::erase_page))
+            .route("/v1/users/{id}", delete(erasures::erase_user))
+            .route("/v1/workspaces/{id}", delete(erasures::erase_workspace))
+            .route("/v1/erasures/{id}", get(erasures::erasure))
             .route("/v1/pages/{id}/export", get(pages::export))
             .route("/v1/explain-access", get(operate::explain_access))
             .route("/v1/status", get(operate::status))
@@ -320,6 +329,10 @@ impl App {
 
     fn feedback(&self) -> Option<&Feedback> {
         self.0.feedback.as_ref()
+    }
+
+    fn erasures(&self) -> Option<&Erasures> {
+        self.0.erasures.as_ref()
     }
 
     fn usage(&self) -> Option<&Ledger> {

@@ -1,8 +1,8 @@
 //! The read side: retrieve, fuse, present, and the HTTP API.
 //!
 //! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
-//! writes nothing but the logs of [`feedback`], where that is on, and of [`audit`]; it knows nothing of the write side,
-//! and lets no text out but through [`gate`].
+//! writes nothing but the logs of [`feedback`], where that is on, and of [`audit`], and the jobs of [`erasure`]; it knows nothing
+//! of the write side, and lets no text out but through [`gate`].
 
 pub mod answer;
 pub mod audit;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod cursor;
 pub mod deadline;
 pub mod engine;
+pub mod erasure;
 pub mod error;
 pub mod export;
 mod facets;

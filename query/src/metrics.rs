@@ -91,6 +91,7 @@ pub struct Metrics {
     feedback_dropped: IntCounter,
     audit_recorded: IntCounter,
     audit_lost: IntCounter,
+    erasures_unfinished: IntGauge,
 }
 
 /// What is looked up when the counters are read.
@@ -106,6 +107,8 @@ pub(crate) struct Looked {
     pub(crate) audit_recorded_total: u64,
     /// Acts that it lost since the start.
     pub(crate) audit_lost_total: u64,
+    /// Erasures that wait or are worked on.
+    pub(crate) erasures_unfinished: usize,
 }
 
 impl Default for Metrics {
@@ -159,6 +162,11 @@ impl Metrics {
                 "Lines of the log of feedback that were lost.",
             )?,
             audit_recorded: counter("tessera_query_audit_recorded_total", "Acts that were written to the audit log.")?,
+            erasures_unfinished: register_int_gauge_with_registry!(
+                "tessera_query_erasures_unfinished",
+                "Erasures that wait or are worked on.",
+                registry
+            )?,
             audit_lost: counter("tessera_query_audit_lost_total", "Acts that the audit log lost.")?,
             registry,
             reading: Arc::default(),
@@ -210,6 +218,7 @@ impl Metrics {
         catch_up(&self.feedback_dropped, looked.feedback_dropped_total);
         catch_up(&self.audit_recorded, looked.audit_recorded_total);
         catch_up(&self.audit_lost, looked.audit_lost_total);
+        self.erasures_unfinished.set(looked.erasures_unfinished as i64);
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was declared has a name and a value")
     }
 }

@@ -5,6 +5,7 @@
 mod dead_letters;
 mod deploy;
 mod documented;
+mod erasure;
 mod evaluation;
 mod identity;
 mod metrics;

@@ -182,16 +182,15 @@ impl Cache {
     /// Drops what is too old, and what rests on erased workspaces, people and pages.
     pub(crate) fn sweep(&self, index: &Index) {
         let age_max = Duration::from_secs(60 * u64::from(self.config.minutes));
-        let catalog = index.catalog();
-        self.lock().drop_where(|workspace, entry| {
-            let Some(known) = catalog.get(workspace) else { return true };
-            let state = known.read();
-            let is_gone = |source: &SourceKey| state.head_of(&source.page).is_none_or(|head| head.deleted);
-            state.erased
-                || !state.may_name(&entry.user)
-                || entry.made.elapsed() > age_max
-                || entry.sources.iter().any(is_gone)
-        });
+        self.lock()
+            .drop_where(|workspace, entry| entry.made.elapsed() > age_max || entry.rests_on_erased(workspace, index));
+    }
+
+    /// How many rest on erased workspaces, people and pages.
+    pub(crate) fn resting_on_erased(&self, index: &Index) -> usize {
+        let state = self.lock();
+        let entries = state.workspaces.iter().flat_map(|(of, entries)| entries.iter().map(move |entry| (of, entry)));
+        entries.filter(|(workspace, entry)| entry.rests_on_erased(workspace, index)).count()
     }
 
     /// How many are kept, and the bytes that they take.
@@ -203,6 +202,15 @@ impl Cache {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn rests_on_erased(&self, workspace: &WorkspaceId, index: &Index) -> bool {
+        let Some(known) = index.catalog().get(workspace) else { return true };
+        let state = known.read();
+        let is_gone = |source: &SourceKey| state.head_of(&source.page).is_none_or(|head| head.deleted);
+        state.erased || !state.may_name(&self.user) || self.sources.iter().any(is_gone)
     }
 }
 

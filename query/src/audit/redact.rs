@@ -79,6 +79,39 @@ fn loss(erased: &dyn Erased, who: Option<&Who>, what: Option<&What>) -> Loss {
     if who.is_some_and(is_named) { Loss::Who } else { Loss::Nothing }
 }
 
+/// How many lines of the log in a folder name a workspace, or a person of it where one is named, as the actor or as the one they are about. Cost:
+/// reads the log.
+pub fn lines_of(dir: &Path, workspace: &WorkspaceId, user: Option<&UserId>) -> io::Result<u64> {
+    struct One<'a>(&'a WorkspaceId, Option<&'a UserId>);
+    impl Erased for One<'_> {
+        fn workspace(&self, workspace: &WorkspaceId) -> bool {
+            self.1.is_none() && workspace == self.0
+        }
+
+        fn person(&self, workspace: &WorkspaceId, user: &UserId) -> bool {
+            workspace == self.0 && self.1 == Some(user)
+        }
+
+        fn fingerprint(&self) -> [u8; 32] {
+            [0; 32]
+        }
+    }
+    let one = One(workspace, user);
+    let mut lines = 0;
+    for first in if dir.exists() { list(dir)? } else { Vec::new() } {
+        let bytes = match fs::read(path_of(dir, first)) {
+            Ok(bytes) => bytes,
+            // Retired meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let read = bytes.split(|byte| *byte == b'\n').filter_map(|line| Line::read(line).ok());
+        lines +=
+            read.filter(|line| loss(&one, line.who().as_ref(), line.what().as_ref()) != Loss::Nothing).count() as u64;
+    }
+    Ok(lines)
+}
+
 /// An act as it may be written now.
 pub(super) fn without_erased(mut act: Act, erased: &dyn Erased) -> Act {
     let loss = loss(erased, Some(&act.who), Some(&act.what));

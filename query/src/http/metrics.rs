@@ -65,6 +65,7 @@ impl App {
                 permit_dropped_total: app.engine().permit_dropped_total(),
                 feedback_dropped_total: app.feedback().map_or(0, crate::feedback::Feedback::dropped_total),
                 audit_recorded_total: app.audit().map_or(0, crate::audit::Audit::recorded_total),
+                erasures_unfinished: app.erasures().map_or(0, crate::erasure::Erasures::unfinished),
                 audit_lost_total: app.audit().map_or(0, crate::audit::Audit::lost_total),
             };
             let others = app.0.gather.as_ref().map(|gather| gather()).unwrap_or_default();

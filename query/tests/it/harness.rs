@@ -25,6 +25,7 @@ use models::generate::{Generate, Ledger, LedgerConfig};
 use query::audit::{Audit, AuditConfig};
 use query::config::Config;
 use query::engine::Engine;
+use query::erasure::{ErasureConfig, Erasures, Parts};
 use query::feedback::Feedback;
 use query::feedback::record::Record;
 use query::http::auth::{Auth, AuthConfig, Scope, Secrets, ServiceKeyConfig};
@@ -205,6 +206,8 @@ pub struct Client {
     pub ledger: Arc<Ledger>,
     /// Who did what.
     pub audit: Audit,
+    /// What is erased, from no store at all.
+    pub erasures: Erasures,
     /// The folder of the log.
     pub dir: TempDir,
 }
@@ -344,9 +347,17 @@ impl Client {
         let ledger = Arc::new(ledger);
         let audit = Audit::open(dir.path(), audit, None, Arc::new(content.index())).unwrap().unwrap();
         let usage = Some(Arc::clone(&ledger));
-        let records = Records { feedback: feedback.clone(), audit: Some(audit.clone()), usage, ..Records::default() };
+        let parts = Parts { stores: Vec::new(), not_reached: Vec::new(), audit: Some(audit.clone()) };
+        let erasures = Erasures::open(dir.path(), &ErasureConfig::default(), parts).unwrap();
+        let records = Records {
+            feedback: feedback.clone(),
+            audit: Some(audit.clone()),
+            erasures: Some(erasures.clone()),
+            usage,
+            ..Records::default()
+        };
         let app = App::recording(engine.clone(), writes, records, auth, http);
-        Self { router: app.router(), engine, ingest, content, feedback, ledger, audit, dir }
+        Self { router: app.router(), engine, ingest, content, feedback, ledger, audit, erasures, dir }
     }
 
     /// The lines of the log, once all of them are written.

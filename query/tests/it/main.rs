@@ -10,6 +10,7 @@ mod audit;
 mod cached;
 mod connections;
 mod content;
+mod erasures;
 mod export;
 mod feedback;
 mod gate;

@@ -89,6 +89,11 @@ impl Identity {
         self.scopes.contains(&Scope::Admin)
     }
 
+    /// Whether it administers a workspace, named or not.
+    pub fn may_administer(&self, workspace: &WorkspaceId) -> bool {
+        self.is_admin() && (self.workspaces.is_empty() || self.workspaces.contains(workspace))
+    }
+
     /// Refuses everyone who may not see what all workspaces come to: an administrator of some is none of them.
     pub fn operates(&self) -> Result<(), ApiError> {
         self.require(Scope::Admin)?;

@@ -4,6 +4,7 @@ mod audit;
 mod config;
 mod config_command;
 mod control;
+mod conversations;
 mod dead_letters;
 mod erasure;
 mod eval;

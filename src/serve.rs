@@ -10,6 +10,7 @@ use models::embed::Embedders;
 use models::generate::Generate;
 use query::audit::Audit;
 use query::audit::act::{Act, Actor, Kind, What};
+use query::conversations::Conversations;
 use query::erasure::{Erasures, Parts};
 use query::feedback::Feedback;
 use query::http::auth::Auth;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::conversations::sweep_always;
 use crate::erasure::stores::{self, not_reached, stores};
 use crate::ingest::IndexerIngest;
 use crate::metrics::{self, Writing};
@@ -83,12 +85,14 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         }),
     };
     let metrics = Some(metrics::gather(writing));
+    let conversations = Conversations::open(&config.data_dir, &config.query.conversations, index.clone());
     let erased_from = stores(stores::Site {
         data_dir: config.data_dir.clone(),
         indexer: indexer.clone(),
         engine: engine.clone(),
         feedback: feedback.clone(),
         feedback_config: config.query.feedback.clone(),
+        conversations: conversations.clone(),
         usage: usage.clone(),
         audit: audit.clone(),
         audit_config: config.audit.clone(),
@@ -101,6 +105,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         feedback: feedback.clone(),
         audit: audit.clone(),
         erasures: Some(erasures.clone()),
+        conversations: Some(conversations.clone()),
         usage: usage.clone(),
         metrics,
         traces: traces.adopt(),
@@ -120,6 +125,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         let shutdown = CancellationToken::new();
         tokio::spawn(stop_on_signals(shutdown.clone()));
         metrics::serve(&config.metrics, app.gather(), shutdown.clone()).await?;
+        tokio::spawn(sweep_always(conversations));
         if let Some(ledger) = usage {
             tokio::spawn(forget_erased_always(ledger, index, engine));
         }

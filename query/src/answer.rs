@@ -16,6 +16,7 @@ pub mod cache;
 pub mod config;
 pub mod defuse;
 pub(crate) mod extractive;
+pub(crate) mod following;
 pub(crate) mod judging;
 mod kept;
 pub mod markup;
@@ -23,6 +24,7 @@ mod not_found;
 pub mod outgoing;
 pub(crate) mod pack;
 pub(crate) mod prompt;
+pub mod resume;
 pub mod source;
 pub mod support;
 pub mod writing;
@@ -50,6 +52,7 @@ use crate::plan::Plan;
 use answering::{Answering, Asked, Sampling};
 use cache::Cache;
 use config::{AnswerConfig, OnBudget};
+use following::Following;
 
 /// Share of the time that the extractor keeps for itself when a model is late.
 pub(crate) const EXTRACTOR_SHARE: f32 = 0.1;
@@ -124,6 +127,18 @@ impl Engine {
         sampling: Sampling,
         request_id: String,
     ) -> Result<Answering, QueryError> {
+        self.ask_following(caller, request, sampling, request_id, None).await
+    }
+
+    /// As [`Engine::ask_sampled`], for a question that may follow on a conversation, of which `messages` are the turns.
+    pub(crate) async fn ask_following(
+        &self,
+        caller: &Caller,
+        request: AnswerRequest,
+        sampling: Sampling,
+        request_id: String,
+        following: Option<Following>,
+    ) -> Result<Answering, QueryError> {
         let started = Instant::now();
         check(&request)?;
         let config = &self.config().answer;
@@ -139,7 +154,7 @@ impl Engine {
         let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
         let asked =
             Asked { caller: caller.clone(), request, sampling, request_id, started, deadline, model_deadline, writer };
-        Ok(Answering::begin(self.clone(), asked, gathered, permit))
+        Ok(Answering::begin(self.clone(), asked, gathered, following, permit))
     }
 
     /// Markers that named no source, and links that led elsewhere, taken out of answers since the start.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::answer::config::AnswerConfig;
+use crate::conversations::ConversationsConfig;
 use crate::feedback::FeedbackConfig;
 use crate::generate::config::GenerateConfig;
 use crate::interleave::InterleaveConfig;
@@ -54,6 +55,8 @@ pub struct Config {
     pub answer: AnswerConfig,
     /// Choices about other texts that are generated.
     pub generate: GenerateConfig,
+    /// Choices about keeping conversations.
+    pub conversations: ConversationsConfig,
 }
 
 /// Weights of what is added to the fused score, which is between 0 and 1. Zero switches one off.
@@ -107,6 +110,7 @@ impl Default for Config {
             interleave: InterleaveConfig::default(),
             answer: AnswerConfig::default(),
             generate: GenerateConfig::default(),
+            conversations: ConversationsConfig::default(),
         }
     }
 }
@@ -169,6 +173,7 @@ impl Config {
         self.feedback.check()?;
         self.answer.check()?;
         self.generate.check()?;
+        self.conversations.check()?;
         self.interleave.check(self)
     }
 

@@ -3,6 +3,7 @@
 //! [`Engine::search`] is the flow of a search; each step is in a module of its own. Searching holds no lock but for the
 //! moment in which a mask is taken and the one in which the response is put together.
 
+mod conversations;
 mod feedback;
 mod interleaved;
 pub(crate) mod open;

@@ -26,6 +26,9 @@ pub enum QueryError {
     /// There is no such page, or not for this caller.
     #[error("there is no such page for this caller")]
     NotFound,
+    /// The answer whose connection broke is not kept, or not for this caller.
+    #[error("there is no answer to go on with for this caller")]
+    StreamGone,
     /// What the request asks for at least had not been read by the deadline.
     #[error("the changes asked for were not visible by the deadline")]
     NotYetVisible,
@@ -69,6 +72,14 @@ pub enum QueryError {
         /// What the index said.
         source: index::IndexError,
     },
+    /// What is kept on disk could not be read or written.
+    #[error("cannot {operation}")]
+    Disk {
+        /// What was being done.
+        operation: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// A stage panicked: a bug.
     #[error("a stage of the search panicked")]
     Panicked {
@@ -99,7 +110,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidRequest { .. } | Self::InvalidCursor | Self::ModelRefused => ErrorKind::Invalid,
-            Self::NotFound => ErrorKind::NotFound,
+            Self::NotFound | Self::StreamGone => ErrorKind::NotFound,
             Self::NotYetVisible
             | Self::AccessChanged
             | Self::DeadlineExceeded
@@ -107,7 +118,7 @@ impl QueryError {
             | Self::ModelInterrupted => ErrorKind::Retryable,
             Self::Overloaded | Self::BudgetExhausted { .. } => ErrorKind::Exhausted,
             Self::NoLanguageModel => ErrorKind::NotConfigured,
-            Self::Index { .. } | Self::Panicked { .. } => ErrorKind::Bug,
+            Self::Index { .. } | Self::Disk { .. } | Self::Panicked { .. } => ErrorKind::Bug,
         }
     }
 
@@ -127,6 +138,11 @@ impl QueryError {
     /// Wraps an error of the index.
     pub(crate) fn index(operation: &'static str) -> impl FnOnce(index::IndexError) -> Self {
         move |source| Self::Index { operation, source }
+    }
+
+    /// Wraps an error of a file.
+    pub(crate) fn disk(operation: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Disk { operation, source }
     }
 }
 

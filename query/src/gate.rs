@@ -141,6 +141,19 @@ impl Watch {
         Self { workspace, caller, purpose, pages, dropped, seen: None }
     }
 
+    /// A further one over the same pages, which takes nothing for granted.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let Self { workspace, caller, purpose, pages, dropped, .. } = self;
+        Self::new(Arc::clone(workspace), caller.clone(), *purpose, pages.clone(), Arc::clone(dropped))
+    }
+
+    /// Follows these pages too, from the next piece on.
+    pub fn follow(&mut self, pages: impl IntoIterator<Item = PageOrdinal>) {
+        self.pages.extend(pages);
+        self.seen = None;
+    }
+
     /// Lets something out that was made of all the pages, if the caller may see every one of them now. A refusal is counted.
     pub fn let_out<T>(&mut self, value: T) -> Option<T> {
         self.allows_all().then_some(value)

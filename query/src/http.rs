@@ -8,6 +8,7 @@ mod answers;
 mod audit;
 pub mod auth;
 pub mod connections;
+mod conversations;
 mod cors;
 mod erasures;
 mod events;
@@ -55,7 +56,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::answer::resume::Streams;
 use crate::audit::Audit;
+use crate::conversations::Conversations;
 use crate::engine::Engine;
 use crate::erasure::Erasures;
 use crate::feedback::Feedback;
@@ -148,6 +151,7 @@ struct Shared {
     feedback: Option<Feedback>,
     audit: Option<Audit>,
     erasures: Option<Erasures>,
+    conversations: Option<Conversations>,
     usage: Option<Arc<Ledger>>,
     gather: Option<Arc<Gather>>,
     traces: Option<Arc<Adopt>>,
@@ -158,6 +162,7 @@ struct Shared {
     intake: Semaphore,
     bodies: BodyRoom,
     rates: Rates,
+    streams: Streams,
     decoding: Tasks,
     /// No more requests should be sent here.
     stopping: AtomicBool,
@@ -174,6 +179,8 @@ pub struct Records {
     pub audit: Option<Audit>,
     /// What is erased, on request.
     pub erasures: Option<Erasures>,
+    /// What people asked and were answered, for those who ask to have it kept.
+    pub conversations: Option<Conversations>,
     /// What language models took.
     pub usage: Option<Arc<Ledger>>,
     /// What other parts of the process count.
@@ -211,16 +218,18 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, audit, erasures, usage, metrics, traces }: Records,
+        Records { feedback, audit, erasures, conversations, usage, metrics, traces }: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
+        let streams = Streams::new(engine.config().answer.resume);
         Self(Arc::new(Shared {
             engine,
             ingest,
             feedback,
             audit,
             erasures,
+            conversations: conversations.filter(Conversations::is_on),
             usage,
             gather: metrics,
             traces,
@@ -229,6 +238,7 @@ impl App {
             intake: Semaphore::new(config.intake_reserved),
             bodies: BodyRoom::new(config.bodies_bytes_max),
             rates: Rates::new(&config.rate),
+            streams,
             decoding: Tasks::new(DECODING_MAX),
             config,
             stopping: AtomicBool::new(false),
@@ -245,6 +255,8 @@ impl App {
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
             .route("/v1/answers", post(answers::answer))
+            .route("/v1/conversations", get(conversations::list))
+            .route("/v1/conversations/{id}", get(conversations::open).delete(conversations::remove))
             .route("/v1/generate", post(generate::generate))
             .route("/v1/chat/completions", post(openai::chat))
             .route("/v1/models", get(openai::models))
@@ -335,12 +347,22 @@ impl App {
         self.0.erasures.as_ref()
     }
 
+    /// Where conversations are kept, if they are.
+    fn conversations(&self) -> Option<&Conversations> {
+        self.0.conversations.as_ref()
+    }
+
     fn usage(&self) -> Option<&Ledger> {
         self.0.usage.as_deref()
     }
 
     fn auth(&self) -> &Auth {
         &self.0.auth
+    }
+
+    /// The answers that can be gone on with when their connection breaks.
+    fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// Between two signs of life on a stream.

@@ -1,13 +1,14 @@
 //! The read side: retrieve, fuse, present, and the HTTP API.
 //!
 //! A search reads as one sentence in [`engine`]: mask, parse, retrieve both legs, fuse, rescore, group, present. It
-//! writes nothing but the logs of [`feedback`], where that is on, and of [`audit`], and the jobs of [`erasure`]; it knows nothing
-//! of the write side, and lets no text out but through [`gate`].
+//! writes nothing but the logs of [`feedback`], where that is on, and of [`audit`], [`conversations`], and the jobs of [`erasure`]; it
+//! knows nothing of the write side, and lets no text out but through [`gate`].
 
 pub mod answer;
 pub mod audit;
 mod buffers;
 pub mod config;
+pub mod conversations;
 pub mod cursor;
 pub mod deadline;
 pub mod engine;
@@ -30,6 +31,7 @@ pub mod metrics;
 pub mod parse;
 pub mod plan;
 mod present;
+pub mod random_id;
 pub mod rescore;
 mod retrieve;
 pub mod smooth;

@@ -10,16 +10,22 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(path, { query, body, signal, accept = "application/json" } = {}) {
+/** How often a stream that broke off is gone on with before the person is told. */
+const RESUMES_MAX = 3;
+/** How long the first time is waited before that, in milliseconds. */
+const RESUME_MS = 500;
+
+async function ask(path, { query, body, method, signal, last, accept = "application/json" } = {}) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
   }
   const headers = { accept, ...identityHeaders() };
   if (body !== undefined) headers["content-type"] = "application/json";
+  if (last) headers["last-event-id"] = last;
   let response;
   try {
-    response = await fetch(url, { method: body === undefined ? "GET" : "POST", headers, body: body && JSON.stringify(body), signal });
+    response = await fetch(url, { method: method ?? (body === undefined ? "GET" : "POST"), headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The server cannot be reached. Is it running?");
@@ -35,8 +41,37 @@ export async function json(path, options) {
   return (await ask(path, options)).json();
 }
 
-/** Asks for server-sent events, and yields them as `{event, data, id}` with the data parsed. */
+/** Asks that something be removed. */
+export async function remove(path) {
+  await ask(path, { method: "DELETE" });
+}
+
+/**
+ * Asks for server-sent events, and yields them as `{event, data, id}` with the data parsed. Where the connection breaks, the server is asked
+ * to go on after the last of them, if it said by its ids that it can.
+ */
 export async function* events(path, options) {
+  let last = null;
+  for (let resumes = 0; ; resumes += 1) {
+    let over = false;
+    try {
+      for await (const event of connection(path, { ...options, last })) {
+        last = event.id ?? last;
+        over = event.event === "done" || event.event === "error";
+        resumes = 0;
+        yield event;
+      }
+      if (over || !last?.includes("-") || resumes >= RESUMES_MAX) return;
+    } catch (error) {
+      const isFinal = error.name === "AbortError" || (error instanceof ApiError && error.status);
+      if (isFinal || over || !last?.includes("-") || resumes >= RESUMES_MAX) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RESUME_MS * 2 ** resumes));
+  }
+}
+
+/** The events of one connection. */
+async function* connection(path, options) {
   const response = await ask(path, { ...options, accept: "text/event-stream" });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -4,8 +4,9 @@ import { events } from "./api.js";
 import { announce, failure, fill, h } from "./dom.js";
 import { link } from "./routes.js";
 import { session } from "./session.js";
+import { earlier, opened } from "./talks.js";
 
-/** Most turns that are sent along, as the API takes them. */
+/** Most turns that are sent along where the server keeps none, as the API takes them. */
 const TURNS_MAX = 20;
 /** What is said where a stream ends badly. */
 const ENDINGS = {
@@ -16,16 +17,20 @@ const ENDINGS = {
   internal: "Something went wrong on the server.",
 };
 
-/** The conversation of this tab; another person begins another. */
-let talk = { whose: "", turns: [] };
+/** The conversation of this tab, by the id that the server keeps it under; another person begins another. */
+let talk = begin("");
 let running = null;
+
+function begin(whose) {
+  return { whose, id: "", turns: [] };
+}
 
 /** Shows the conversation, and asks the question that the address holds. */
 export function showAsk(main, route) {
   document.title = "Ask · Tessera";
   running?.abort();
   const whose = `${session.workspace}/${session.user}`;
-  if (talk.whose !== whose) talk = { whose, turns: [] };
+  if (talk.whose !== whose) talk = begin(whose);
   const thread = h("div", { class: "thread" });
   const question = h("textarea", { id: "question", rows: 2, maxlength: 1000, required: true, placeholder: "What do you want to know?" });
   const ask = h("button", { type: "submit", class: "primary" }, "Ask");
@@ -43,18 +48,35 @@ export function showAsk(main, route) {
       form.requestSubmit();
     }
   });
+  const draw = () => fill(thread, talk.turns.map(drawTurn));
+  const anew = h("button", { type: "button", onclick: () => {
+    running?.abort();
+    talk = begin(whose);
+    draw();
+    question.focus();
+  } }, "New conversation");
   fill(main, h("section", { class: "asking" }, h("h1", {}, "Ask"),
     h("p", { class: "small" }, `Answers are made from what ${session.user} can see, and say from where. The first words may take a moment.`),
-    thread, form));
-  for (const turn of talk.turns) thread.append(drawTurn(turn));
+    thread, form, session.conversations ? h("div", { class: "talks" }, anew, earlier()) : null));
+  draw();
+  if (route.talk && route.talk !== talk.id) {
+    open(route.talk, whose).then(draw, (error) => fill(thread, failure(error)));
+  }
   if (route.query && talk.turns.at(-1)?.question !== route.query) answer(route.query, thread, { ask, stop });
   else question.focus();
+}
+
+/** Goes back to a conversation that the server keeps, as far as it may be seen now. */
+async function open(id, whose) {
+  const turns = await opened(id);
+  talk = { whose, id, turns };
 }
 
 async function answer(question, thread, { ask, stop }) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
+  const mineTalk = talk;
   const before = talk.turns.filter((turn) => turn.text).flatMap((turn) => [
     { role: "user", content: turn.question },
     { role: "assistant", content: turn.text.slice(0, 8000) },
@@ -72,12 +94,16 @@ async function answer(question, thread, { ask, stop }) {
   ask.disabled = true;
   stop.hidden = false;
   try {
-    const body = { question, messages: before.slice(-TURNS_MAX), stream: true };
+    const context = session.conversations ? { conversation: mineTalk.id || "new" } : { messages: before.slice(-TURNS_MAX) };
+    const body = { question, ...context, stream: true };
     for await (const { event, data } of events("/v1/answers", { body, signal: mine.signal })) {
       if (event === "sources") turn.sources = data.sources;
       else if (event === "delta") turn.text += data.text;
       else if (event === "citation") turn.citations[data.index] = data.citation;
-      else if (event === "done") turn.done = data;
+      else if (event === "done") {
+        turn.done = data;
+        mineTalk.id = data.conversation ?? mineTalk.id;
+      }
       else if (event === "error") {
         turn.error = ENDINGS[data.code] ?? ENDINGS.internal;
         // What may not be seen any more is not kept.
@@ -107,6 +133,8 @@ function drawTurn(turn) {
   if (done?.extractive && !done.not_found) notes.push("Extractive: sentences of the sources, no language model wrote this.");
   if (done?.degraded.includes("model")) notes.push("The language model did not answer.");
   if (done?.degraded.includes("semantic")) notes.push("Sources were looked for by words alone.");
+  if (done?.degraded.includes("conversation")) notes.push("This turn could not be kept: what follows does not know of it.");
+  if (turn.stale) notes.push("Something that this was made from was changed since.");
   if (done?.truncated) notes.push("Cut off at the longest answer allowed.");
   if (done?.sentences.some((sentence) => !sentence.supported) && !done.not_found) notes.push("What is underlined with dots is not borne out by the sources.");
   return h("article", { class: "turn" },
@@ -153,5 +181,5 @@ function drawSources(turn) {
   return h("details", { class: "sources" }, h("summary", {}, `${shown.length} ${shown.length === 1 ? "source" : "sources"}`),
     h("ol", {}, shown.map((source) => h("li", { value: source.number },
       h("a", { href: link.page(source.page.id, source.blocks[0]?.block) }, source.page.title || "Untitled"),
-      h("span", { class: "small" }, ` ${[...source.breadcrumb.map((crumb) => crumb.title), ...source.headings].join(" › ")}`)))));
+      h("span", { class: "small" }, ` ${[...source.breadcrumb.map((crumb) => crumb.title), ...(source.headings ?? [])].join(" › ")}`)))));
 }

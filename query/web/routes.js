@@ -12,7 +12,7 @@ export const link = {
   search: (query, filters = {}) =>
     address("search", [["q", query], ...Object.entries(filters).flatMap(([name, values]) => values.map((value) => [name, value]))]),
   page: (id, block) => address(`page/${encodeURIComponent(id)}`, [["block", block]]),
-  ask: (question = "") => address("ask", [["q", question]]),
+  ask: (question = "", talk = "") => address("ask", [["q", question], ["talk", talk]]),
   why: (id = "", user = "") => address(`why/${encodeURIComponent(id)}`, [["user", user]]),
   status: () => "#/status",
 };
@@ -33,5 +33,5 @@ export function route() {
   } catch {
     // An address that was cut off names no page.
   }
-  return { view: view || "search", id: page, query: pairs.get("q") ?? "", block: pairs.get("block"), user: pairs.get("user") ?? "", filters };
+  return { view: view || "search", id: page, query: pairs.get("q") ?? "", block: pairs.get("block"), user: pairs.get("user") ?? "", talk: pairs.get("talk") ?? "", filters };
 }

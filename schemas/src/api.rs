@@ -4,6 +4,7 @@
 //! fields; responses may gain fields, so readers ignore those they do not know. Times are RFC 3339 in UTC.
 
 pub mod answers;
+pub mod conversations;
 pub mod erasures;
 pub mod events;
 pub mod feedback;

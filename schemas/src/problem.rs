@@ -93,6 +93,8 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 "The method is not allowed here",
     /// What `at_least` asks for had not been read when the deadline came.
     NotYetVisible "not_yet_visible" 409 "The changes asked for are not visible yet",
+    /// The answer whose connection broke is kept no longer, or not for this caller; ask anew.
+    StreamGone "stream_gone" 410 "The answer cannot be gone on with",
     /// The body is larger than allowed.
     TooLarge "too_large" 413 "The request is too large",
     /// The body has a media type or encoding that is not taken.

@@ -14,6 +14,7 @@ use index::Index;
 use indexer::engine::erase::{Erasing, Remains, remains};
 use models::generate::{Ledger, LedgerConfig};
 use query::audit::{Audit, AuditConfig, AuditKey};
+use query::conversations::{Conversations, ConversationsConfig, Whose};
 use query::erasure::{Store, StoreError, Subject};
 use query::feedback::{Feedback, FeedbackConfig};
 use schemas::api::erasures::ErasureCheck;
@@ -30,6 +31,7 @@ pub(crate) struct Site {
     pub(crate) engine: query::engine::Engine,
     pub(crate) feedback: Option<Feedback>,
     pub(crate) feedback_config: FeedbackConfig,
+    pub(crate) conversations: Conversations,
     pub(crate) usage: Option<Arc<Ledger>>,
     pub(crate) audit: Option<Audit>,
     pub(crate) audit_config: AuditConfig,
@@ -38,12 +40,24 @@ pub(crate) struct Site {
 
 /// All of them, the index first.
 pub(crate) fn stores(site: Site) -> Vec<Box<dyn Store>> {
-    let Site { data_dir, indexer, engine, feedback, feedback_config, usage, audit, audit_config, audit_key } = site;
+    let Site {
+        data_dir,
+        indexer,
+        engine,
+        feedback,
+        feedback_config,
+        conversations,
+        usage,
+        audit,
+        audit_config,
+        audit_key,
+    } = site;
     let index = indexer.index().clone();
     vec![
         Box::new(IndexStore { indexer }),
         Box::new(DeadLetters { index: index.clone(), data_dir: data_dir.clone() }),
         Box::new(Answers { engine }),
+        Box::new(KeptConversations { conversations }),
         Box::new(FeedbackLog {
             data_dir: data_dir.clone(),
             index: index.clone(),
@@ -165,6 +179,37 @@ impl Store for Answers {
         let left = self.engine.answers_of_erased() as u64;
         Ok(check("answers", true, "kept answers that rest on something erased", left, &[]))
     }
+}
+
+/// Conversations that people had kept.
+struct KeptConversations {
+    conversations: Conversations,
+}
+
+fn whose(subject: &Subject) -> Whose<'_> {
+    match subject {
+        Subject::Page(workspace, page) => Whose::Page(workspace, page),
+        Subject::User(workspace, user) => Whose::Person(workspace, user),
+        Subject::Workspace(workspace) => Whose::Workspace(workspace),
+    }
+}
+
+impl Store for KeptConversations {
+    fn erase(&self, subject: &Subject) -> Result<bool, StoreError> {
+        self.conversations.erase(whose(subject))?;
+        Ok(true)
+    }
+
+    fn look(&self, subject: &Subject) -> Result<ErasureCheck, StoreError> {
+        Ok(of_conversations(&self.conversations, subject)?)
+    }
+}
+
+/// What conversations were found to hold.
+fn of_conversations(conversations: &Conversations, subject: &Subject) -> io::Result<ErasureCheck> {
+    let left = u64::from(conversations.holds(whose(subject))?);
+    let looked_for = "turns that rest on the page, or files of the person or the workspace";
+    Ok(check("conversations", conversations.is_there(), looked_for, left, &[]))
 }
 
 struct FeedbackLog {
@@ -318,9 +363,11 @@ pub(crate) fn look_from_outside(
 ) -> anyhow::Result<Vec<ErasureCheck>> {
     let remains =
         remains(index, data_dir, subject.workspace(), &erasing(subject)).context("cannot look into the index")?;
+    let conversations = Conversations::open(data_dir, &ConversationsConfig::default(), index.clone());
     Ok(vec![
         of_index(index, subject, remains),
         of_letters(data_dir, remains),
+        of_conversations(&conversations, subject).context("cannot look into conversations")?,
         of_feedback(data_dir, subject).context("cannot look into the log of feedback")?,
         of_usage(data_dir, subject).context("cannot look into the usage ledger")?,
         of_audit(data_dir, subject).context("cannot look into the audit log")?,

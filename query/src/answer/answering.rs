@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::asking::{Asking, Came};
 use super::extractive::{Prepared, question};
+use super::following::{Complete, Following};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
 use super::prompt::{self, Manner, Titled};
@@ -32,6 +33,7 @@ use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::engine::sources::{Gathered, Gatherer};
 use crate::error::QueryError;
+use crate::gate::Watch;
 
 /// Who asks what, and by when.
 pub(crate) struct Asked {
@@ -74,6 +76,8 @@ pub struct Answering {
     keyed: Option<Keyed>,
     /// Whether it had been written before.
     cached: bool,
+    /// The conversation that it follows on.
+    following: Option<Following>,
     outgoing: Outgoing,
     state: State,
     _permit: OwnedSemaphorePermit,
@@ -94,6 +98,10 @@ impl Telling for Answering {
     fn next(&mut self) -> impl Future<Output = Option<AnswerEvent>> + Send {
         Answering::next(self)
     }
+
+    fn watch(&self) -> Option<Watch> {
+        self.outgoing.watch()
+    }
 }
 
 impl Answering {
@@ -107,6 +115,7 @@ impl Answering {
         engine: Engine,
         asked: Asked,
         gathered: Option<Gathered>,
+        following: Option<Following>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let mut degraded = BTreeSet::new();
@@ -120,7 +129,13 @@ impl Answering {
             shown = Shown::of(&engine, &gathered.view, gathered.held);
             (view, words) = (Some(gathered.view), gathered.words);
         }
-        let Shown { sources, readable, watch, consistency, .. } = shown;
+        let Shown { sources, readable, mut watch, consistency, .. } = shown;
+        // A language model is given their words, and may say them again.
+        if let (Some(watch), Some(following)) = (&mut watch, &following)
+            && asked.writer.is_some()
+        {
+            watch.follow(following.pages.iter().copied());
+        }
         let language = detect_language(&asked.request.question, Language::English);
         let first = SourcesEvent { sources: sources.clone(), consistency, request_id: asked.request_id.clone() };
         Self {
@@ -138,6 +153,7 @@ impl Answering {
             truncated: false,
             keyed: None,
             cached: false,
+            following,
             outgoing: Outgoing::new(first, watch),
             state: State::Begun,
             _permit: permit,
@@ -193,6 +209,7 @@ impl Answering {
             degraded: done.degraded,
             truncated: done.truncated,
             cached: done.cached,
+            conversation: done.conversation,
             usage: self.usage,
             consistency: self.consistency,
             took_ms: done.took_ms,
@@ -250,6 +267,10 @@ impl Answering {
 
     /// Writes what was answered before to the same question from the same sources, if that is known.
     async fn recall(&mut self) -> bool {
+        // What a model may repeat of turns before is no source that kept answers are known by.
+        if self.following.as_ref().is_some_and(|following| !following.also.is_empty()) {
+            return false;
+        }
         let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
         self.keyed = Keyed::of(&self.engine, &self.asked, &self.words, &self.sources, embedder).await;
         let Some(known) = self.keyed.as_ref().and_then(|keyed| keyed.find(&self.engine)) else { return false };
@@ -358,6 +379,7 @@ impl Answering {
             keyed.keep(&self.engine, self.writing.shown().trim(), model);
         }
         let message = not_found.then(|| not_found::not_found(&self.asked.request.question).to_owned());
+        let conversation = self.keep(not_found, message.as_deref()).await;
         self.outgoing.push(AnswerEvent::Usage(self.usage));
         self.outgoing.push(AnswerEvent::Done(DoneEvent {
             sentences: if not_found { Vec::new() } else { self.writing.sentences().to_vec() },
@@ -368,10 +390,31 @@ impl Answering {
             degraded: self.degraded.iter().copied().collect(),
             truncated: self.truncated,
             cached: self.cached,
+            conversation,
             value: None,
             cut: false,
             took_ms: self.asked.started.elapsed().as_millis() as u64,
         }));
+    }
+
+    /// Keeps the answer in the conversation that it follows on, and gives the id of that.
+    async fn keep(&mut self, not_found: bool, message: Option<&str>) -> Option<String> {
+        let following = self.following.take()?;
+        let complete = Complete {
+            question: &self.asked.request.question,
+            answer: message.unwrap_or_else(|| self.writing.shown().trim()).to_owned(),
+            sentences: if not_found { Vec::new() } else { self.writing.sentences().to_vec() },
+            citations: if not_found { Vec::new() } else { self.writing.citations() },
+            sources: &self.sources,
+            not_found,
+            model: self.model.as_deref(),
+            consistency: self.consistency,
+        };
+        let conversation = following.keep(&self.engine, &self.asked.caller, complete).await;
+        if conversation.is_none() {
+            self.degraded.insert(AnswerDegraded::Conversation);
+        }
+        conversation
     }
 }
 

@@ -7,6 +7,7 @@ use schemas::api::answers::{ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN};
 use serde::{Deserialize, Serialize};
 
 use super::cache::CacheConfig;
+use super::resume::ResumeConfig;
 use crate::config::ConfigError;
 use crate::deadline::Deadline;
 
@@ -42,6 +43,8 @@ pub struct AnswerConfig {
     pub on_budget: OnBudget,
     /// Choices about keeping answers.
     pub cache: CacheConfig,
+    /// Choices about going on with answers whose connection broke.
+    pub resume: ResumeConfig,
 }
 
 /// What becomes of a request for which there are no tokens left.
@@ -71,6 +74,7 @@ impl Default for AnswerConfig {
             rewrite: false,
             on_budget: OnBudget::Refuse,
             cache: CacheConfig::default(),
+            resume: ResumeConfig::default(),
         }
     }
 }
@@ -106,6 +110,7 @@ impl AnswerConfig {
         let answer = (50..=32_000).contains(&self.answer_tokens_max);
         rule(answer, "answer.answer_tokens_max", "must be from 50 to 32,000")?;
         rule(self.embedded_max <= 200, "answer.embedded_max", "must be at most 200")?;
+        self.resume.check()?;
         self.cache.check()
     }
 }

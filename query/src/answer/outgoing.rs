@@ -41,9 +41,12 @@ pub enum AnswerEvent {
 }
 
 /// A text that is told event by event.
-pub(crate) trait Telling: Send + 'static {
+pub trait Telling: Send + 'static {
     /// The next event; `None` after the last one.
     fn next(&mut self) -> impl Future<Output = Option<AnswerEvent>> + Send;
+
+    /// What follows access to all that it is made of; none without pages.
+    fn watch(&self) -> Option<Watch>;
 }
 
 /// Events on their way to a reader.
@@ -81,6 +84,11 @@ impl Outgoing {
             Some(watch) => watch.let_out(value),
             None => Some(value),
         }
+    }
+
+    /// What follows access for whoever tells the events once more.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.watch.as_ref().map(Watch::anew)
     }
 
     pub(crate) fn push(&mut self, event: AnswerEvent) {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{Caller, PageOrdinal};
 use index::Passage;
@@ -22,6 +23,9 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::gate::{Gate, Held};
 use crate::plan::Plan;
+
+/// How long something that is written down is waited for.
+const WRITING_MAX: Duration = Duration::from_secs(5);
 
 /// What was found for a question.
 pub(crate) struct Gathered {
@@ -167,6 +171,14 @@ impl Engine {
         work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         self.0.pools.words.run(deadline, work).await
+    }
+
+    /// Blocking work that writes something down. It goes on when nobody waits for it any more.
+    pub(crate) async fn writing_work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.0.pools.words.run(Deadline::after(WRITING_MAX), work).await
     }
 
     /// Blocking work for an answer that waits for the embedding model.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::hex::{hex, unhex};
+use crate::random_id::fill_randomly;
 
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
@@ -163,10 +164,6 @@ fn short<'a>(key: &[u8; KEY_BYTES], parts: impl IntoIterator<Item = &'a [u8]>) -
     let mut short = [0; ID_BYTES];
     hasher.finalize_xof().fill(&mut short);
     short
-}
-
-fn fill_randomly(bytes: &mut [u8]) -> io::Result<()> {
-    getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
 #[cfg(test)]

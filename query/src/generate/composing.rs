@@ -31,6 +31,7 @@ use crate::engine::Engine;
 use crate::engine::open::Opened;
 use crate::engine::sources::Gatherer;
 use crate::error::QueryError;
+use crate::gate::Watch;
 
 /// Bytes of what a model may write for a value.
 const VALUE_BYTES_MAX: usize = 16_384;
@@ -87,6 +88,10 @@ enum State {
 impl Telling for Composing {
     fn next(&mut self) -> impl Future<Output = Option<AnswerEvent>> + Send {
         Composing::next(self)
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        self.outgoing.watch()
     }
 }
 
@@ -386,6 +391,7 @@ impl Composing {
             degraded: self.degraded.iter().copied().collect(),
             truncated: self.truncated,
             cached: false,
+            conversation: None,
             value: self.value.clone(),
             cut: self.cut,
             took_ms: self.ordered.started.elapsed().as_millis() as u64,

@@ -14,19 +14,31 @@ use super::extract::{ApiJson, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::pages::markdown;
 use super::problem::ApiError;
-use super::sse::{accepts, told};
+use super::sse::{accepts, last_event_id, read, told};
+use crate::answer::resume::AskedBy;
 use crate::audit::act::{Kind, What};
 use crate::export;
+
+/// Where a stream is gone on with.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described here, read where a stream is begun")]
+pub(super) struct LastEventId {
+    /// The id of the last event of a stream that broke off: the same request then goes on after it.
+    #[param(rename = "Last-Event-ID", nullable = false, max_length = 64)]
+    last_event_id: Option<String>,
+}
 
 /// Answers a question from the pages that the caller can find, with citations.
 ///
 /// `Accept: text/markdown` asks for a document, whole, with a list of the sources.
 ///
 /// With `stream` or `Accept: text/event-stream` the events are `sources` (`SourcesEvent`), `delta` (`DeltaEvent`), `citation`
-/// (`CitationEvent`), `usage`, and at the end `done` (`DoneEvent`) or `error` (`ErrorEvent`).
+/// (`CitationEvent`), `usage`, and at the end `done` (`DoneEvent`) or `error` (`ErrorEvent`). When the connection breaks, the same request
+/// with `Last-Event-ID` goes on after that event, for a while.
 #[utoipa::path(
     post, path = "/v1/answers", tag = "answers",
-    params(CallerHeaders),
+    params(CallerHeaders, LastEventId),
     request_body = AnswerRequest,
     responses(
         (status = 200, description = "The answer; as server-sent events or as a document where asked for.", content(
@@ -34,7 +46,9 @@ use crate::export;
             (String = "text/event-stream"),
             (String = "text/markdown"),
         )),
+        (status = 404, description = "The caller has no such conversation.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "What `at_least` asks for was not visible in time.", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The answer of `Last-Event-ID` is not kept any more: ask anew.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The budget of tokens is used up; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
@@ -52,7 +66,12 @@ pub(super) async fn answer(
     let is_document = accepts(&headers, "text/markdown");
     let stream = !is_document && (request.stream || accepts(&headers, "text/event-stream"));
     let question = request.question.clone();
-    let answering = app.engine().ask(&caller, AnswerRequest { stream, ..request }, request_id.clone()).await?;
+    let request = AnswerRequest { stream, ..request };
+    let asked = AskedBy::new(&caller, &request);
+    if let Some(last) = last_event_id(&headers).filter(|_| stream) {
+        return Ok(read(app.streams().resume(&asked, last)?, app.heartbeat()));
+    }
+    let answering = app.engine().ask_in(app.conversations(), &caller, request, request_id.clone()).await?;
     let what = What::new(Kind::Answer).within(&caller.workspace).on(answering.source_pages());
     app.note(writing(&identity, &question), &request_id, what)?;
     if is_document {
@@ -63,5 +82,8 @@ pub(super) async fn answer(
     if !stream {
         return Ok(Json(answering.whole().await?).into_response());
     }
-    Ok(told(answering, app.heartbeat()))
+    match app.streams().begin(asked, answering) {
+        Ok(reader) => Ok(read(reader, app.heartbeat())),
+        Err(answering) => Ok(told(answering, app.heartbeat())),
+    }
 }

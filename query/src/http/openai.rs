@@ -23,7 +23,7 @@ use super::openapi::{CallerHeaders, OpenAiAlways};
 use super::problem::ApiError;
 use crate::audit::act::{Kind, What};
 use read::Question;
-use tell::Telling;
+use tell::Teller;
 
 /// Answers with a language model, where one is configured.
 const MODEL: &str = "tessera";
@@ -62,7 +62,7 @@ pub(super) async fn chat(
     let Question { request, sampling, model, include_usage } = read::question(&request)?;
     let stream = request.stream;
     let who = writing(&identity, &request.question);
-    let telling = Telling {
+    let telling = Teller {
         app: app.clone(),
         id: format!("chatcmpl-{request_id}"),
         model,

@@ -165,6 +165,9 @@ impl From<QueryError> for ApiError {
                 "start without a cursor, and send the rest of the request unchanged when you go on",
             ),
             QueryError::NotFound => Self::not_found(),
+            QueryError::StreamGone => {
+                Self::new(ProblemCode::StreamGone, "ask anew, without `Last-Event-ID`; what came before may not be kept")
+            }
             QueryError::NotYetVisible => {
                 Self::new(ProblemCode::NotYetVisible, "try again, or ask for less in `at_least`")
             }
@@ -195,7 +198,7 @@ impl From<QueryError> for ApiError {
             QueryError::ModelInterrupted => {
                 Self::new(ProblemCode::ModelFailed, "the language model broke off; try again")
             }
-            QueryError::Index { .. } | QueryError::Panicked { .. } => Self::internal().caused_by(error),
+            QueryError::Index { .. } | QueryError::Disk { .. } | QueryError::Panicked { .. } => Self::internal().caused_by(error),
         }
     }
 }

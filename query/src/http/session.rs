@@ -35,6 +35,7 @@ pub(super) async fn session(
         workspace: caller.as_ref().map(|caller| caller.workspace.clone()),
         user: identity.user().filter(|_| caller.is_some()).cloned(),
         administrator: identity.is_admin(),
+        conversations: app.conversations().is_some(),
         people,
         request_id,
     }))

@@ -10,6 +10,7 @@ use futures_util::stream::{Stream, unfold};
 use serde::Serialize;
 
 use crate::answer::outgoing::{AnswerEvent, Telling};
+use crate::answer::resume::Reader;
 use crate::trace::in_place;
 
 /// Whether the client asks for a media type by its name, rather than for JSON.
@@ -25,6 +26,20 @@ pub(super) fn told(telling: impl Telling, heartbeat: Duration) -> Response {
         Some((event_of(&event).id(number.to_string()), (telling, number + 1)))
     });
     streamed(stream, heartbeat)
+}
+
+/// A text that is read where it can be gone on with.
+pub(super) fn read(reader: Reader, heartbeat: Duration) -> Response {
+    let stream = unfold(reader, |mut reader| async move {
+        let (id, event) = reader.next().await?;
+        Some((event_of(&event).id(id), reader))
+    });
+    streamed(stream, heartbeat)
+}
+
+/// The id of the last event that a client has, where its connection broke.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
 }
 
 /// A stream of events; comments are sent while nothing else goes out.

@@ -36,6 +36,7 @@ const FILES: &[File] = &[
     File { path: "/ui/search.js", content_type: JAVASCRIPT, text: include_str!("../../web/search.js") },
     File { path: "/ui/session.js", content_type: JAVASCRIPT, text: include_str!("../../web/session.js") },
     File { path: "/ui/status.js", content_type: JAVASCRIPT, text: include_str!("../../web/status.js") },
+    File { path: "/ui/talks.js", content_type: JAVASCRIPT, text: include_str!("../../web/talks.js") },
     File { path: "/ui/why.js", content_type: JAVASCRIPT, text: include_str!("../../web/why.js") },
 ];
 

@@ -76,7 +76,7 @@ async fn a_stream_begins_with_its_sources_and_ends_with_done() {
     let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?", "stream": true})).await;
     assert_eq!(reply.headers["content-type"], "text/event-stream");
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
-    assert!(text.contains("id: 0\n") && text.contains("id: 1\n"), "{text}");
+    assert!(text.contains("-0\n") && text.contains("-1\n"), "{text}");
     let events = reply.events();
     let names = names(&events);
     assert_eq!((names[0], *names.last().unwrap()), ("sources", "done"));

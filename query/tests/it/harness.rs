@@ -24,6 +24,7 @@ use axum::http::{Request, Response, StatusCode};
 use models::generate::{Generate, Ledger, LedgerConfig};
 use query::audit::{Audit, AuditConfig};
 use query::config::Config;
+use query::conversations::Conversations;
 use query::engine::Engine;
 use query::erasure::{ErasureConfig, Erasures, Parts};
 use query::feedback::Feedback;
@@ -202,6 +203,8 @@ pub struct Client {
     pub content: Content,
     /// The log of feedback, where it is on.
     pub feedback: Option<Feedback>,
+    /// What people asked and were answered.
+    pub conversations: Conversations,
     /// What language models took.
     pub ledger: Arc<Ledger>,
     /// Who did what.
@@ -341,6 +344,7 @@ impl Client {
         let ingest = Arc::new(FakeIngest::default());
         let dir = TempDir::new().unwrap();
         let feedback = Feedback::open(dir.path(), &config.feedback, content.index()).unwrap();
+        let conversations = Conversations::open(dir.path(), &config.conversations, content.index());
         let engine = Engine::with_writer(content.index(), Some(content.embedder()), generate, config).unwrap();
         let writes = Arc::clone(&ingest) as Arc<dyn Ingest>;
         let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
@@ -353,11 +357,13 @@ impl Client {
             feedback: feedback.clone(),
             audit: Some(audit.clone()),
             erasures: Some(erasures.clone()),
+            conversations: Some(conversations.clone()),
             usage,
             ..Records::default()
         };
         let app = App::recording(engine.clone(), writes, records, auth, http);
-        Self { router: app.router(), engine, ingest, content, feedback, ledger, audit, erasures, dir }
+        let router = app.router();
+        Self { router, engine, ingest, content, feedback, conversations, ledger, audit, erasures, dir }
     }
 
     /// The lines of the log, once all of them are written.
@@ -398,10 +404,14 @@ impl Client {
         self.post("/v1/feedback", &headers, body.to_string()).await
     }
 
+    /// Sends a request, and reads nothing of what comes back.
+    pub async fn begin(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Sends a request.
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.begin(request).await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let json = serde_json::from_slice(&body).unwrap_or_default();
         Reply { status: parts.status, headers: parts.headers, json, body }
@@ -411,6 +421,13 @@ impl Client {
     pub async fn get_as(&self, user: &str, path: &str) -> Reply {
         let bearer = format!("Bearer {}", token("acme", user, ""));
         self.get(path, &[("authorization", &bearer)]).await
+    }
+
+    /// `DELETE` as somebody of `acme`.
+    pub async fn delete_as(&self, user: &str, path: &str) -> Reply {
+        let bearer = format!("Bearer {}", token("acme", user, ""));
+        let request = Request::delete(path).header("authorization", bearer).header("x-request-id", "same");
+        self.send(request.body(Body::empty()).unwrap()).await
     }
 
     /// `GET` with headers.

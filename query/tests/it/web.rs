@@ -57,11 +57,12 @@ async fn a_session_says_who_the_caller_is_and_nothing_of_others() {
         json.as_object_mut().unwrap().remove("request_id");
         json
     };
-    let nobody = json!({"development": false, "administrator": false});
+    let nobody = json!({"development": false, "administrator": false, "conversations": true});
     assert_eq!(session(&[]).await, nobody);
     // Headers that only insecure development believes name nobody here.
     assert_eq!(session(&[("tessera-workspace", "acme"), ("tessera-user", "ada")]).await, nobody);
-    let bob = json!({"development": false, "administrator": false, "workspace": "acme", "user": "bob"});
+    let mut bob = nobody.clone();
+    (bob["workspace"], bob["user"]) = (json!("acme"), json!("bob"));
     let bearer = |token: &str| format!("Bearer {token}");
     assert_eq!(session(&[("authorization", &bearer(&token("acme", "bob", "")))]).await, bob);
     let key = bearer(SEARCH_KEY);

@@ -218,6 +218,55 @@ test("a question is answered with citations that open the cited block, and quest
   quiet();
 });
 
+test("a conversation is kept by the server: it can be gone back to, gone on with and removed", async () => {
+  await become("oskar");
+  await page.locator("#views a", { hasText: "Ask" }).click();
+  await page.fill("#question", "What does ERR_DOME_STALL mean?");
+  await page.keyboard.press("Enter");
+  await page.locator(".turn").first().locator(".small", { hasText: "Extractive" }).waitFor();
+  await page.locator("button", { hasText: "New conversation" }).click();
+  assert.equal(await page.locator(".turn").count(), 0);
+  // Another tab knows nothing but what the server keeps.
+  await page.reload();
+  await page.locator(".earlier summary").click();
+  await page.locator(".earlier a", { hasText: "ERR_DOME_STALL" }).first().click();
+  const turn = page.locator(".turn").first();
+  await turn.locator(".answer", { hasText: "azimuth motor" }).waitFor();
+  assert.ok((await turn.locator(".cite").count()) >= 1);
+  await accessible("conversation");
+  await shoot("conversation");
+  await page.fill("#question", "And what must be done before touching anything?");
+  const asked = page.waitForRequest(/\/v1\/answers/);
+  await page.locator(".ask button", { hasText: "Ask" }).click();
+  assert.match(JSON.parse((await asked).postData()).conversation, /^[0-9a-f]{32}$/);
+  await page.locator(".turn").nth(1).locator(".answer").waitFor();
+  await page.locator(".earlier summary").click();
+  const item = page.locator(".earlier li", { hasText: "ERR_DOME_STALL" }).first();
+  await item.locator(".small", { hasText: "2 questions" }).waitFor();
+  const before = await page.locator(".earlier li").count();
+  await item.locator("button", { hasText: "Remove" }).click();
+  await page.waitForFunction((count) => document.querySelectorAll(".earlier li").length < count, before);
+  quiet();
+});
+
+test("an answer whose connection breaks is gone on with where it broke off", async () => {
+  const event = (id, name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\nid: s-${id}\n\n`;
+  const source = { number: 1, page: { id: "p", title: "Plan", kind: "page", tags: [] }, breadcrumb: [], headings: [], score: 1, blocks: [] };
+  const parts = [
+    event(0, "sources", { sources: [source], request_id: "r" }) + event(1, "delta", { text: "It is " }),
+    event(2, "delta", { text: "so." }) + event(3, "done", { sentences: [], not_found: false, extractive: false, degraded: [], truncated: false, took_ms: 1 }),
+  ];
+  const asked = [];
+  await page.route("**/v1/answers", (route) => {
+    asked.push(route.request().headers()["last-event-id"]);
+    return route.fulfill({ contentType: "text/event-stream", body: parts[asked.length - 1] });
+  });
+  await page.goto(`${url}/#/ask?q=broken`);
+  await page.locator(".answer", { hasText: "It is so." }).waitFor();
+  assert.deepEqual(asked, [undefined, "s-1"]);
+  quiet();
+});
+
 test("what nothing answers is said, and another person begins another conversation", async () => {
   await become("rafael (guest)");
   await page.goto(`${url}/#/ask`);

@@ -29,7 +29,11 @@ pub struct AnswerRequest {
     /// The question. `type:` `author:` `in:` `tag:` `before:` `after:` narrow the pages as in a search; everything else is words.
     #[schema(min_length = 1, max_length = 1000)]
     pub question: String,
-    /// The conversation before it, oldest first, which the caller keeps.
+    /// The conversation that it follows on, kept on this server: the `conversation` of an answer before, or `new`. Not beside `messages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^(new|[0-9a-f]{32})$", required = false)]
+    pub conversation: Option<String>,
+    /// The conversation before it, oldest first, where the caller keeps it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 20, required = false)]
     pub messages: Vec<Turn>,
@@ -194,6 +198,8 @@ pub enum AnswerDegraded {
     Semantic,
     /// The language model: it failed, and sentences of the sources answer.
     Model,
+    /// The conversation: this turn of it could not be kept.
+    Conversation,
 }
 
 /// What an answer took.
@@ -236,6 +242,10 @@ pub struct AnswerResponse {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub cached: bool,
+    /// The conversation that it is kept in, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub conversation: Option<String>,
     /// What it took.
     pub usage: AnswerUsage,
     /// What had been read when this was answered.
@@ -308,6 +318,10 @@ pub struct DoneEvent {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub cached: bool,
+    /// The conversation that it is kept in, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub conversation: Option<String>,
     /// The value that `fill_property` of `/v1/generate` found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]

@@ -18,6 +18,8 @@ pub struct Session {
     pub user: Option<UserId>,
     /// Whether the endpoints for administrators may be used.
     pub administrator: bool,
+    /// Whether the server keeps conversations for those who ask for it.
+    pub conversations: bool,
     /// In insecure development, people that one may search as: the first 1,000.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 1000)]

@@ -21,7 +21,7 @@ use crate::http::problem::ApiError;
 use crate::http::sse::streamed;
 
 /// What all chunks of an answer say alike.
-pub(super) struct Telling {
+pub(super) struct Teller {
     pub(super) app: App,
     pub(super) id: String,
     pub(super) model: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Telling {
     pub(super) include_usage: bool,
 }
 
-impl Telling {
+impl Teller {
     /// The whole answer.
     pub(super) fn whole(self, answer: AnswerResponse) -> ChatCompletion {
         let sources: Vec<Linked> = answer.sources.iter().map(|source| self.linked(source)).collect();
@@ -93,7 +93,7 @@ struct Linked {
 
 /// An answer that is told chunk by chunk.
 struct Chunks {
-    telling: Telling,
+    telling: Teller,
     answering: Answering,
     sources: Vec<Linked>,
     /// What went out.

@@ -1,0 +1,75 @@
+//! What is kept of a turn: the question, and what was said with all that it was made of.
+//!
+//! The words of pages are in the answer, its sentences and nowhere else: citations and sources name blocks and versions. So a turn of which
+//! `said` is taken out holds nothing but what its owner wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use schemas::api::Consistency;
+use schemas::api::answers::AnswerSentence;
+use schemas::api::conversations::KeptCitation;
+use schemas::ids::{BlockId, PageId};
+use schemas::version::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::random_id::RandomId;
+
+/// Blocks by their pages.
+pub(crate) type Places = BTreeMap<PageId, BTreeSet<BlockId>>;
+
+/// A turn as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    /// The conversation that it is of.
+    pub(crate) conversation: RandomId,
+    /// When it was answered.
+    pub(crate) at: Timestamp,
+    /// The question, in the words of its owner.
+    pub(crate) question: String,
+    /// Under what it was answered.
+    pub(crate) consistency: Consistency,
+    /// The answer; absent once a page that it was made of was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) said: Option<Said>,
+}
+
+/// An answer as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) answer: String,
+    pub(crate) sentences: Vec<AnswerSentence>,
+    pub(crate) citations: Vec<KeptCitation>,
+    /// What it was made of, in the order in which markers number it.
+    pub(crate) sources: Vec<Source>,
+    /// What the turns before were made of whose answers a language model was given: it may say their words again.
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    pub(crate) also: Places,
+    pub(crate) not_found: bool,
+    pub(crate) extractive: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+}
+
+/// What an answer was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    pub(crate) page: PageId,
+    pub(crate) blocks: Vec<(BlockId, Version)>,
+}
+
+impl Said {
+    /// All pages that its words may come from.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &PageId> {
+        self.sources.iter().map(|source| &source.page).chain(self.also.keys())
+    }
+
+    /// All places that its words may come from.
+    pub(crate) fn places(&self) -> Places {
+        let mut places = self.also.clone();
+        for source in &self.sources {
+            places.entry(source.page.clone()).or_default().extend(source.blocks.iter().map(|(block, _)| block.clone()));
+        }
+        places
+    }
+}

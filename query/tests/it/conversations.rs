@@ -1,0 +1,255 @@
+//! Conversations over HTTP: kept for their owner, told as far as the owner may see them now, gone on with as far as that.
+
+use std::sync::Arc;
+
+use models::generate::{Request, Role, Task};
+use query::config::Config;
+use query::conversations::Whose;
+use serde_json::{Value, json};
+
+use super::harness::{ADMIN_KEY, Client, PageSpec, acme, token};
+use super::scripted::{Script, Scripted, pieces};
+
+const RUNBOOK: &str = "How do we deploy the telescope service?";
+
+/// A model that repeats all answers before, then what it was shown, and cites everything.
+fn parrot() -> Arc<Scripted<impl Fn(&Request) -> Script + Send + Sync + 'static>> {
+    Arc::new(Scripted::new(|request: &Request| {
+        let before = request.messages.iter().filter(|message| message.role == Role::Assistant);
+        let before: String = before.map(|message| message.text.replace(['[', ']'], "")).collect();
+        let shown = request.messages.last().unwrap().text.split("<question>").next().unwrap_or("");
+        let said: Vec<&str> = shown.lines().filter(|line| line.contains('.')).collect();
+        Script::Writes(pieces(&format!("{before} {} [1][2][3][4][5].", said.join(" "))))
+    }))
+}
+
+fn talking() -> Client {
+    Client::writing(acme(), Config::default(), Some(parrot()))
+}
+
+async fn asks(client: &Client, user: &str, conversation: &str, question: &str) -> Value {
+    let reply = client.answer_as(user, json!({"question": question, "conversation": conversation})).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    reply.json
+}
+
+fn id_of(answer: &Value) -> String {
+    answer["conversation"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+async fn opened(client: &Client, user: &str, id: &str) -> Value {
+    let reply = client.get_as(user, &format!("/v1/conversations/{id}")).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    reply.json
+}
+
+/// Restricts a page of the workspace to somebody, or gives it back to all.
+fn give(client: &mut Client, page: &'static str, text: &'static [&'static str], grants: &'static [&'static str]) {
+    let spec = PageSpec { title: "Deploy runbook", text, grants, restricted: true, ..PageSpec::default() };
+    client.content.page("acme", page, spec);
+    client.content.commit();
+}
+
+#[tokio::test]
+async fn a_conversation_goes_on_and_is_read_again_by_its_owner_alone() {
+    let client = Client::new();
+    let first = asks(&client, "bob", "new", "How long does a rollback take?").await;
+    let id = id_of(&first);
+    let second =
+        client.answer_as("bob", json!({"question": "Who coats the mirror?", "conversation": id, "stream": true})).await;
+    let (name, done) = second.events().pop().unwrap();
+    assert_eq!((name.as_str(), &done["conversation"]), ("done", &json!(id)));
+    let list = client.get_as("bob", "/v1/conversations").await.json;
+    assert_eq!(
+        (&list["object"], &list["has_more"], &list["next_cursor"]),
+        (&json!("list"), &json!(false), &Value::Null)
+    );
+    assert_eq!(list["results"][0]["title"], "How long does a rollback take?");
+    assert_eq!(list["results"][0]["turns"], 2);
+    let conversation = opened(&client, "bob", &id).await;
+    assert_eq!((&conversation["object"], &conversation["id"]), (&json!("conversation"), &json!(id)));
+    let turn = &conversation["history"][0];
+    assert_eq!((&turn["answer"], &turn["question"]), (&first["answer"], &json!("How long does a rollback take?")));
+    assert_eq!((&turn["withdrawn"], &turn["stale"], &turn["extractive"]), (&json!(false), &json!(false), &json!(true)));
+    assert_eq!((&turn["sources"][0]["page"]["id"], &turn["sources"][0]["number"]), (&json!("runbook"), &json!(1)));
+    assert_eq!(turn["sources"][0]["breadcrumb"][0]["title"], "Engineering");
+    assert_eq!(
+        (&turn["citations"][0]["block"], &turn["citations"][0]["range"]),
+        (&json!("runbook-1"), &json!([0, 28]))
+    );
+    assert_eq!(turn["sentences"], first["sentences"]);
+    // Somebody else, an administrator included, is told what those are told who ask for what never was.
+    let path = format!("/v1/conversations/{id}");
+    let bearer = format!("Bearer {}", token("acme", "ada", "admin"));
+    let key = format!("Bearer {ADMIN_KEY}");
+    let of_key = [("authorization", key.as_str()), ("tessera-workspace", "acme"), ("tessera-act-as", "ada")];
+    for headers in [&[("authorization", bearer.as_str())][..], &of_key[..]] {
+        let headers: Vec<_> = headers.iter().copied().chain([("x-request-id", "same")]).collect();
+        let other = client.get(&path, &headers).await;
+        let absent = client.get("/v1/conversations/00000000000000000000000000000000", &headers).await;
+        assert_eq!((other.status, &other.body, &other.headers), (absent.status, &absent.body, &absent.headers));
+        assert!(!other.status.is_success());
+    }
+    let (other, absent) = (client.delete_as("ada", &path).await, client.delete_as("ada", "/v1/conversations/zz").await);
+    assert_eq!((other.status.as_u16(), &other.body), (404, &absent.body));
+    for conversation in [&id, "00000000000000000000000000000000"] {
+        let asked = client.answer_as("ada", json!({"question": "Who?", "conversation": conversation})).await;
+        assert_eq!((asked.status.as_u16(), asked.code()), (404, "not_found"));
+    }
+    assert_eq!(client.get_as("ada", "/v1/conversations").await.json["results"], json!([]));
+    assert_eq!(client.delete_as("bob", &path).await.status, 204);
+    assert_eq!(client.get_as("bob", &path).await.status, 404);
+}
+
+#[tokio::test]
+async fn lists_are_given_in_pages_and_requests_that_make_no_sense_are_refused() {
+    let client = Client::new();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(id_of(&asks(&client, "bob", "new", "How long does a rollback take?").await));
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.get_as("bob", &format!("/v1/conversations?limit=2{cursor}")).await.json;
+        found.extend(page["results"].as_array().unwrap().iter().map(|of| of["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    found.sort();
+    ids.sort();
+    assert_eq!(found, ids, "each once");
+    for (path, code) in
+        [("?limit=0", "invalid_request"), ("?limit=101", "invalid_request"), ("?cursor=zz", "invalid_cursor")]
+    {
+        let reply = client.get_as("bob", &format!("/v1/conversations{path}")).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (400, code), "{path}");
+    }
+    let turns = json!([{"role": "user", "content": "Hello"}]);
+    let both = client.answer_as("bob", json!({"question": "Who?", "conversation": ids[0], "messages": turns})).await;
+    assert_eq!((both.status.as_u16(), &both.json["errors"][0]["field"]), (400, &json!("messages")));
+    let named = client.answer_as("bob", json!({"question": "Who?", "conversation": "mine"})).await;
+    assert_eq!((named.status.as_u16(), &named.json["errors"][0]["field"]), (400, &json!("conversation")));
+}
+
+#[tokio::test]
+async fn where_none_are_kept_they_cannot_be_asked_for() {
+    let mut config = Config::default();
+    config.conversations.enabled = false;
+    let client = Client::writing(acme(), config, None);
+    let asked = client.answer_as("bob", json!({"question": "Who?", "conversation": "new"})).await;
+    assert_eq!((asked.status.as_u16(), &asked.json["errors"][0]["field"]), (400, &json!("conversation")));
+    assert_eq!(client.get_as("bob", "/v1/conversations").await.json["results"], json!([]));
+    assert_eq!(client.get_as("bob", "/v1/session").await.json["conversations"], false);
+    assert!(!client.dir.path().join("conversations").exists());
+}
+
+#[tokio::test]
+async fn a_turn_is_withdrawn_with_its_page_and_comes_back_with_it() {
+    let mut client = talking();
+    let id = id_of(&asks(&client, "bob", "new", RUNBOOK).await);
+    let text: &[&str] = &["Deploy the telescope service in the blue green way.", "A rollback takes one minute."];
+    assert!(opened(&client, "bob", &id).await["history"][0]["answer"].as_str().unwrap().contains("blue green"));
+    give(&mut client, "runbook", text, &["user:ada:view"]);
+    let lost = opened(&client, "bob", &id).await;
+    assert!(!lost.to_string().contains("blue green") && !lost.to_string().contains("runbook"), "{lost}");
+    assert_eq!(lost["history"][0]["withdrawn"], true);
+    assert_eq!((&lost["history"][0]["question"], &lost["history"][0]["sources"]), (&json!(RUNBOOK), &json!([])));
+    give(&mut client, "runbook", text, &["workspace:view"]);
+    let back = opened(&client, "bob", &id).await;
+    assert_eq!(
+        (&back["history"][0]["withdrawn"], &back["history"][0]["stale"]),
+        (&json!(false), &json!(true)),
+        "{back}"
+    );
+    assert!(back["history"][0]["answer"].as_str().unwrap().contains("blue green"));
+    // The second block goes: what was read does not stand there any more.
+    give(&mut client, "runbook", &text[..1], &["workspace:view"]);
+    let gone = opened(&client, "bob", &id).await;
+    assert!(gone["history"][0]["withdrawn"] == true && !gone.to_string().contains("blue green"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_follow_up_is_given_the_turns_before_as_far_as_they_may_be_seen() {
+    let mut client = talking();
+    let id = id_of(&asks(&client, "bob", "new", RUNBOOK).await);
+    let next = asks(&client, "bob", &id, "And the mirror coating?").await;
+    assert!(next["answer"].as_str().unwrap().contains("blue green"), "the answer before was repeated: {next}");
+    // What repeats a page goes with it, although it is none of its own sources.
+    let turns = opened(&client, "bob", &id).await;
+    let repeats = &turns["history"][1];
+    let text = &["Deploy the telescope service in the blue green way.", "A rollback takes one minute."];
+    give(&mut client, "runbook", text, &["user:ada:view"]);
+    let lost = opened(&client, "bob", &id).await;
+    assert_eq!(
+        (&lost["history"][0]["withdrawn"], &lost["history"][1]["withdrawn"]),
+        (&json!(true), &json!(true)),
+        "{repeats}"
+    );
+    let third = asks(&client, "bob", &id, "Is the mirror coating ordered?").await;
+    assert!(!third.to_string().contains("blue green"), "{third}");
+    let third = &opened(&client, "bob", &id).await["history"][2];
+    assert_eq!(third["withdrawn"], false, "{third}");
+}
+
+#[tokio::test]
+async fn the_model_is_told_questions_and_answers_in_turn_and_none_that_is_out_of_date() {
+    let model = parrot();
+    let mut client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let id = id_of(&asks(&client, "bob", "new", RUNBOOK).await);
+    asks(&client, "bob", &id, "And the mirror coating?").await;
+    let roles = |at: usize| {
+        let asked = model.asked.lock().unwrap();
+        asked[at].messages.iter().map(|message| message.role).collect::<Vec<_>>()
+    };
+    assert_eq!(roles(1), [Role::System, Role::User, Role::Assistant, Role::User]);
+    assert_eq!(model.asked.lock().unwrap()[1].task, Task::Answer);
+    // The page says something else now: neither answer is repeated.
+    give(&mut client, "runbook", &["Deploy by hand.", "A rollback takes a day."], &["workspace:view"]);
+    asks(&client, "bob", &id, "And the blanket?").await;
+    let told = model.told();
+    assert!(!told[2].contains("blue green") && told[2].contains(RUNBOOK), "{}", told[2]);
+}
+
+#[tokio::test]
+async fn history_is_bounded_and_the_newest_turns_stay() {
+    let mut config = Config::default();
+    config.conversations.history_chars_max = 50;
+    let model = parrot();
+    let client = Client::writing(acme(), config, Some(model.clone()));
+    let id = id_of(&asks(&client, "bob", "new", "What is asked first of all, and how?").await);
+    asks(&client, "bob", &id, "What is asked second?").await;
+    asks(&client, "bob", &id, "What is third?").await;
+    let told = model.told().pop().unwrap();
+    assert!(told.contains("asked second") && !told.contains("asked first"), "{told}");
+}
+
+#[tokio::test]
+async fn erasure_reaches_what_is_kept() {
+    let mut client = talking();
+    let (acme, bob) = ("acme".parse().unwrap(), "bob".parse().unwrap());
+    asks(&client, "bob", "new", RUNBOOK).await;
+    asks(&client, "ada", "new", RUNBOOK).await;
+    assert!(client.conversations.holds(Whose::Person(&acme, &bob)).unwrap());
+    client.content.erase_member("acme", "bob");
+    assert_eq!(client.conversations.sweep(jiff::Timestamp::now()), 1);
+    assert!(!client.conversations.holds(Whose::Person(&acme, &bob)).unwrap());
+    assert!(client.conversations.holds(Whose::Page(&acme, &"runbook".parse().unwrap())).unwrap());
+    client.content.index().catalog().get(&acme).unwrap().write().erase();
+    assert_eq!(client.conversations.sweep(jiff::Timestamp::now()), 1);
+    assert!(!client.conversations.holds(Whose::Workspace(&acme)).unwrap());
+}
+
+#[tokio::test]
+async fn a_turn_that_cannot_be_kept_is_answered_and_says_so() {
+    let client = Client::new();
+    let id = id_of(&asks(&client, "bob", "new", "How long does a rollback take?").await);
+    // A file stands where the folder is to be.
+    let folder = client.dir.path().join("conversations");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let answer = asks(&client, "bob", "new", "How long does a rollback take?").await;
+    assert_eq!((&answer["degraded"], &answer["conversation"]), (&json!(["conversation"]), &Value::Null), "{answer}");
+    assert!(answer["answer"].as_str().unwrap().contains("one minute"));
+    let broken = client.answer_as("bob", json!({"question": "Who?", "conversation": id})).await;
+    assert_eq!(broken.status, 500);
+}

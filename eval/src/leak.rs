@@ -9,8 +9,10 @@
 //! crate. Invariant: every page and block carries words that stand nowhere else, so that a leak shows in whatever part of
 //! a response it happens.
 
+pub mod broken;
 pub mod judge;
 pub mod known;
 pub mod parrot;
 pub mod product;
 pub mod request;
+pub mod talk;

@@ -344,17 +344,17 @@ pub async fn tell(
     })
 }
 
-fn absent() -> Answer {
+pub(super) fn absent() -> Answer {
     Answer { pages: BTreeSet::new(), json: String::new(), body: Body::Absent }
 }
 
-fn answer(body: &impl Serialize, pages: impl IntoIterator<Item = PageId>) -> Result<Answer> {
+pub(super) fn answer(body: &impl Serialize, pages: impl IntoIterator<Item = PageId>) -> Result<Answer> {
     let json = serde_json::to_string(body).context("a response is JSON")?;
     Ok(Answer { pages: pages.into_iter().collect(), json, body: Body::Absent })
 }
 
 impl Answer {
-    fn with(self, body: Body) -> Self {
+    pub(super) fn with(self, body: Body) -> Self {
         Self { body, ..self }
     }
 }

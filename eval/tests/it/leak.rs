@@ -8,14 +8,16 @@
 
 use std::collections::BTreeSet;
 
+use eval::leak::broken::{Broken, break_off, go_on};
 use eval::leak::judge::{Verdicts, leak, miss};
 use eval::leak::product::{Product, SHARED_WORDS};
-use eval::leak::request::{Request, ask, tell};
+use eval::leak::request::{Answer, Request, ask, tell};
+use eval::leak::talk::{converse, reread};
 use indexer::engine::Wait;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use schemas::ids::{PageId, UserId};
+use schemas::ids::{PageId, UserId, WorkspaceId};
 use schemas::page::Parent;
 
 use crate::oracle::{Above, Oracle, Page};
@@ -28,27 +30,70 @@ const WORKSPACES: u32 = 4;
 const STEPS: u32 = 16;
 /// Requests in each workspace after each batch, before it is committed and after.
 const REQUESTS: u32 = 20;
+/// Turns of conversations in each workspace after each batch, each with a look at one of before.
+const TALKS: u32 = 4;
 
 #[test]
 fn answers_hold_nothing_their_caller_may_not_see_and_miss_nothing_it_may() {
     let (cases, seed) = (set("LEAK_CASES").unwrap_or(CASES), set("LEAK_SEED").unwrap_or_else(rand::random));
     println!("leak: seed {seed}");
     let play_share = |player: u64| {
-        let mut played = 0;
+        let mut played = Played::default();
         for round in 0.. {
-            if played >= cases.div_ceil(PLAYERS) {
+            if played.cases >= cases.div_ceil(PLAYERS) {
                 break;
             }
-            played += play(seed.wrapping_add(round * PLAYERS + player));
+            played.add(play(seed.wrapping_add(round * PLAYERS + player)));
         }
         played
     };
-    let played: u64 = std::thread::scope(|scope| {
+    let played = std::thread::scope(|scope| {
         let players: Vec<_> = (0..PLAYERS).map(|player| scope.spawn(move || play_share(player))).collect();
-        players.into_iter().map(|player| player.join().unwrap()).sum()
+        players.into_iter().fold(Played::default(), |mut all, player| {
+            all.add(player.join().unwrap());
+            all
+        })
     });
-    println!("leak: {played} cases, seed {seed}");
-    assert!(played >= cases);
+    println!("leak: {played:?}, seed {seed}");
+    assert!(played.cases >= cases);
+    assert!(played.turns_shown > 0 && played.turns_withdrawn > 0, "{played:?}");
+    assert!(played.gone_on > 0 && played.lost > 0, "{played:?}");
+}
+
+/// What was played through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Played {
+    cases: u64,
+    /// Turns of conversations that were told when they were read again, and that were withdrawn.
+    turns_shown: u64,
+    turns_withdrawn: u64,
+    /// Answers whose connection broke that were gone on with to their end, and those of which access was lost meanwhile.
+    gone_on: u64,
+    lost: u64,
+}
+
+impl Played {
+    fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.turns_shown += other.turns_shown;
+        self.turns_withdrawn += other.turns_withdrawn;
+        self.gone_on += other.gone_on;
+        self.lost += other.lost;
+    }
+}
+
+/// What was begun and can be come back to.
+#[derive(Default)]
+struct Begun {
+    talks: Vec<Talk>,
+    broken: Vec<Broken>,
+}
+
+/// A conversation that somebody began.
+struct Talk {
+    workspace: WorkspaceId,
+    user: UserId,
+    id: String,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test is configured by whoever runs it")]
@@ -56,12 +101,12 @@ fn set(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-/// Plays one installation through; says how many cases it had.
-fn play(seed: u64) -> u64 {
+/// Plays one installation through.
+fn play(seed: u64) -> Played {
     let mut rng = SmallRng::seed_from_u64(seed);
     let (site, runtime) = (Site::new(), runtime());
     let mut products: Vec<Product> = (0..WORKSPACES).map(|number| Product::new(number, &mut rng)).collect();
-    let mut cases = 0;
+    let (mut played, mut begun) = (Played::default(), Begun::default());
     for step in 0..STEPS {
         for product in &mut products {
             let batch = if step + 1 == STEPS && rng.random_bool(0.2) {
@@ -84,23 +129,27 @@ fn play(seed: u64) -> u64 {
             }
             for product in &products {
                 let context = format!("seed {seed}, step {step}");
-                cases += runtime.block_on(interrogate(&site, &products, product, settled, &context, &mut rng));
+                let asking = Asking { site: &site, products: &products, product, settled, context: &context };
+                played.add(runtime.block_on(interrogate(&asking, &mut begun, &mut rng)));
             }
         }
     }
     assert!(site.indexer.close());
-    cases
+    played
+}
+
+/// What is asked about, and when.
+struct Asking<'a> {
+    site: &'a Site,
+    products: &'a [Product],
+    product: &'a Product,
+    settled: bool,
+    context: &'a str,
 }
 
 /// Asks on behalf of everyone and judges what is told.
-async fn interrogate(
-    site: &Site,
-    products: &[Product],
-    product: &Product,
-    settled: bool,
-    context: &str,
-    rng: &mut SmallRng,
-) -> u64 {
+async fn interrogate(asking: &Asking<'_>, begun: &mut Begun, rng: &mut SmallRng) -> Played {
+    let &Asking { site, products, product, settled, context } = asking;
     let oracle = oracle(product);
     let users = product.users();
     let verdicts: Vec<Verdicts> = users.iter().map(|user| verdicts(&oracle, product, user.as_ref())).collect();
@@ -132,7 +181,106 @@ async fn interrogate(
         }
     }
     give_feedback(site, product, &verdicts, context, rng).await;
-    u64::from(REQUESTS)
+    let mut played = Played { cases: u64::from(REQUESTS), ..Played::default() };
+    for _ in 0..TALKS {
+        played.add(talk(asking, &verdicts, &mut begun.talks, rng).await);
+        played.add(break_connections(asking, &verdicts, &mut begun.broken, rng).await);
+    }
+    played
+}
+
+/// Somebody begins a conversation or goes on with one, and somebody reads one again: its owner is told what may be seen now, everyone else
+/// what is told of conversations that never were.
+async fn talk(asking: &Asking<'_>, verdicts: &[Verdicts], talks: &mut Vec<Talk>, rng: &mut SmallRng) -> Played {
+    let &Asking { site, product, context, .. } = asking;
+    let users = product.users();
+    let at = rng.random_range(0..users.len());
+    let Some(user) = &users[at] else { return Played::default() };
+    let asker = caller(&product.workspace, Some(user));
+    let engine = if rng.random_bool(0.7) { &site.parroting } else { &site.lenient };
+    let own: Vec<&Talk> = talks.iter().filter(|of| of.workspace == product.workspace && of.user == *user).collect();
+    let followed = own.choose(rng).filter(|_| rng.random_bool(0.7));
+    let question = match Request::random(product, rng) {
+        Request::Answer { question, .. } => question,
+        _ => (*SHARED_WORDS.choose(rng).unwrap()).to_owned(),
+    };
+    let named = followed.map_or("new", |talk| talk.id.as_str());
+    let told = converse(engine, &site.conversations, &asker, named, &question, rng.random_bool(0.5)).await;
+    let told = told.unwrap_or_else(|error| panic!("{context}: {error:#}"));
+    let what = format!("{user} asked {question:?} in {named}");
+    let mut played = Played { cases: 1, ..Played::default() };
+    if let Some((told, kept)) = told {
+        judge(asking, &verdicts[at], &told, &what);
+        if let Some(id) = kept.filter(|_| named == "new") {
+            talks.push(Talk { workspace: product.workspace.clone(), user: user.clone(), id });
+        }
+    }
+    let here: Vec<&Talk> = talks.iter().filter(|of| of.workspace == product.workspace).collect();
+    let Some(again) = here.choose(rng) else { return played };
+    let reader = rng.random_range(0..users.len());
+    for (at, is_owner) in users.iter().enumerate().map(|(at, user)| (at, user.as_ref() == Some(&again.user))) {
+        if !is_owner && at != reader {
+            continue;
+        }
+        let reader = caller(&product.workspace, users[at].as_ref());
+        let told = reread(&site.lenient, &site.conversations, &reader, &again.id).await;
+        let told = told.unwrap_or_else(|error| panic!("{context}: {error:#}"));
+        let what = format!("{:?} read {} of {}", users[at], again.id, again.user);
+        let Some(told) = told else {
+            // What was erased with its owner is there no more.
+            assert!(!is_owner || product.known().erased_users().contains(&again.user), "{context}: {what}: nothing");
+            continue;
+        };
+        assert!(is_owner, "{context}: {what}");
+        judge(asking, &verdicts[at], &told.told, &what);
+        let (turns_shown, turns_withdrawn) = (told.shown, told.withdrawn);
+        played.add(Played { cases: 1, turns_shown, turns_withdrawn, ..Played::default() });
+    }
+    played
+}
+
+/// Somebody's connection breaks, and somebody comes back for an answer of before: whoever asked is told what may be seen now, nobody else.
+async fn break_connections(
+    asking: &Asking<'_>,
+    verdicts: &[Verdicts],
+    broken: &mut Vec<Broken>,
+    rng: &mut SmallRng,
+) -> Played {
+    let &Asking { site, product, context, .. } = asking;
+    let users = product.users();
+    let user = |rng: &mut SmallRng| caller(&product.workspace, users.choose(rng).unwrap().as_ref());
+    let engine = if rng.random_bool(0.5) { &site.parroting } else { &site.lenient };
+    let (asker, events) = (user(rng), rng.random_range(1..4));
+    let question = *SHARED_WORDS.choose(rng).unwrap();
+    broken.extend(break_off(engine, &site.streams, &asker, question, events).await.unwrap());
+    // Most are come back to much later.
+    let here: Vec<usize> = (0..broken.len())
+        .filter(|_| rng.random_bool(0.3))
+        .filter(|at| broken[*at].caller.workspace == product.workspace)
+        .collect();
+    let Some(at) = here.choose(rng) else { return Played::default() };
+    let of = &broken[*at];
+    let other = user(rng);
+    if other != of.caller {
+        let told = go_on(&site.streams, of, &other).await.unwrap();
+        assert!(told.is_none(), "{context}: {} goes on with {of:?}: {told:?}", other.subject);
+    }
+    let told = go_on(&site.streams, of, &of.caller).await.unwrap();
+    let of = broken.swap_remove(*at);
+    // What was lost before is not kept.
+    let Some(told) = told else { return Played { cases: 1, lost: 1, ..Played::default() } };
+    let whose = users.iter().position(|user| caller(&product.workspace, user.as_ref()) == of.caller).unwrap();
+    judge(asking, &verdicts[whose], &told.told, &format!("{} goes on with {of:?}", of.caller.subject));
+    let lost = u64::from(told.is_lost);
+    Played { cases: 1, lost, gone_on: 1 - lost, ..Played::default() }
+}
+
+fn judge(asking: &Asking<'_>, verdicts: &Verdicts, told: &Answer, what: &str) {
+    let &Asking { products, product, context, .. } = asking;
+    let request = Request::Answer { question: String::new(), stream: false };
+    let found = leak(products, product, verdicts, &request, told);
+    let found = found.or_else(|| told.json.contains("evil.example").then(|| "a link leads elsewhere".to_owned()));
+    assert!(found.is_none(), "{context}: {what}: {found:?}\n{verdicts:?}\n{}\n{:#?}", told.json, product.known());
 }
 
 /// Feedback is taken on what was shown to whoever gives it, and on nothing else.

@@ -7,6 +7,8 @@ use access::{Caller, Subject};
 use eval::leak::parrot::Parrot;
 use index::{Index, OpenMode};
 use models::embed::Embedder;
+use query::answer::resume::{ResumeConfig, Streams};
+use query::conversations::{Conversations, ConversationsConfig};
 use query::feedback::{Feedback, FeedbackConfig};
 use schemas::ids::{UserId, WorkspaceId};
 
@@ -24,6 +26,10 @@ pub(crate) struct Site {
     pub(crate) parroting: query::engine::Engine,
     /// Records what `lenient` shows.
     pub(crate) feedback: Feedback,
+    /// What people asked and were answered.
+    pub(crate) conversations: Conversations,
+    /// Answers whose connection broke; they wait for as long as it takes.
+    pub(crate) streams: Streams,
     /// Dropped last: the engines write to it until they end.
     _dir: tempfile::TempDir,
 }
@@ -50,6 +56,13 @@ impl Site {
             query::engine::Engine::with_writer(index.clone(), Some(embedder.clone()), parrot, config).unwrap();
         let recording = FeedbackConfig { enabled: true, bytes_max: 1 << 20, ..FeedbackConfig::default() };
         let feedback = Feedback::open(dir.path(), &recording, index.clone()).unwrap().unwrap();
+        let conversations = Conversations::open(dir.path(), &ConversationsConfig::default(), index.clone());
+        let streams = Streams::new(ResumeConfig {
+            streams_max: 10_000,
+            stream_bytes_max: 1 << 20,
+            detached_ms: 300_000,
+            keep_ms: 3_600_000,
+        });
         let config = indexer::config::Config {
             data_dir: dir.path().to_owned(),
             commit_interval_ms: 1,
@@ -57,7 +70,7 @@ impl Site {
             ..indexer::config::Config::default()
         };
         let indexer = indexer::engine::Engine::open(index, Some(embedder), config).unwrap();
-        Self { indexer, exact, lenient, parroting, feedback, _dir: dir }
+        Self { indexer, exact, lenient, parroting, feedback, conversations, streams, _dir: dir }
     }
 
     /// Waits until all is searchable by words and by meaning.

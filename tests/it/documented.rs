@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use super::{Site, imported};
 
 /// How commands begin that are not run, with what they take: `PAGE: COMMAND`.
-const ELSEWHERE: [(&str, &str); 44] = [
+const ELSEWHERE: [(&str, &str); 50] = [
     ("README.md: make", "is what runs this, or takes minutes"),
     ("README.md: target/release/tessera search 'animals", "takes the embedding model"),
     ("README.md: tessera import markdown PATH/", "a folder of the reader's"),
@@ -31,9 +31,15 @@ const ELSEWHERE: [(&str, &str); 44] = [
     ("docs/access.md: curl", "a page of the reader's"),
     ("docs/answers.md: tessera eval", "a collection that is not carried"),
     ("docs/assistants.md: claude", "a program of others"),
+    ("docs/audit.md: tessera", "a log that holds something; query/tests/it/audit.rs"),
     ("docs/backfill.md: export", "PostgreSQL; tests/it/real_postgres.rs"),
     ("docs/backfill.md: tessera import postgres", "PostgreSQL; tests/it/real_postgres.rs"),
     ("docs/backfill.md: TESSERA__POSTGRES__FOLLOW", "PostgreSQL; tests/it/real_postgres.rs"),
+    ("docs/deploy.md: scripts/", "an engine of containers"),
+    ("docs/deploy.md: make models", "is what runs this, or takes minutes"),
+    ("docs/deploy.md: docker", "an engine of containers"),
+    ("docs/erasure.md: curl", "a page of the reader's; tests/it/erasure.rs"),
+    ("docs/erasure.md: tessera", "a receipt of the reader's; tests/it/erasure.rs"),
     ("docs/evaluation.md: tessera eval run samples", "the embedding model; tests/it/evaluation.rs"),
     ("docs/evaluation.md: tessera eval run ../data", "a collection that is not carried"),
     ("docs/evaluation.md: tessera eval score", "a file of the reader's; tests/it/evaluation.rs"),
@@ -206,9 +212,10 @@ fn script(commands: &[&Documented], demo: &Demo) -> String {
     script
 }
 
-/// A text without what differs from one run to the next: numbers, and ids that were drawn.
+/// A text without what differs from one run to the next: numbers, ids that were drawn, and that there is no model here.
 fn steady(text: &str) -> String {
     let mut steady = String::new();
+    let text = text.replace("\ndegraded: [\"semantic\"]", "").replace(r#""degraded":["semantic"]"#, r#""degraded":[]"#);
     let ids = text.split('"').map(|part| {
         let is_id = part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_id { "ID" } else { part }

@@ -5,6 +5,7 @@ mod broker;
 mod crashes;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ const BROKERS: &str = "TESSERA_TEST_KAFKA";
 const RATE: &str = "150";
 /// Far more than any step takes, so that only a hang comes to its end.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// The signal that asks a process to stop.
+const SIGTERM: i32 = 15;
 const SESSION_MS: u64 = 3_000;
 const PARTITIONS: i64 = 3;
 /// By the hash of their names, one in each partition.
@@ -202,6 +205,16 @@ impl Indexer {
         self.signal("-TERM");
         let status = self.process.wait().unwrap();
         assert!(status.success(), "{status}\n{}", stream.log());
+    }
+}
+
+impl Indexer {
+    /// Tells it to stop, whether or not it has begun: one that does not listen to signals yet is ended by them, and has read nothing.
+    #[track_caller]
+    fn stop_whenever(mut self, stream: &Stream) {
+        self.signal("-TERM");
+        let status = self.process.wait().unwrap();
+        assert!(status.success() || status.signal() == Some(SIGTERM), "{status}\n{}", stream.log());
     }
 }
 

@@ -102,7 +102,7 @@ fn indexers_that_are_killed_again_and_again_end_in_a_clean_run() {
             }
             (3, Some(broker)) => {
                 broker.restart(if product.random.random() { "kill" } else { "stop" });
-                victim.stop(&stream);
+                victim.stop_whenever(&stream);
             }
             (4, Some(broker)) => {
                 broker.cut();

@@ -4,6 +4,7 @@ mod answers;
 mod gate;
 mod interleaving;
 mod judgments;
+mod questions;
 mod report;
 mod run;
 mod score;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Interleaving(interleaving::Arguments),
     /// Makes judgments of clicks.
     Judgments(judgments::Arguments),
+    /// Says which questions kept answers take for the same, and how often they are wrong.
+    Questions(questions::Arguments),
     /// Types titles letter by letter, and says when their pages come up and how fast.
     Typing(typing::Arguments),
 }
@@ -56,6 +59,7 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         Command::Answers(arguments) => answers::run(config, &arguments),
         Command::Interleaving(arguments) => interleaving::run(config, &arguments),
         Command::Judgments(arguments) => judgments::run(config, &arguments),
+        Command::Questions(arguments) => questions::run(config, &arguments),
         Command::Typing(arguments) => typing::run(config, arguments),
     }
 }

@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod personas;
 pub mod progress;
 pub mod qrels;
+pub mod questions;
 pub mod report;
 pub mod runs;
 pub mod statistics;

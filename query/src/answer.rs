@@ -36,6 +36,7 @@ use std::time::Instant;
 use access::Caller;
 use futures_util::StreamExt as _;
 use models::embed::TokenCounter;
+use models::extract::Word;
 use models::generate::{Account, Generate, Piece, Request, Task};
 use schemas::api::answers::{
     ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN, AnswerRequest, INSTRUCTIONS_CHARS_MAX, QUESTION_CHARS_MAX,
@@ -212,6 +213,12 @@ impl Engine {
         });
         plan.query.parts.extend(more.map(|text| Part { excluded: false, kind: PartKind::Word(text) }));
         Ok(plan)
+    }
+
+    /// The words of a question as answers weigh them; none where nothing was ever said about the workspace. Blocks.
+    pub(crate) fn weighed(&self, caller: &Caller, request: &AnswerRequest) -> Result<Vec<Word>, QueryError> {
+        let plan = self.plan_for(caller, request, None)?;
+        self.words_of(caller, &plan)
     }
 
     /// Has a model make the question stand alone, where that is allowed and there is a conversation before it.

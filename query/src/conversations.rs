@@ -216,7 +216,8 @@ impl Conversations {
         state.erased || !state.may_name(&owner.user) || turn.said.iter().any(|said| said.pages().any(is_deleted))
     }
 
-    /// Makes room for so many bytes in a workspace that is full: the files that were not gone on with for longest go, but for the one that is about to be.
+    /// Makes room for so many bytes in a workspace that is full: the files that were not gone on with for longest go, but for the one that is
+    /// about to be.
     fn make_room(&self, path: &Path, bytes: u64) -> io::Result<()> {
         let most = self.0.config.workspace_bytes_max;
         let Some(folder) = path.parent() else { return Ok(()) };

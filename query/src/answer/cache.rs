@@ -17,6 +17,7 @@ use schemas::ids::{UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
+pub use keys::{Compared, NEAR_COVER, Nearness};
 pub(crate) use keys::{QuestionKey, SourceKey};
 
 /// What an entry takes beside its text, about.

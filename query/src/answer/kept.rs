@@ -1,13 +1,30 @@
 //! The way of an answer into the cache and out of it: what it is known by, looked for once its sources are let out.
 
+use std::sync::Arc;
+
 use access::Caller;
 use models::embed::Embedder;
 use models::extract::Word;
-use schemas::api::answers::AnswerSource;
+use schemas::api::answers::{AnswerRequest, AnswerSource};
 
-use super::answering::Asked;
-use super::cache::{Known, QuestionKey, SourceKey};
+use super::answering::{Asked, Sampling};
+use super::cache::{Compared, Known, QuestionKey, SourceKey};
 use crate::engine::Engine;
+use crate::error::QueryError;
+
+impl Engine {
+    /// A question as kept answers compare it: its words by their rarity in the workspace, and an embedding. For measuring. Blocks.
+    pub fn compared(
+        &self,
+        caller: &Caller,
+        question: &str,
+        vector: Option<Arc<[f32]>>,
+    ) -> Result<Compared, QueryError> {
+        let request = AnswerRequest { question: question.to_owned(), ..AnswerRequest::default() };
+        let words = self.weighed(caller, &request)?;
+        Ok(Compared(QuestionKey::new(&request, Sampling::default(), &words, vector)))
+    }
+}
 
 /// What an answer is known by.
 #[derive(Debug)]

@@ -112,6 +112,14 @@ impl Engine {
         self.0.pools.words.run(deadline, work).await
     }
 
+    /// The words of a question with what each says. Blocks.
+    pub(crate) fn words_of(&self, caller: &Caller, plan: &Plan) -> Result<Vec<Word>, QueryError> {
+        match self.view(caller, plan.purpose) {
+            Some(view) => words(&view, &plan.query.wanted_text()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn packed(
         &self,
         view: &View,

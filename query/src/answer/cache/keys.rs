@@ -13,7 +13,7 @@ use crate::answer::answering::Sampling;
 use crate::answer::defuse::visible;
 
 /// The share of what a question says, by the rarity of its words, that a near one says too.
-const NEAR_COVER: f32 = 0.9;
+pub const NEAR_COVER: f32 = 0.9;
 /// Words that turn around what is asked, or ask for something else, in the languages that are asked in most.
 const TURNING: [&str; 44] = [
     "not", "no", "never", "without", "except", "before", "after", "who", "whom", "whose", "when", "where", "why",
@@ -21,6 +21,43 @@ const TURNING: [&str; 44] = [
     "pas", "jamais", "sans", "qui", "quand", "pourquoi", "comment", "quoi", "sin", "nunca", "quién", "cuándo", "dónde",
     "cómo", "qué", "cuál", "cuánto",
 ];
+
+/// How near two questions are, in each of what is compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearness {
+    /// Whether they are the same but for case, spacing and closing marks.
+    pub same: bool,
+    /// The cosine of their embeddings; 0 where one has none.
+    pub cosine: f32,
+    /// The share of what each says, by the rarity of its words, that the other says too: the lesser of the two.
+    pub cover: f32,
+    /// Whether their numbers and the words that turn or ask are the same.
+    pub same_marks: bool,
+    /// Whether the words that both have stand in the same order.
+    pub same_order: bool,
+}
+
+impl Nearness {
+    /// Whether the two are taken for one question.
+    pub fn is_within(&self, near_cosine: f32, near_cover: f32) -> bool {
+        near_cosine < 1.0
+            && self.same_marks
+            && self.same_order
+            && self.cosine >= near_cosine
+            && self.cover >= near_cover
+    }
+}
+
+/// A question as kept answers compare it, for measuring how well they tell which are the same.
+#[derive(Clone, Debug)]
+pub struct Compared(pub(in crate::answer) QuestionKey);
+
+impl Compared {
+    /// How near another question is.
+    pub fn nearness(&self, other: &Self) -> Nearness {
+        self.0.nearness(&other.0)
+    }
+}
 
 /// A question as it is compared.
 #[derive(Clone, Debug)]
@@ -68,18 +105,23 @@ impl QuestionKey {
         self.question == other.question
     }
 
-    /// Whether another question asks nearly the same: near in meaning, with the same words that turn it, nearly all of its rare words, and
-    /// these in the same order.
+    /// Whether another question asks nearly the same.
     pub(super) fn is_near(&self, other: &Self, near_cosine: f32) -> bool {
-        let cosine = self.vector.as_ref().zip(other.vector.as_ref()).filter(|(one, other)| one.len() == other.len());
-        let cosine =
-            cosine.map(|(one, other)| one.iter().zip(other.iter()).map(|(one, other)| one * other).sum::<f32>());
-        near_cosine < 1.0
-            && self.marked == other.marked
-            && cosine.is_some_and(|cosine| cosine >= near_cosine)
-            && self.shared(other).map(|(word, _)| word).eq(other.shared(self).map(|(word, _)| word))
-            && self.is_covered_by(other)
-            && other.is_covered_by(self)
+        self.nearness(other).is_within(near_cosine, NEAR_COVER)
+    }
+
+    /// How near another question is, in each of what is compared.
+    pub(super) fn nearness(&self, other: &Self) -> Nearness {
+        let vectors = self.vector.as_ref().zip(other.vector.as_ref()).filter(|(one, other)| one.len() == other.len());
+        let cosine = vectors.map(|(one, other)| one.iter().zip(other.iter()).map(|(one, other)| one * other).sum());
+        let words_of = |one: &Self, other| one.shared(other).map(|(word, _)| *word).collect::<Vec<_>>();
+        Nearness {
+            same: self.asks_same(other),
+            cosine: cosine.unwrap_or(0.0),
+            cover: self.covered_by(other).min(other.covered_by(self)),
+            same_marks: self.marked == other.marked,
+            same_order: words_of(self, other) == words_of(other, self),
+        }
     }
 
     /// The words that another question has too.
@@ -87,10 +129,11 @@ impl QuestionKey {
         self.words.iter().filter(move |(word, _)| other.words.iter().any(|(known, _)| known == word))
     }
 
-    fn is_covered_by(&self, other: &Self) -> bool {
+    /// The share of what it says, by the rarity of its words, that another question says too, 0 to 1.
+    fn covered_by(&self, other: &Self) -> f32 {
         let all: f32 = self.words.iter().map(|(_, weight)| weight).sum();
         let shared: f32 = self.shared(other).map(|(_, weight)| weight).sum();
-        all > 0.0 && shared >= NEAR_COVER * all
+        if all > 0.0 { shared / all } else { 0.0 }
     }
 
     /// Bytes that it takes beside itself.

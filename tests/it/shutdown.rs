@@ -9,13 +9,16 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::metrics::Server;
 
 const ROUNDS: &str = "SHUTDOWN_ROUNDS";
 const WRITERS: usize = 6;
-const SEARCHERS: usize = 3;
-const ASKERS: usize = 2;
+const SEARCHERS: usize = 2;
+const ASKERS: usize = 1;
+/// How long a client that is told to come again waits, far less than it is told, so that many come while the server stops.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Acknowledged batches of a round after which the server is told to stop; some more come while it does.
 const ACKNOWLEDGED_BEFORE: usize = 12;
 
@@ -147,6 +150,7 @@ impl Round {
             let was_kept = kept.is_some();
             let outcome = send(&self.address, &mut kept, keeps, &request, &body);
             let is_told = self.is_told.load(Ordering::SeqCst);
+            let mut told_to_come_again = false;
             let mut seen = self.seen.lock().unwrap();
             let mut count = |what: &str| *seen.outcomes.entry(format!("{name}: {what}")).or_default() += 1;
             match outcome {
@@ -163,6 +167,7 @@ impl Round {
                     if !head.contains("retry-after: ") || !head.contains("connection: close") {
                         seen.unexpected.push(format!("{name}: {head}"));
                     }
+                    told_to_come_again = true;
                 }
                 Outcome::Refused if is_told => {
                     count("refused");
@@ -182,6 +187,10 @@ impl Round {
             }
             if !seen.unexpected.is_empty() {
                 return;
+            }
+            drop(seen);
+            if told_to_come_again {
+                std::thread::park_timeout(PAUSE);
             }
         }
     }

@@ -34,7 +34,7 @@ use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::gate::{Dropped, Gate, PageUrl};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Bound, Metrics, Stage};
 use crate::retrieve::Pools;
 use crate::tasks::Tasks;
 use crate::trace;
@@ -115,7 +115,7 @@ impl Engine {
     /// Waits for a turn to search, which lasts until it is dropped. [`QueryError::Overloaded`] when none comes in time.
     async fn turn(&self, deadline: Deadline) -> Result<Turn, QueryError> {
         let _running = self.metrics().stage(Stage::Wait);
-        self.0.turns.take(deadline).await
+        self.0.turns.take(deadline).await.inspect_err(|_| self.metrics().shed(Bound::Searches))
     }
 
     /// The choices it was made with.

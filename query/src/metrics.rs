@@ -61,6 +61,8 @@ pub(crate) enum Bound {
     Requests,
     /// As many bytes of bodies as may be held.
     Bodies,
+    /// As many searches as have a turn, for too long.
+    Searches,
     /// Nothing: the server is stopping.
     Stopping,
 }
@@ -71,6 +73,7 @@ impl Bound {
             Self::Connections => "connections",
             Self::Requests => "requests",
             Self::Bodies => "bodies",
+            Self::Searches => "searches",
             Self::Stopping => "stopping",
         }
     }
@@ -178,7 +181,7 @@ impl Metrics {
         for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
             metrics.degraded.with_label_values(&[leg_name(leg)]);
         }
-        for bound in [Bound::Connections, Bound::Requests, Bound::Bodies, Bound::Stopping] {
+        for bound in [Bound::Connections, Bound::Requests, Bound::Bodies, Bound::Searches, Bound::Stopping] {
             metrics.shed.with_label_values(&[bound.name()]);
         }
         metrics.request_seconds.with_label_values(&["/v1/search", "200"]);

@@ -89,6 +89,13 @@ impl Place {
     }
 }
 
+/// Work that is done where it is made, in whichever task it runs.
+pub(crate) fn going_on<T>(work: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> + Send {
+    let place = Place::here();
+    let mut work: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(work);
+    std::future::poll_fn(move |context| place.go_on(|| work.as_mut().poll(context)))
+}
+
 /// A stream that works where it is made, whoever asks it for more later.
 pub(crate) fn in_place<T>(stream: impl Stream<Item = T> + Send + 'static) -> impl Stream<Item = T> + Send {
     let place = Place::here();

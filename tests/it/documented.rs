@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use super::{Site, imported};
 
 /// How commands begin that are not run, with what they take: `PAGE: COMMAND`.
-const ELSEWHERE: [(&str, &str); 50] = [
+const ELSEWHERE: [(&str, &str); 51] = [
     ("README.md: make", "is what runs this, or takes minutes"),
     ("README.md: target/release/tessera search 'animals", "takes the embedding model"),
     ("README.md: tessera import markdown PATH/", "a folder of the reader's"),
@@ -62,6 +62,7 @@ const ELSEWHERE: [(&str, &str); 50] = [
     ("docs/streams.md: curl", "Kafka; tests/it/real_kafka.rs"),
     ("docs/streams.md: tessera dead-letters replay", "Kafka; tests/it/real_kafka.rs"),
     ("docs/streams.md: tessera dead-letters list", "Kafka; tests/it/real_kafka.rs"),
+    ("docs/tutorial.md: curl -s http://127.0.0.1:8080/v1/answers", "takes the embedding model"),
     ("docs/tutorial.md: make demo", "takes minutes; the server of this test stands for it"),
     ("docs/configuration.md: tessera config check", "a configuration of the reader's; docs/connect.md does the same"),
 ];

@@ -247,7 +247,7 @@ fn a_request_is_one_trace_from_its_caller_to_the_language_model() {
     assert_eq!(attribute(search, "http.route"), "/v1/search");
     assert_eq!(attribute(search, "http.response.status_code"), "200");
     assert_eq!(attribute(search, "tessera.request_id"), "r-7");
-    let mut parts = BTreeSet::from(["mask", "parse", "lexical", "rank", "present", "gate"]);
+    let mut parts = BTreeSet::from(["wait", "mask", "parse", "lexical", "rank", "present", "gate"]);
     if models.is_some() {
         parts.extend(["semantic", "embed"]);
     }
@@ -261,7 +261,9 @@ fn a_request_is_one_trace_from_its_caller_to_the_language_model() {
     assert_eq!(hex(&search.links[0].span_id), CALLER[36..52]);
 
     let answer = one(&spans, "POST /v1/answers");
-    assert!(below(&spans, answer).is_superset(&BTreeSet::from(["mask", "parse", "lexical", "rank", "chat any"])));
+    assert!(
+        below(&spans, answer).is_superset(&BTreeSet::from(["wait", "mask", "parse", "lexical", "rank", "chat any"]))
+    );
     let chat = one(&spans, "chat any");
     assert_eq!((chat.kind(), &chat.trace_id), (SpanKind::Client, &answer.trace_id));
     for (key, value) in [

@@ -26,7 +26,7 @@ use crate::search::queries;
 use crate::{Plan, SEED, corpus, percentiles};
 
 const CALLERS: usize = 1_000;
-const FIRST_PER_SECOND: f64 = 20.0;
+const FIRST_PER_SECOND: f64 = 10.0;
 const GROWTH: f64 = 1.25;
 const STEPS_MAX: usize = 30;
 /// How long a rate is kept up; the overload, twice as long.

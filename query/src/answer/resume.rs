@@ -20,12 +20,12 @@ use access::Caller;
 use schemas::api::answers::AnswerRequest;
 use serde::{Deserialize, Serialize};
 use tokio::task::AbortHandle;
-use tracing::Instrument as _;
 
 use super::outgoing::{AnswerEvent, Telling};
 use crate::config::ConfigError;
 use crate::error::QueryError;
 use crate::random_id::RandomId;
+use crate::trace::going_on;
 use buffer::{Next, Stream};
 
 /// Divides the name of a stream from the number of an event.
@@ -122,7 +122,7 @@ impl Streams {
         let stream = Arc::new(Stream::new(asked, telling.watch(), self.0.config.stream_bytes_max));
         let Some(reader) = Reader::attach(id, Arc::clone(&stream), 0) else { return Err(telling) };
         let pump = pump(Arc::clone(&stream), telling, Arc::downgrade(&self.0), id, self.0.config);
-        let pump = tokio::spawn(pump.in_current_span()).abort_handle();
+        let pump = tokio::spawn(going_on(pump)).abort_handle();
         kept.insert(id, Kept { stream, pump });
         Ok(reader)
     }

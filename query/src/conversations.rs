@@ -131,29 +131,29 @@ impl Conversations {
     }
 
     /// Keeps a turn of a caller, and makes room for it. Unless it `begins` its conversation, that must be there.
-    pub(crate) fn keep(&self, caller: &Caller, turn: Turn, begins: bool) -> io::Result<Kept> {
+    pub(crate) fn keep(&self, caller: &Caller, turn: &Turn, begins: bool) -> io::Result<Kept> {
         let Some(owner) = owner(caller) else { return Ok(Kept::Refused) };
         let path = self.path_of(&owner);
         self.make_folder_of(&path)?;
-        self.make_room(&path, bytes_of(&turn)? + OWNER_BYTES)?;
+        self.make_room(&path, bytes_of(turn)? + OWNER_BYTES)?;
         self.locked(&path, || {
             let mut held = Held::read(&path)?;
             let is_there = begins || held.turns.iter().any(|(other, _)| other.conversation == turn.conversation);
-            if !is_there || self.is_gone(&owner, &turn) {
+            if !is_there || self.is_gone(&owner, turn) {
                 return Ok(Kept::Refused);
             }
-            let (before, bytes) = (held.bytes, bytes_of(&turn)?);
+            let (before, bytes) = (held.bytes, bytes_of(turn)?);
             held.turns.push((turn.clone(), bytes));
             let Some(is_cut) = self.cut(&mut held.turns) else { return Ok(Kept::Refused) };
             // A file whose head cannot be read is written anew, or no sweep would know whose it is.
             let after = if is_cut || (before > 0 && held.owner.is_none()) {
                 held.replace(&path, &owner, true)?
             } else {
-                before + held.append(&path, &owner, turn.clone())?
+                before + held.append(&path, &owner, turn)?
             };
             self.count(&path, before, after);
             // Whatever was erased while it was written.
-            if self.is_gone(&owner, &turn) {
+            if self.is_gone(&owner, turn) {
                 self.clean(&path, None)?;
                 return Ok(Kept::Refused);
             }

@@ -35,8 +35,8 @@ pub struct CacheConfig {
     pub bytes_max: usize,
     /// How long one is kept, in minutes, 1 to 10,080; 60.
     pub minutes: u32,
-    /// How near in meaning another question must be to be the same, as a cosine, 0.5 to 1; 0.95. 1 takes no other one. Its rare words must be
-    /// the same beside.
+    /// How near in meaning another question must be to be the same, as a cosine, 0.5 to 1; 0.95. 1 takes no other one. Its words
+    /// must be the same beside, but for their forms and those that say nothing.
     pub near_cosine: f32,
 }
 

@@ -43,11 +43,11 @@ impl Following {
         let turn = turn_of(id, also, complete);
         let (caller, id) = (caller.clone(), id.to_string());
         // What was written stays: nobody waits here for longer than for any file, and it is no use to be told later.
-        let work = move || Ok(conversations.keep(&caller, turn, begins));
+        let work = move || Ok(conversations.keep(&caller, &turn, begins));
         match engine.writing_work(work).await {
             Ok(Ok(Kept::Kept)) => return Some(id),
             Ok(Ok(Kept::Refused)) => {
-                tracing::debug!("a turn is not kept: its conversation is gone, or what it was made of")
+                tracing::debug!("a turn is not kept: its conversation is gone, or what it was made of");
             }
             Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "a turn was not kept"),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a turn may not be kept"),

@@ -73,10 +73,10 @@ impl Held {
     }
 
     /// Adds a turn at the end of the file that this was read from, and answers when it is on disk.
-    pub(super) fn append(&self, path: &Path, owner: &Owner, turn: Turn) -> io::Result<u64> {
+    pub(super) fn append(&self, path: &Path, owner: &Owner, turn: &Turn) -> io::Result<u64> {
         let is_new = self.bytes == 0;
         let mut lines = if is_new { line_of(&Line::Owner(owner.clone()))? } else { Vec::new() };
-        lines.extend(line_of(&Line::Turn(Box::new(turn)))?);
+        lines.extend(line_of(&Line::Turn(Box::new(turn.clone())))?);
         let mut file = options().append(true).create(true).open(path)?;
         if self.is_torn {
             tracing::warn!("the last turn of a conversation was cut by a crash and is taken off");

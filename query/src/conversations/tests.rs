@@ -114,8 +114,8 @@ fn a_conversation_is_its_owners_alone_and_stays_over_a_restart() {
     let site = Site::new();
     let conversations = site.open(&ConversationsConfig::default());
     let (ada, talk) = (caller("acme", "ada"), id());
-    assert_eq!(conversations.keep(&ada, turn(talk, 1, "mirrors", "p"), true).unwrap(), Kept::Kept);
-    assert_eq!(conversations.keep(&ada, turn(talk, 2, "domes", "p"), false).unwrap(), Kept::Kept);
+    assert_eq!(conversations.keep(&ada, &turn(talk, 1, "mirrors", "p"), true).unwrap(), Kept::Kept);
+    assert_eq!(conversations.keep(&ada, &turn(talk, 2, "domes", "p"), false).unwrap(), Kept::Kept);
     let again = site.open(&ConversationsConfig::default());
     assert_eq!(questions(&again, &ada, talk), ["mirrors", "domes"]);
     let list = again.list(&ada).unwrap();
@@ -125,11 +125,15 @@ fn a_conversation_is_its_owners_alone_and_stays_over_a_restart() {
         assert_eq!(questions(&again, &other, talk), [""; 0]);
         assert_eq!(again.list(&other).unwrap(), []);
         assert!(!again.delete(&other, talk).unwrap());
-        assert_eq!(again.keep(&other, turn(talk, 3, "mine", "p"), false).unwrap(), Kept::Refused);
+        assert_eq!(again.keep(&other, &turn(talk, 3, "mine", "p"), false).unwrap(), Kept::Refused);
     }
     assert!(again.delete(&ada, talk).unwrap() && !again.delete(&ada, talk).unwrap());
     assert!(!site.text().contains("mirrors"), "{}", site.text());
-    assert_eq!(again.keep(&ada, turn(talk, 4, "late", "p"), false).unwrap(), Kept::Refused, "it was removed meanwhile");
+    assert_eq!(
+        again.keep(&ada, &turn(talk, 4, "late", "p"), false).unwrap(),
+        Kept::Refused,
+        "it was removed meanwhile"
+    );
 }
 
 #[test]
@@ -137,27 +141,27 @@ fn a_turn_that_a_crash_has_cut_is_taken_off_and_no_other_is_lost() {
     let site = Site::new();
     let conversations = site.open(&ConversationsConfig::default());
     let (ada, talk) = (caller("acme", "ada"), id());
-    conversations.keep(&ada, turn(talk, 1, "mirrors", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(talk, 1, "mirrors", "p"), true).unwrap();
     let path = conversations.path_of(&owner(&ada).unwrap());
     let whole = fs::read(&path).unwrap();
-    conversations.keep(&ada, turn(talk, 2, "domes", "p"), false).unwrap();
+    conversations.keep(&ada, &turn(talk, 2, "domes", "p"), false).unwrap();
     let both = fs::read(&path).unwrap();
     for cut in [whole.len() + 1, whole.len() + 40, both.len() - 1] {
         fs::write(&path, &both[..cut]).unwrap();
         let again = site.open(&ConversationsConfig::default());
         assert_eq!(questions(&again, &ada, talk), ["mirrors"], "cut at {cut}");
-        again.keep(&ada, turn(talk, 3, "keys", "p"), false).unwrap();
+        again.keep(&ada, &turn(talk, 3, "keys", "p"), false).unwrap();
         assert_eq!(questions(&again, &ada, talk), ["mirrors", "keys"], "cut at {cut}");
     }
     // The head may be cut, too.
     fs::write(&path, &both[..10]).unwrap();
     let again = site.open(&ConversationsConfig::default());
     assert_eq!(questions(&again, &ada, talk), [""; 0]);
-    again.keep(&ada, turn(talk, 4, "roofs", "p"), true).unwrap();
+    again.keep(&ada, &turn(talk, 4, "roofs", "p"), true).unwrap();
     assert_eq!(questions(&again, &ada, talk), ["roofs"]);
     // A line that is none costs itself alone.
     OpenOptions::new().append(true).open(&path).unwrap().write_all(b"nonsense\n").unwrap();
-    again.keep(&ada, turn(talk, 5, "walls", "p"), false).unwrap();
+    again.keep(&ada, &turn(talk, 5, "walls", "p"), false).unwrap();
     assert_eq!(questions(&again, &ada, talk), ["roofs", "walls"]);
 }
 
@@ -168,25 +172,25 @@ fn what_was_gone_on_with_longest_ago_makes_room() {
     let conversations = site.open(&config);
     let ada = caller("acme", "ada");
     let (first, second, third) = (id(), id(), id());
-    conversations.keep(&ada, turn(first, 1, "a", "p"), true).unwrap();
-    conversations.keep(&ada, turn(second, 2, "b", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(first, 1, "a", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(second, 2, "b", "p"), true).unwrap();
     for (minute, question) in [(3, "c"), (4, "d")] {
-        conversations.keep(&ada, turn(first, minute, question, "p"), false).unwrap();
+        conversations.keep(&ada, &turn(first, minute, question, "p"), false).unwrap();
     }
     assert_eq!(questions(&conversations, &ada, first), ["c", "d"], "its oldest turn goes");
-    conversations.keep(&ada, turn(third, 5, "e", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(third, 5, "e", "p"), true).unwrap();
     let ids: Vec<String> = conversations.list(&ada).unwrap().into_iter().map(|summary| summary.id).collect();
     assert_eq!(ids, [third.to_string(), first.to_string()]);
     let small = ConversationsConfig { person_bytes_max: 2_000, ..ConversationsConfig::default() };
     let conversations = site.open(&small);
     for minute in 6..40 {
-        let kept = conversations.keep(&ada, turn(id(), minute, &"long ".repeat(20), "p"), true).unwrap();
+        let kept = conversations.keep(&ada, &turn(id(), minute, &"long ".repeat(20), "p"), true).unwrap();
         assert_eq!(kept, Kept::Kept);
         let bytes = fs::metadata(conversations.path_of(&owner(&ada).unwrap())).unwrap().len();
         assert!(bytes <= 2_200, "{bytes}, the head included");
     }
     let huge = turn(id(), 41, &"long ".repeat(1_000), "p");
-    assert_eq!(conversations.keep(&ada, huge, true).unwrap(), Kept::Refused);
+    assert_eq!(conversations.keep(&ada, &huge, true).unwrap(), Kept::Refused);
     assert!(!conversations.list(&ada).unwrap().is_empty(), "what was there stays");
 }
 
@@ -198,7 +202,7 @@ fn a_workspace_that_is_full_lets_go_of_those_who_asked_longest_ago() {
     let conversations = site.open(&config);
     for (at, user) in ["u0", "u1", "u2", "u3", "u4", "u5"].into_iter().enumerate() {
         let caller = caller("acme", user);
-        conversations.keep(&caller, turn(id(), 1, "mirrors", "p"), true).unwrap();
+        conversations.keep(&caller, &turn(id(), 1, "mirrors", "p"), true).unwrap();
         let path = conversations.path_of(&owner(&caller).unwrap());
         let used = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000 + at as u64);
         OpenOptions::new().append(true).open(path).unwrap().set_modified(used).unwrap();
@@ -221,13 +225,13 @@ fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     site.put("acme", "q");
     let (ada, bob, eve) = (caller("acme", "ada"), caller("acme", "bob"), caller("globex", "ada"));
     let (talk, of_bob) = (id(), id());
-    conversations.keep(&ada, turn(talk, 1, "mirrors", "p"), true).unwrap();
-    conversations.keep(&ada, turn(talk, 2, "domes", "q"), false).unwrap();
+    conversations.keep(&ada, &turn(talk, 1, "mirrors", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(talk, 2, "domes", "q"), false).unwrap();
     let mut repeats = turn(talk, 3, "keys", "q");
     repeats.said.as_mut().unwrap().also.entry(p.clone()).or_default();
-    conversations.keep(&ada, repeats, false).unwrap();
-    conversations.keep(&bob, turn(of_bob, 1, "roofs", "q"), true).unwrap();
-    conversations.keep(&eve, turn(id(), 1, "walls", "p"), true).unwrap();
+    conversations.keep(&ada, &repeats, false).unwrap();
+    conversations.keep(&bob, &turn(of_bob, 1, "roofs", "q"), true).unwrap();
+    conversations.keep(&eve, &turn(id(), 1, "walls", "p"), true).unwrap();
     let now = Timestamp::from_second(1_800_001_000).unwrap();
     assert_eq!(conversations.sweep(now), 0, "there is nothing to remove");
     site.delete("acme", "p");
@@ -240,7 +244,7 @@ fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     assert!(text.contains("about domes") && text.contains("about walls"), "{text}");
     assert_eq!(questions(&conversations, &ada, talk), ["mirrors", "domes", "keys"], "what was asked stays");
     let late = turn(talk, 4, "late", "p");
-    assert_eq!(conversations.keep(&ada, late, false).unwrap(), Kept::Refused, "of a page that was deleted meanwhile");
+    assert_eq!(conversations.keep(&ada, &late, false).unwrap(), Kept::Refused, "of a page that was deleted meanwhile");
     assert!(
         conversations.holds(Whose::Page(&acme, &q)).unwrap() && !conversations.holds(Whose::Page(&acme, &p)).unwrap()
     );
@@ -254,7 +258,7 @@ fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     assert_eq!(again.sweep(now), 1);
     assert!(!again.holds(Whose::Person(&acme, &"ada".parse().unwrap())).unwrap());
     assert!(!site.text().contains("mirrors") && site.text().contains("roofs"));
-    assert_eq!(again.keep(&ada, turn(id(), 5, "late", "q"), true).unwrap(), Kept::Refused);
+    assert_eq!(again.keep(&ada, &turn(id(), 5, "late", "q"), true).unwrap(), Kept::Refused);
     catalog.get(&globex).unwrap().write().erase();
     assert_eq!(again.sweep(now), 1);
     assert!(!again.holds(Whose::Workspace(&globex)).unwrap() && !site.text().contains("walls"));
@@ -267,9 +271,9 @@ fn conversations_that_nobody_goes_on_with_go_with_what_a_crash_left() {
     let site = Site::new();
     let conversations = site.open(&ConversationsConfig { retention_days: 2, ..ConversationsConfig::default() });
     let (ada, old, live) = (caller("acme", "ada"), id(), id());
-    conversations.keep(&ada, turn(old, 0, "mirrors", "p"), true).unwrap();
-    conversations.keep(&ada, turn(live, 0, "domes", "p"), true).unwrap();
-    conversations.keep(&ada, turn(live, 60 * 24 * 2, "keys", "p"), false).unwrap();
+    conversations.keep(&ada, &turn(old, 0, "mirrors", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(live, 0, "domes", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(live, 60 * 24 * 2, "keys", "p"), false).unwrap();
     let aside = conversations.path_of(&owner(&ada).unwrap()).with_extension(file::ASIDE);
     fs::write(&aside, "half a file").unwrap();
     let day = |days: i64| Timestamp::from_second(1_800_000_000 + 86_400 * days).unwrap();
@@ -290,7 +294,7 @@ fn what_people_asked_is_for_the_owner_of_the_process_alone() {
     let conversations = site.open(&ConversationsConfig::default());
     assert!(!site.dir.path().join(FOLDER).exists(), "nothing is written before somebody asks");
     let ada = caller("acme", "ada");
-    conversations.keep(&ada, turn(id(), 1, "mirrors", "p"), true).unwrap();
+    conversations.keep(&ada, &turn(id(), 1, "mirrors", "p"), true).unwrap();
     let path = conversations.path_of(&owner(&ada).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap()), mode(&site.dir.path().join(FOLDER))), (0o600, 0o700, 0o700));

@@ -37,7 +37,7 @@ const OVERLOAD: f64 = 3.0;
 const USEFUL: Duration = Duration::from_secs(1);
 /// Requests under way, above which those that are due are counted as failed without being sent.
 const UNDER_WAY_MAX: usize = 8_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pages that are opened.
 const PAGES: usize = 5_000;
 /// What a process is allowed by default.

@@ -89,7 +89,8 @@ impl Plan {
                 "--seconds" => plan.seconds = value()?.parse()?,
                 "--only" => plan.only = Some(value()?),
                 "--server" => {
-                    plan.server = Some(PathBuf::from(value()?).canonicalize().context("--server names no file")?)
+                    let server = PathBuf::from(value()?).canonicalize();
+                    plan.server = Some(server.context("--server names no file")?);
                 }
                 MODEL_ID => plan.model_id = value()?,
                 PART => plan.part = Some(value()?),

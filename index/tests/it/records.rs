@@ -160,10 +160,10 @@ fn merges_are_counted_with_the_time_that_they_take() {
         content.commit();
     }
     content.index.reload().unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     while content.index.sizes().merging.is_zero() {
         assert!(std::time::Instant::now() < deadline, "nothing was merged: {:?}", content.index.sizes());
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     assert!(content.index.sizes().merges > 0);
     let text = index::metrics::Metrics::default().text(std::slice::from_ref(&content.index));

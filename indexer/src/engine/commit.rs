@@ -176,13 +176,12 @@ fn write_vectors(
 ) -> Result<(), IndexError> {
     let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok(()) };
     let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok(()) };
-    let (record, passages) = match core.recent.get(key) {
-        Some(cut) => (Arc::clone(&cut.record), cut.passages.clone()),
-        None => {
-            let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
-            let passages = cutting.passages(&page, &record);
-            (Arc::new(record), passages)
-        }
+    let (record, passages) = if let Some(cut) = core.recent.get(key) {
+        (Arc::clone(&cut.record), cut.passages.clone())
+    } else {
+        let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
+        let passages = cutting.passages(&page, &record);
+        (Arc::new(record), passages)
     };
     let head = PageHead::of(&page, key.page, &record);
     written.pages += 1;

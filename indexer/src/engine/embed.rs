@@ -237,12 +237,11 @@ fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Resul
     let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok((found, missing)) };
     // What was written is as good as what is pending: the next commit queues the page again if that lacks vectors.
     let kept = core.recent.get(key);
-    let passages = match &kept {
-        Some(cut) => Cow::Borrowed(&cut.passages),
-        None => {
-            let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
-            Cow::Owned(cutting.passages(&page, &record))
-        }
+    let passages = if let Some(cut) = &kept {
+        Cow::Borrowed(&cut.passages)
+    } else {
+        let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
+        Cow::Owned(cutting.passages(&page, &record))
     };
     let known = core.writer.page_vectors(key.workspace, key.page)?;
     let mut seen = HashSet::new();

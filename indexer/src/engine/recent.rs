@@ -93,7 +93,9 @@ impl Recent {
     pub(super) fn forget_workspace(&self, number: WorkspaceNumber) {
         let mut kept = self.lock();
         let pages: Vec<_> = kept.pages.keys().filter(|key| key.workspace == number).copied().collect();
-        pages.into_iter().for_each(|key| kept.forget(key));
+        for key in pages {
+            kept.forget(key);
+        }
     }
 
     /// Forgets everything.

@@ -65,7 +65,7 @@ async fn searches_answers_and_opened_pages_are_recorded_by_ids_alone() {
     let user = Some(UserId::new("gus").unwrap());
     assert_eq!(lines[10].who.as_ref().unwrap().actor, Actor::Service { key: "search".into(), user });
     let raw = raw(&client);
-    for text in ["telescope", "deploy", "Deploy", "rollback", "summar", "secret", SEARCH_KEY, bearer.as_str()] {
+    for text in ["telescope", "deploy", "Deploy", "rollback", "summarise", "secret", SEARCH_KEY, bearer.as_str()] {
         assert!(!raw.contains(text), "{text}");
     }
     assert!(verify(client.audit.dir(), Wanted::default()).unwrap().intact);

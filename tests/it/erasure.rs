@@ -1,25 +1,18 @@
 //! Erasures by a real server: killed in the middle of them, started again, and nothing is left in any file; receipts that hold, and such as do not.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use index::raw::{How, look_for, look_for_words};
 use serde_json::{Value, json};
 
-use crate::Site;
+use super::Site;
+use super::server::Process;
 
 /// A server that believes this machine, killed in the end.
 struct Server {
-    process: Child,
+    process: Process,
     address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Server {
@@ -28,13 +21,7 @@ impl Server {
         command.current_dir(site.dir.path()).arg("--data-dir").arg(site.dir.path().join("data"));
         command.env("TESSERA__MODELS__ENABLED", "false").env("TESSERA__HTTP__RATE__CALLER_PER_SECOND", "0");
         command.env("TESSERA__AUDIT__SEGMENT_BYTES_MAX", "65536");
-        command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("serving")).expect("the server starts");
-        let (_, address) = line.split_once("address=").unwrap();
-        let address = address.split_whitespace().next().unwrap().to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
+        let (process, [address]) = Process::start(command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]));
         Self { process, address }
     }
 
@@ -136,8 +123,7 @@ fn pages_are_erased_through_kills_and_their_receipts_hold() {
     for (at, ms) in [0, 15, 60, 200, 600].into_iter().enumerate() {
         ids.push(server.erase(&format!("/v1/pages/page-{at}")));
         std::thread::park_timeout(Duration::from_millis(ms));
-        server.process.kill().unwrap();
-        server.process.wait().unwrap();
+        server.process.kill();
         server = Server::start(&site);
     }
     let done: Vec<Value> = ids.iter().map(|id| server.done(id)).collect();

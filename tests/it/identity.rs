@@ -6,19 +6,13 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::{Site, imported};
+use super::server::Process;
+use super::{Site, imported};
 
 /// A server that believes nobody without proof, killed in the end.
 struct Server {
-    process: Child,
+    _process: Process,
     address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Server {
@@ -26,14 +20,8 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
         command.current_dir(site.dir.path()).arg("--data-dir").arg(site.dir.path().join("data"));
         command.env("TESSERA__MODELS__ENABLED", "false").envs(settings.iter().map(|(key, value)| (key, value)));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("serving")).expect("the server starts");
-        let (_, address) = line.split_once("address=").unwrap();
-        let address = address.split_whitespace().next().unwrap().to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
+        let (process, [address]) = Process::start(command.args(["serve", "--listen", "127.0.0.1:0"]));
+        Self { _process: process, address }
     }
 
     /// The status of a search, and the titles found.

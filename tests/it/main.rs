@@ -12,6 +12,7 @@ mod metrics;
 mod real_kafka;
 mod real_postgres;
 mod reindex;
+mod server;
 mod shutdown;
 mod snapshots;
 mod traces;

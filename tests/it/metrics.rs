@@ -1,16 +1,18 @@
 //! `/metrics` of a running server: read like Prometheus does, and checked by its own tool where that is there.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::server::Process;
 
 /// Prometheus's tool, for `make test-services`.
 const PROMTOOL: &str = "TESSERA_TEST_PROMTOOL";
 
 /// A server in development, with a listener for counters.
 pub(super) struct Server {
-    process: Child,
+    process: Process,
     pub(super) api: String,
     pub(super) counters: String,
 }
@@ -22,38 +24,19 @@ impl Server {
 
     /// With further variables of the environment.
     pub(super) fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+        command
             .current_dir(dir)
             .env("TESSERA__MODELS__ENABLED", "false")
-            .env("TESSERA__METRICS__LISTEN", "127.0.0.1:0")
-            .envs(settings.iter().copied())
-            .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let addresses = log.by_ref().map(Result::unwrap).filter_map(|line| {
-            let told = line.split_once("address=")?.1;
-            Some(told.split(' ').next()?.to_owned())
-        });
-        let [api, counters] = addresses.take(2).collect::<Vec<_>>().try_into().unwrap();
-        // A server whose log is not read stands still in the end.
-        std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
+            .env("TESSERA__METRICS__LISTEN", "127.0.0.1:0");
+        command.envs(settings.iter().copied()).args(["serve", "--dev", "--listen", "127.0.0.1:0"]);
+        let (process, [api, counters]) = Process::start(&mut command);
         Self { process, api, counters }
     }
 
     /// Tells it to stop, and waits until it has.
-    pub(super) fn terminate(mut self) -> ExitStatus {
-        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(told.success());
-        self.process.wait().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub(super) fn terminate(self) -> ExitStatus {
+        self.process.terminate()
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Read<'a> {
     pub written_ms: &'a [Option<i64>],
     /// Up to where the source was read, these events included, by the name of the partition.
     pub offsets: &'a BTreeMap<String, i64>,
+    /// Whether they are of a bulk, though they may be few: nobody waits for them as for someone's edit.
+    pub is_bulk: bool,
 }
 
 /// What became of some events.
@@ -180,20 +182,19 @@ impl Engine {
             });
             self.keep(&letters.collect::<Vec<_>>())
         };
-        self.submit_read(&Read { events, written_ms: &[], offsets }, wait, &mut keep)
+        self.submit_read(&Read { events, written_ms: &[], offsets, is_bulk: false }, wait, &mut keep)
     }
 
     /// As [`Engine::submit_read_to`]; `keep` is given the events that were turned down, by their place among those given, and
     /// has to keep them safe before it returns: only then do the offsets move past them.
     pub fn submit_read(&self, read: &Read<'_>, wait: Wait, keep: &mut Keep<'_>) -> Result<Submitted, IngestError> {
         let core = &self.0.core;
-        let Read { events, written_ms, offsets } = *read;
-        let mut taken = take_in::take_in(core, events, written_ms)?;
+        let mut taken = take_in::take_in(core, read.events, read.written_ms, read.is_bulk)?;
         if !taken.rejected.is_empty() {
             keep(&taken.rejected)?;
         }
-        if !offsets.is_empty() {
-            take_in::read_to(core, offsets, &mut taken);
+        if !read.offsets.is_empty() {
+            take_in::read_to(core, read.offsets, &mut taken);
         }
         let index_seq = core.wait(&taken, wait)?;
         let take_in::Taken { accepted, unchanged, conflicts, rejected, .. } = taken;
@@ -213,7 +214,7 @@ impl Engine {
         let batch = decode(body, guard, now_ms)?;
         let (places, events): (Vec<_>, Vec<_>) =
             batch.events.into_iter().map(|decoded| ((decoded.index, decoded.bytes), decoded.event)).unzip();
-        let taken = take_in::take_in(core, &events, &[])?;
+        let taken = take_in::take_in(core, &events, &[], false)?;
         let full = taken.rejected.iter().map(|(at, error)| (places[*at].clone(), error));
         let bad = batch.bad.iter().map(|bad| ((bad.index, bad.bytes.clone()), &bad.error));
         let mut turned_down: Vec<_> = full.chain(bad).collect();

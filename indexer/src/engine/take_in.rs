@@ -40,20 +40,26 @@ pub(super) struct Taken {
 }
 
 /// Merges events. `written_ms` says when each was written, in milliseconds since 1970; those of which it says nothing, just now.
-pub(super) fn take_in(core: &Core, events: &[Event], written_ms: &[Option<i64>]) -> Result<Taken, IngestError> {
+/// Many events are a bulk; with `is_bulk`, few of them are, too.
+pub(super) fn take_in(
+    core: &Core,
+    events: &[Event],
+    written_ms: &[Option<i64>],
+    is_bulk: bool,
+) -> Result<Taken, IngestError> {
     let started = Instant::now();
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let weights: Vec<_> = events.iter().map(weigh).collect();
     let mut left = Load { events: events.len(), bytes: weights.iter().sum() };
-    let is_interactive = events.len() < core.config.interactive_events_max;
-    let_in(core, left, is_interactive)?;
+    let is_small = events.len() < core.config.interactive_events_max;
+    let_in(core, left, is_small)?;
     let deadline = Instant::now() + Duration::from_millis(core.config.wait_ms_max);
     let mut taken = Taken::default();
     let mut merged = Ok(());
     let mut at = 0;
     while at < events.len() && merged.is_ok() {
         let may_merge = |backlog: &Backlog| {
-            if is_interactive { backlog.has_room(&core.config) } else { backlog.has_room_for_bulk(&core.config) }
+            if is_small { backlog.has_room(&core.config) } else { backlog.has_room_for_bulk(&core.config) }
         };
         if !core.wait_for(deadline, |backlog| may_merge(backlog) || !backlog.accepts()) {
             merged = Err(IngestError::Overloaded { retry_after: Duration::from_millis(core.config.wait_ms_max) });
@@ -67,7 +73,7 @@ pub(super) fn take_in(core: &Core, events: &[Event], written_ms: &[Option<i64>])
             events: &events[at..end],
             bytes: &weights[at..end],
             written_ms: &written_ms,
-            is_interactive,
+            is_interactive: is_small && !is_bulk,
         };
         let mut backlog = core.lock();
         if !backlog.accepts() {
@@ -117,18 +123,18 @@ impl Taken {
 const KEPT_FOR_SMALL: usize = 8;
 
 /// How much of the room for events that wait a small batch, or another one, may take.
-pub(super) fn room(all: usize, is_interactive: bool) -> usize {
-    if is_interactive { all } else { all - all / KEPT_FOR_SMALL }
+pub(super) fn room(all: usize, is_small: bool) -> usize {
+    if is_small { all } else { all - all / KEPT_FOR_SMALL }
 }
 
 /// Lets events in, unless too many wait already. A batch is never too large for an empty queue.
-fn let_in(core: &Core, load: Load, is_interactive: bool) -> Result<(), IngestError> {
+fn let_in(core: &Core, load: Load, is_small: bool) -> Result<(), IngestError> {
     let mut backlog = core.lock();
     if !backlog.accepts() {
         return Err(IngestError::Stopped);
     }
-    let is_full = backlog.load.events + load.events > room(core.config.pending_events_max, is_interactive)
-        || backlog.load.bytes + load.bytes > room(core.config.pending_bytes_max, is_interactive);
+    let is_full = backlog.load.events + load.events > room(core.config.pending_events_max, is_small)
+        || backlog.load.bytes + load.bytes > room(core.config.pending_bytes_max, is_small);
     if is_full && backlog.load.events > 0 {
         let commit_ms = backlog.last_commit.as_ref().map_or(0, |commit| commit.took_ms);
         let retry_after = Duration::from_millis(commit_ms.max(core.config.commit_interval_ms).max(100));

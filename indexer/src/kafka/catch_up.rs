@@ -2,9 +2,9 @@
 //!
 //! It begins where a partition first passed a message over, takes of what it reads only what was passed over, and is paused
 //! while enough of that waits. When it has come as far as the other, the partition is read by that alone again. Invariant: a
-//! message is handed over before the cursor moves past it.
+//! message is handed over before the cursor moves past it, and the cursor stays behind the other consumer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::client::{self, Plain};
 use super::config::{Config, Secrets};
 use super::lane::Lane;
 use super::lanes::Lanes;
-use super::queue::Read;
+use super::queue::{Again, Read};
 use super::reader::{HAND_OVER_BYTES, HAND_OVER_MESSAGES, decode};
 
 /// How long it waits for the first message.
@@ -139,6 +139,7 @@ impl CatchUp {
         let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
         let mut read: BTreeMap<i32, Vec<Read>> = BTreeMap::new();
         let (mut looked, mut messages, mut bytes) = (0, 0, 0);
+        let mut overtaken = BTreeSet::new();
         let mut ended = Ok(());
         while looked < LOOK_MESSAGES && messages < HAND_OVER_MESSAGES && bytes < HAND_OVER_BYTES {
             let message = match consumer.poll(wait) {
@@ -153,11 +154,18 @@ impl CatchUp {
             looked += 1;
             let Some(reading) = self.reading.get_mut(&message.partition()) else { continue };
             let (key, offset) = (message.key().unwrap_or_default(), message.offset());
-            if reading.lane.of_partition(message.partition(), |known| known.was_passed_over(key, offset)) {
-                let one = decode(&message, now_ms);
-                messages += 1;
-                bytes += one.bytes;
-                read.entry(message.partition()).or_default().push(one);
+            match reading.lane.of_partition(message.partition(), |known| known.again(key, offset)) {
+                Again::PassedOver => {
+                    let one = decode(&message, now_ms);
+                    messages += 1;
+                    bytes += one.bytes;
+                    read.entry(message.partition()).or_default().push(one);
+                }
+                Again::Known => {}
+                Again::Ahead => {
+                    overtaken.insert(message.partition());
+                    continue;
+                }
             }
             reading.next = offset + 1;
             reading.written_ms = message.timestamp().to_millis();
@@ -169,6 +177,8 @@ impl CatchUp {
             let (next, written_ms) = (reading.next, reading.written_ms);
             reading.lane.of_partition(*partition, |known| known.read_again_to(next, written_ms));
         }
+        // Assigned anew by the next step, from where the other consumer is by then.
+        self.reading.retain(|partition, _| !overtaken.contains(partition));
         if let Err(error) = &ended
             && error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset)
         {

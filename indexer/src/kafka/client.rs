@@ -64,6 +64,10 @@ pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
         // An edit need not wait for others.
         client.set("fetch.wait.max.ms", "100");
     }
+    if !config.properties.contains_key("fetch.queue.backoff.ms") {
+        // The queue is short, and empty again long before the second that is usual.
+        client.set("fetch.queue.backoff.ms", "50");
+    }
     if !config.instance.is_empty() {
         client.set("group.instance.id", &config.instance);
     }

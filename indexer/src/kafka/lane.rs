@@ -170,7 +170,7 @@ impl Shared {
             if state.stopping {
                 return;
             }
-            let turn = state.queue.take(bulk_room, bulk_events);
+            let turn = state.queue.take(bulk_room, bulk_events, Instant::now());
             if turn.is_none() && !state.queue.is_empty() {
                 drop(state);
                 self.engine.wait_for_bulk(ROOM_WAIT);
@@ -264,7 +264,7 @@ impl Shared {
             self.keep(&letters.collect::<Vec<_>>())
         };
         let written_ms: Vec<_> = turn.places.iter().map(|place| place.written_ms).collect();
-        let read = engine::Read { events: &turn.events, written_ms: &written_ms, offsets };
+        let read = engine::Read { events: &turn.events, written_ms: &written_ms, offsets, is_bulk: turn.is_bulk };
         self.engine.submit_read(&read, Wait::Applied, &mut keep)?;
         Ok(())
     }

@@ -7,18 +7,21 @@
 mod partition;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use schemas::event::{Change, Event, InvalidEvent};
 use schemas::grant::Role;
 use schemas::ids::WorkspaceId;
 
-pub(super) use partition::{Partition, Progress};
+pub(super) use partition::{Again, Partition, Progress};
 
 /// Turns in a row that workspaces have which are named; all others have one.
 pub(super) type Weights = HashMap<WorkspaceId, u32>;
 
 /// Most events of one turn: enough to be merged at full speed, and over in some milliseconds.
 const TURN_EVENTS_MAX: usize = 512;
+/// How long after a bulk a workspace's few events are still taken for the rest of it, and not for someone's edits.
+const BULK_GOES_ON: Duration = Duration::from_secs(2);
 /// Most bad messages that are kept at once.
 const REFUSED_MAX: usize = 512;
 
@@ -57,6 +60,8 @@ pub(super) struct Turn {
     pub(super) places: Vec<Place>,
     /// The bytes of all this, in the order of events, then bad messages.
     bytes: Vec<usize>,
+    /// Whether the events are of a bulk, though they may be few.
+    pub(super) is_bulk: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +70,8 @@ pub(super) struct Queue {
     /// Workspaces with events, each once, with the turns it has left in a row; the first has the next turn.
     turns: VecDeque<(WorkspaceId, u32)>,
     events: HashMap<WorkspaceId, VecDeque<(Place, usize, Event)>>,
+    /// When the workspaces had a bulk that had one of late.
+    bulks: HashMap<WorkspaceId, Instant>,
     refused: VecDeque<(Place, usize, Refused)>,
     /// Events that take access away: they go before all others, for taking it sooner shows nobody anything.
     taking: VecDeque<(Place, usize, Event)>,
@@ -106,8 +113,9 @@ impl Queue {
     }
 
     /// Takes what is to be done next; `None` when nothing can be. A turn is of one workspace, or of several that have few events.
-    /// Workspaces with `bulk_events` or more take no more than `bulk_room`, and wait where that is nothing.
-    pub(super) fn take(&mut self, bulk_room: usize, bulk_events: usize) -> Option<Turn> {
+    /// Workspaces with `bulk_events` or more, or which had so many a moment before `now`, take no more than `bulk_room`, and wait
+    /// where that is nothing.
+    pub(super) fn take(&mut self, bulk_room: usize, bulk_events: usize, now: Instant) -> Option<Turn> {
         let takes_bulk = bulk_room > 0;
         let mut turn = Turn::default();
         let mut bytes_refused = Vec::new();
@@ -126,7 +134,7 @@ impl Queue {
         for _ in 0..others {
             let Some((workspace, turns_left)) = self.turns.pop_front() else { break };
             let waiting = self.events.get_mut(&workspace).map_or(0, |waiting| waiting.len());
-            let is_bulk = turn.events.len() + waiting >= bulk_events;
+            let is_bulk = turn.events.len() + waiting >= bulk_events || self.had_bulk(&workspace, now);
             if is_bulk && (!takes_bulk || !turn.events.is_empty()) {
                 self.turns.push_back((workspace, turns_left));
                 continue;
@@ -141,17 +149,26 @@ impl Queue {
             if events.is_empty() {
                 self.events.remove(&workspace);
             } else if turns_left > 1 {
-                self.turns.push_front((workspace, turns_left - 1));
+                self.turns.push_front((workspace.clone(), turns_left - 1));
             } else {
                 let weight = self.weight(&workspace);
-                self.turns.push_back((workspace, weight));
+                self.turns.push_back((workspace.clone(), weight));
             }
             if is_bulk {
+                turn.is_bulk = true;
+                if waiting >= bulk_events {
+                    self.bulks.retain(|_, at| now.saturating_duration_since(*at) < BULK_GOES_ON);
+                    self.bulks.insert(workspace, now);
+                }
                 break;
             }
         }
         turn.bytes.extend(bytes_refused);
         (!turn.events.is_empty() || !turn.refused.is_empty()).then_some(turn)
+    }
+
+    fn had_bulk(&self, workspace: &WorkspaceId, now: Instant) -> bool {
+        self.bulks.get(workspace).is_some_and(|at| now.saturating_duration_since(*at) < BULK_GOES_ON)
     }
 
     /// Where the partitions will be read on once a turn is done: what goes into the commit with it.

@@ -106,7 +106,7 @@ impl<'a> Intake<'a> {
             if self.stop.is_cancelled() {
                 return Err(PostgresError::Stopped);
             }
-            let read = Read { events: &self.events, written_ms: &[], offsets };
+            let read = Read { events: &self.events, written_ms: &[], offsets, is_bulk: false };
             match self.engine.submit_read(&read, Wait::Applied, &mut keep) {
                 Ok(submitted) => {
                     self.taken.accepted += submitted.accepted;

@@ -51,6 +51,17 @@ pub(in super::super) struct Progress {
     pub(in super::super) cursor: Option<i64>,
 }
 
+/// What a message is to who reads a partition again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Again {
+    /// It was passed over, and is wanted now.
+    PassedOver,
+    /// It was not passed over, or was read again before.
+    Known,
+    /// The partition was not read up to it yet, so that it may still be passed over: it is to be read again later.
+    Ahead,
+}
+
 impl Partition {
     /// One that is read from an offset on.
     pub(super) fn from(offset: i64) -> Self {
@@ -143,11 +154,15 @@ impl Partition {
         true
     }
 
-    /// Whether a message that is read again is one that was passed over.
-    pub(in super::super) fn was_passed_over(&self, key: &[u8], offset: i64) -> bool {
+    /// What a message is that is read again.
+    pub(in super::super) fn again(&self, key: &[u8], offset: i64) -> Again {
+        if offset >= self.next {
+            return Again::Ahead;
+        }
         let from = std::str::from_utf8(key).ok().and_then(|key| self.aside_from(key));
-        from.is_some_and(|from| offset >= from)
-            && self.aside.as_ref().is_some_and(|aside| offset >= aside.cursor && offset < self.next)
+        let was_passed_over =
+            from.is_some_and(|from| offset >= from) && self.aside.as_ref().is_some_and(|aside| offset >= aside.cursor);
+        if was_passed_over { Again::PassedOver } else { Again::Known }
     }
 
     /// Notes that all before `cursor` was read again, of which the last was written at `written_ms`.

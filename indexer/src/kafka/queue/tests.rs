@@ -37,12 +37,12 @@ fn a_workspace_with_many_events_lets_others_go_first_when_there_is_no_room_for_i
     queue.begin(0, 100);
     (100..105).for_each(|offset| queue.push(read(0, offset, Some("import"))));
     queue.push(read(0, 105, Some("edits")));
-    let edits = queue.take(0, 5).unwrap();
+    let edits = queue.take(0, 5, Instant::now()).unwrap();
     assert_eq!(taken(&edits), [("edits", 105)]);
     assert_eq!(queue.positions_after(&edits), [(0, 100)].into(), "the import before it is not merged");
     queue.done(&edits);
-    assert!(queue.take(0, 5).is_none() && !queue.is_empty());
-    let import = queue.take(usize::MAX, 5).unwrap();
+    assert!(queue.take(0, 5, Instant::now()).is_none() && !queue.is_empty());
+    let import = queue.take(usize::MAX, 5, Instant::now()).unwrap();
     assert_eq!(import.events.len(), 5);
     assert_eq!(queue.positions_after(&import), [(0, 106)].into());
     queue.done(&import);
@@ -56,7 +56,7 @@ fn few_events_of_several_workspaces_share_a_turn_and_bad_ones_hold_the_position(
     queue.begin(0, 0);
     queue.begin(1, 7);
     [Some("a"), None, Some("b")].into_iter().zip(0..).for_each(|(workspace, at)| queue.push(read(0, at, workspace)));
-    let turn = queue.take(usize::MAX, 100).unwrap();
+    let turn = queue.take(usize::MAX, 100, Instant::now()).unwrap();
     assert_eq!((taken(&turn), turn.refused.len()), (vec![("a", 0), ("b", 2)], 1));
     assert_eq!(queue.positions_after(&turn), [(0, 3)].into(), "a partition of which nothing was read does not move");
     queue.done(&turn);
@@ -69,14 +69,14 @@ fn a_large_import_takes_many_turns_between_which_others_come() {
     for offset in 0..2_000 {
         queue.push(read(0, offset, Some("import")));
     }
-    let first = queue.take(usize::MAX, 100).unwrap();
+    let first = queue.take(usize::MAX, 100, Instant::now()).unwrap();
     queue.push(read(1, 0, Some("edits")));
     assert_eq!(first.events.len(), TURN_EVENTS_MAX);
-    let second = queue.take(usize::MAX, 100).unwrap();
-    let third = queue.take(usize::MAX, 100).unwrap();
+    let second = queue.take(usize::MAX, 100, Instant::now()).unwrap();
+    let third = queue.take(usize::MAX, 100, Instant::now()).unwrap();
     assert_eq!(second.events.len(), TURN_EVENTS_MAX);
     assert_eq!(taken(&third), [("edits", 0)]);
-    assert_eq!(queue.take(150, 100).unwrap().events.len(), 150, "no more than there is room for");
+    assert_eq!(queue.take(150, 100, Instant::now()).unwrap().events.len(), 150, "no more than there is room for");
 }
 
 #[test]
@@ -86,7 +86,8 @@ fn a_workspace_with_a_weight_has_as_many_turns_in_a_row() {
     for offset in 0..4_000 {
         queue.push(read(0, offset, Some(if offset % 2 == 0 { "other" } else { "paying" })));
     }
-    let turns = std::iter::from_fn(|| queue.take(usize::MAX, 100)).map(|turn| taken(&turn)[0].0.to_owned());
+    let turns =
+        std::iter::from_fn(|| queue.take(usize::MAX, 100, Instant::now())).map(|turn| taken(&turn)[0].0.to_owned());
     let first: Vec<_> = turns.take(6).collect();
     assert_eq!(first, ["other", "paying", "paying", "other", "paying", "paying"]);
 }
@@ -108,7 +109,7 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     assert!(passes(&mut queue, "import", 11) && !passes(&mut queue, "edits", 12));
     queue.push(read(0, 12, Some("edits")));
     assert!(passes(&mut queue, "import", 13));
-    while let Some(turn) = queue.take(usize::MAX, 5) {
+    while let Some(turn) = queue.take(usize::MAX, 5, Instant::now()) {
         queue.done(&turn);
     }
     let progress = queue.progress(0);
@@ -116,7 +117,8 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     assert_eq!(progress.first_written_ms, Some(11), "so does the lag");
 
     // It is read again from there, each message once.
-    let was = |queue: &mut Queue, key: &str, offset| queue.partition(0).was_passed_over(key.as_bytes(), offset);
+    let was =
+        |queue: &mut Queue, key: &str, offset| queue.partition(0).again(key.as_bytes(), offset) == Again::PassedOver;
     assert!(!was(&mut queue, "import", 9) && was(&mut queue, "import", 11) && !was(&mut queue, "edits", 12));
     queue.push(read(0, 11, Some("import")));
     queue.partition(0).read_again_to(12, Some(11));
@@ -125,7 +127,7 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     queue.partition(0).read_again_to(14, Some(13));
     assert_eq!(queue.progress(0).position, 11);
     assert!(!queue.partition(0).take_back(10), "too much of it waits still");
-    let turn = queue.take(usize::MAX, 5).unwrap();
+    let turn = queue.take(usize::MAX, 5, Instant::now()).unwrap();
     assert_eq!(taken(&turn), [("import", 11), ("import", 13)]);
     assert_eq!(queue.positions_after(&turn), [(0, 14)].into());
     queue.done(&turn);
@@ -145,8 +147,11 @@ fn two_workspaces_that_are_set_aside_one_after_the_other_share_a_cursor() {
         assert!(queue.partition(0).passes_over(key.as_bytes(), offset, None));
     }
     assert_eq!(queue.progress(0).cursor, Some(10));
-    assert!(!queue.partition(0).was_passed_over(b"b", 15), "that one was taken");
-    assert!(queue.partition(0).was_passed_over(b"b", 21) && queue.partition(0).was_passed_over(b"a", 20));
+    assert!(queue.partition(0).again(b"b", 15) != Again::PassedOver, "that one was taken");
+    assert!(
+        queue.partition(0).again(b"b", 21) == Again::PassedOver
+            && queue.partition(0).again(b"a", 20) == Again::PassedOver
+    );
 }
 
 #[test]
@@ -156,14 +161,54 @@ fn what_takes_access_away_goes_before_all_others_and_holds_its_place() {
     let removed = Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Removed };
     let place = Place { partition: 0, offset: 1_000, written_ms: None };
     queue.push(Read { place, bytes: 10, content: Ok(event("import", removed)) });
-    let turn = queue.take(0, 100).unwrap();
+    let turn = queue.take(0, 100, Instant::now()).unwrap();
     assert_eq!(taken(&turn), [("import", 1_000)], "also where there is no room for the import");
     assert_eq!(queue.positions_after(&turn), [(0, 0)].into());
     queue.done(&turn);
-    assert!(queue.take(0, 100).is_none() && !queue.is_empty());
+    assert!(queue.take(0, 100, Instant::now()).is_none() && !queue.is_empty());
     assert!(!takes_access(&Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Guest }));
     let page = PageId::new("home").unwrap();
     let grants = Vec::new();
     let restricted = Change::PageAccessChanged { page, grants, restricted: true };
     assert!(!takes_access(&restricted), "what it takes depends on what was there");
+}
+
+#[test]
+fn the_rest_of_a_bulk_is_a_bulk_for_a_moment_and_shares_no_turn_with_edits() {
+    let mut queue = Queue::default();
+    queue.begin(0, 0);
+    (0..5).for_each(|offset| queue.push(read(0, offset, Some("import"))));
+    let begun = Instant::now();
+    let bulk = queue.take(usize::MAX, 5, begun).unwrap();
+    assert!(bulk.is_bulk);
+    queue.done(&bulk);
+    queue.push(read(0, 5, Some("import")));
+    queue.push(read(0, 6, Some("edits")));
+    let edits = queue.take(0, 5, begun).unwrap();
+    assert_eq!((taken(&edits), edits.is_bulk), (vec![("edits", 6)], false), "the rest waits for room");
+    let rest = queue.take(1, 5, begun).unwrap();
+    assert_eq!((taken(&rest), rest.is_bulk), (vec![("import", 5)], true));
+    queue.push(read(0, 7, Some("import")));
+    let later = queue.take(0, 5, begun + BULK_GOES_ON).unwrap();
+    assert_eq!((taken(&later), later.is_bulk), (vec![("import", 7)], false), "few events long after are edits");
+}
+
+/// What the second reader meets first may still be passed over by the first: it is lost if the cursor moves past it by then.
+#[test]
+fn what_the_other_reader_has_not_come_to_is_left_for_later() {
+    let mut queue = Queue::default();
+    queue.begin(0, 0);
+    (0..10).for_each(|offset| queue.push(read(0, offset, Some("a"))));
+    let partition = queue.partition(0);
+    assert!(partition.set_largest_aside(50));
+    assert!(partition.passes_over(b"a", 10, None));
+    assert_eq!(partition.again(b"a", 10), Again::PassedOver);
+    assert_eq!(partition.again(b"a", 9), Again::Known);
+    assert_eq!(partition.again(b"a", 11), Again::Ahead);
+    assert_eq!(partition.again(b"b", 11), Again::Ahead, "its reader may have yet to set that one aside");
+    partition.read_again_to(11, None);
+    assert!(!partition.take_back(0), "too much of it waits");
+    assert!(partition.passes_over(b"a", 11, None));
+    assert_eq!(partition.again(b"a", 11), Again::PassedOver);
+    assert_eq!(queue.progress(0).position, 0);
 }

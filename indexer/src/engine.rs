@@ -20,6 +20,7 @@ mod commit;
 pub(crate) mod cutting;
 mod embed;
 pub mod erase;
+mod pace;
 mod purge;
 mod reads;
 mod recent;

@@ -13,6 +13,7 @@ use index::{CommitPayload, IndexError};
 use schemas::ids::PageId;
 
 use super::embed::{EmbedQueue, Vectors};
+use super::pace::{Pace, Told};
 use super::status::CommitStatus;
 use crate::config::Config;
 use crate::state::{Pending, Taken};
@@ -21,9 +22,6 @@ use crate::state::{Pending, Taken};
 const GATHERING_SHARE: u32 = 10;
 /// How long after someone's edit commits are kept short, for the next one will come.
 const EDITING: Duration = Duration::from_secs(2);
-/// Events from which a commit tells what an event takes, and the fewest that one is kept short to.
-const TELLING_EVENTS: usize = 64;
-const SHORT_EVENTS_MIN: usize = 256;
 
 /// An amount of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,8 +89,8 @@ pub(super) struct Backlog {
     pub(super) dirty_since: Option<Instant>,
     /// When someone's edit was merged last.
     pub(super) edited_at: Option<Instant>,
-    /// About how long a commit takes for each of its events, in seconds, by those of late; 0 before one told.
-    event_seconds: f64,
+    /// What the commits of late took.
+    pace: Pace,
     /// When the first change of the commit under way came.
     taken_since: Option<Instant>,
     /// Changes merged so far. A sender waits until a commit has come this far.
@@ -166,15 +164,16 @@ impl Backlog {
         }
     }
 
-    /// Changes that make a commit start. While people edit, no more than are committed in the interval between commits: an
-    /// edit waits for the commit at hand, and then for its own.
+    /// Changes that make a commit start; fewer while people edit.
     fn commit_events_max(&self, config: &Config) -> usize {
+        let events_max = self.kept_short(config).map(|interval| self.pace.events_max(interval));
+        events_max.map_or(config.commit_events_max, |events| events.min(config.commit_events_max))
+    }
+
+    /// How long a commit may take while people edit; `None` while nobody does.
+    fn kept_short(&self, config: &Config) -> Option<Duration> {
         let is_edited = self.edited_at.is_some_and(|at| at.elapsed() < EDITING);
-        if !is_edited || self.event_seconds <= 0.0 {
-            return config.commit_events_max;
-        }
-        let events = config.commit_interval_ms as f64 / 1e3 / self.event_seconds;
-        (events as usize).max(SHORT_EVENTS_MIN).min(config.commit_events_max)
+        is_edited.then(|| Duration::from_millis(config.commit_interval_ms))
     }
 
     /// Forgets workspaces of which nothing is held any more.
@@ -219,7 +218,7 @@ impl Backlog {
         self.commit_number += 1;
         self.began = Some(Instant::now());
         self.taken_since = self.dirty_since.take();
-        let with_vectors = self.stop != Stop::No || self.embedding.vectors_due_in(config) == Some(Duration::ZERO);
+        let vectors = self.vectors_max(config);
         let tenants = self.tenants.values_mut().map(|tenant| TenantWork {
             workspace: Arc::clone(&tenant.workspace),
             erase: tenant.erase,
@@ -234,8 +233,19 @@ impl Backlog {
             written_ms: std::mem::take(&mut self.written_ms),
             tenants: tenants.collect(),
             offsets: self.offsets.clone(),
-            vectors: if with_vectors { self.embedding.take_vectors() } else { Vectors::default() },
+            vectors: self.embedding.take_vectors(vectors),
         }
+    }
+
+    /// Passages that the next commit may write for their vectors.
+    fn vectors_max(&self, config: &Config) -> usize {
+        if self.stop != Stop::No {
+            return usize::MAX;
+        }
+        if self.embedding.vectors_due_in(config) != Some(Duration::ZERO) {
+            return 0;
+        }
+        self.kept_short(config).map_or(usize::MAX, |interval| self.pace.for_vectors_max(interval, self.dirty.events))
     }
 
     /// Notes that a commit is on disk.
@@ -247,15 +257,12 @@ impl Backlog {
     }
 
     /// Notes that a commit is seen by searches: lets go of what it holds.
-    pub(super) fn searchable(&mut self, work: &Work, status: CommitStatus) {
+    pub(super) fn searchable(&mut self, work: &Work, status: CommitStatus, told: &Told) {
         self.searchable = self.searchable.max(work.merged);
         self.searchable_number = work.number;
         self.taken_since = None;
         self.load.subtract(work.load);
-        if work.load.events >= TELLING_EVENTS {
-            let told = status.took_ms as f64 / 1e3 / work.load.events as f64;
-            self.event_seconds = if self.event_seconds > 0.0 { f64::midpoint(self.event_seconds, told) } else { told };
-        }
+        self.pace.note(told);
         self.last_commit = Some(status);
         for done in &work.tenants {
             if let Some(tenant) = self.tenants.get_mut(&done.workspace.number) {

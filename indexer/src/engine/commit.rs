@@ -18,6 +18,7 @@ use schemas::record::PageRecord;
 use super::backlog::{Stop, Work};
 use super::cutting::Cutting;
 use super::embed::PageKey;
+use super::pace::Told;
 use super::recent::Cut;
 use super::shared::Core;
 use super::status::CommitStatus;
@@ -35,11 +36,11 @@ pub(super) fn run(core: &Core) {
     let mut failures = 0;
     while let Some(work) = core.next_commit() {
         match write_and_publish(core, &work) {
-            Ok(status) => {
+            Ok((status, told)) => {
                 failures = 0;
                 let erased = work.tenants.iter().filter(|tenant| tenant.erase);
                 core.purges.add(erased.map(|tenant| tenant.workspace.id.clone()));
-                core.searchable(&work, status);
+                core.searchable(&work, status, &told);
             }
             Err(error) => {
                 let error = Arc::new(error);
@@ -73,7 +74,7 @@ impl Drop for Ended<'_> {
 }
 
 /// The flow of one commit: write, commit, reload, publish, queue what is to be embedded.
-fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexError> {
+fn write_and_publish(core: &Core, work: &Work) -> Result<(CommitStatus, Told), IndexError> {
     let _held = core.hold_commits();
     let started = Instant::now();
     let cutting = core.cutting();
@@ -96,7 +97,13 @@ fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexErro
         drop(backlog);
         core.wake_embed();
     }
-    let took_ms = started.elapsed().as_millis() as u64;
+    let told = Told {
+        took: started.elapsed(),
+        events: work.load().events as u64,
+        passages: written.passages,
+        for_vectors: written.for_vectors,
+    };
+    let took_ms = told.took.as_millis() as u64;
     tracing::debug!(index_seq = work.number, pages = written.pages, passages = written.passages, took_ms, "committed");
     let status = CommitStatus {
         index_seq: work.number,
@@ -106,7 +113,7 @@ fn write_and_publish(core: &Core, work: &Work) -> Result<CommitStatus, IndexErro
         at: jiff::Timestamp::now(),
     };
     core.counters.committed(&status, work);
-    Ok(status)
+    Ok((status, told))
 }
 
 /// What a commit wrote.
@@ -116,6 +123,8 @@ struct Written {
     pages: u64,
     /// Passages.
     passages: u64,
+    /// Those of them that were written for nothing but their vectors.
+    for_vectors: u64,
     /// Pages with passages without a vector, and whether someone edited them.
     lacking_vectors: Vec<(PageKey, bool)>,
 }
@@ -160,9 +169,11 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
             core.recent.forget_workspace(number);
         }
     }
+    let passages = written.passages;
     for (key, vectors) in work.vectors.iter().filter(|(key, _)| !with_passages.contains(key)) {
         write_vectors(core, cutting, *key, vectors, written)?;
     }
+    written.for_vectors = written.passages - passages;
     Ok(())
 }
 

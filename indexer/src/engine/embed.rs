@@ -41,12 +41,21 @@ pub(super) struct EmbedQueue {
     queued: HashMap<PageKey, bool>,
     /// Whether the embed thread is at a page.
     is_working: bool,
-    vectors: Vectors,
+    /// In the order in which they were made.
+    vectors: VecDeque<(PageKey, PageVectors)>,
     vectors_since: Option<Instant>,
     /// The vectors that wait for a commit, for other pages with the same text.
     waiting: ByText,
     /// Those of the commit under way.
     committing: ByText,
+}
+
+/// Vectors that were made for a page.
+#[derive(Debug, Default)]
+struct PageVectors {
+    /// Passages that are written with them: all of the page.
+    passages: usize,
+    by_text: HashMap<TextHash, StoredVector>,
 }
 
 type ByText = HashMap<(WorkspaceNumber, TextHash), StoredVector>;
@@ -113,21 +122,34 @@ impl EmbedQueue {
         self.waiting.len() >= 2 * config.embed_commit_passages
     }
 
-    fn put(&mut self, key: PageKey, vectors: HashMap<TextHash, StoredVector>) {
-        if vectors.is_empty() {
+    fn put(&mut self, key: PageKey, vectors: PageVectors) {
+        if vectors.by_text.is_empty() {
             return;
         }
-        let by_text = vectors.iter().map(|(hash, vector)| ((key.workspace, *hash), vector.clone()));
+        let by_text = vectors.by_text.iter().map(|(hash, vector)| ((key.workspace, *hash), vector.clone()));
         self.waiting.extend(by_text);
         self.vectors_since.get_or_insert_with(Instant::now);
-        self.vectors.entry(key).or_default().extend(vectors);
+        self.vectors.push_back((key, vectors));
     }
 
-    /// Takes the vectors for a commit.
-    pub(super) fn take_vectors(&mut self) -> Vectors {
-        self.vectors_since = None;
-        self.committing = std::mem::take(&mut self.waiting);
-        std::mem::take(&mut self.vectors)
+    /// Takes the vectors for a commit: those of pages with about `passages_max` passages. What is left is as due as before.
+    pub(super) fn take_vectors(&mut self, passages_max: usize) -> Vectors {
+        let mut taken = Vectors::default();
+        let mut passages = 0;
+        while passages < passages_max
+            && let Some((key, vectors)) = self.vectors.pop_front()
+        {
+            passages += vectors.passages;
+            for (hash, vector) in &vectors.by_text {
+                self.waiting.remove(&(key.workspace, *hash));
+                self.committing.insert((key.workspace, *hash), vector.clone());
+            }
+            taken.entry(key).or_default().extend(vectors.by_text);
+        }
+        if self.vectors.is_empty() {
+            self.vectors_since = None;
+        }
+        taken
     }
 
     /// Says that the vectors taken are committed.
@@ -143,8 +165,8 @@ impl EmbedQueue {
     /// Puts back vectors whose commit failed.
     pub(super) fn give_back(&mut self, vectors: Vectors) {
         self.committing.clear();
-        for (key, vectors) in vectors {
-            self.put(key, vectors);
+        for (key, by_text) in vectors {
+            self.put(key, PageVectors { passages: by_text.len(), by_text });
         }
     }
 }
@@ -195,7 +217,7 @@ pub(super) fn run(core: &Core) {
 }
 
 struct Embedded {
-    vectors: HashMap<TextHash, StoredVector>,
+    vectors: PageVectors,
     /// False when passages are left that have no vector.
     is_complete: bool,
 }
@@ -207,7 +229,7 @@ fn embed_page(
     key: PageKey,
 ) -> Result<Embedded, Box<dyn std::error::Error + Send + Sync>> {
     let Some(embedding) = &cutting.embedding else {
-        return Ok(Embedded { vectors: HashMap::new(), is_complete: true });
+        return Ok(Embedded { vectors: PageVectors::default(), is_complete: true });
     };
     let (mut vectors, missing) = lacking(core, cutting, embedding.tag, key)?;
     let mut batches = missing.chunks(core.config.embed_batch_passages);
@@ -216,10 +238,10 @@ fn embed_page(
         let embedded = embedding.embedder.embed_passages(texts)?;
         core.counters.embedded(batch.len());
         for ((hash, _), vector) in batch.iter().zip(embedded) {
-            vectors.insert(*hash, StoredVector::encode(&vector, embedding.tag)?);
+            vectors.by_text.insert(*hash, StoredVector::encode(&vector, embedding.tag)?);
         }
         let backlog = core.lock();
-        let is_enough = vectors.len() >= core.config.embed_commit_passages;
+        let is_enough = vectors.by_text.len() >= core.config.embed_commit_passages;
         if is_enough || !backlog.embedding.edited.is_empty() || !backlog.accepts() {
             break;
         }
@@ -227,11 +249,11 @@ fn embed_page(
     Ok(Embedded { vectors, is_complete: batches.len() == 0 })
 }
 
-type Lacking = (HashMap<TextHash, StoredVector>, Vec<(TextHash, String)>);
+type Lacking = (PageVectors, Vec<(TextHash, String)>);
 
 /// What a page's passages lack: vectors that another page of the workspace has, and texts that must be embedded.
 fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Result<Lacking, IndexError> {
-    let mut found = HashMap::new();
+    let mut found = PageVectors::default();
     let mut missing = Vec::new();
     let Some(workspace) = core.index.catalog().numbered(key.workspace) else { return Ok((found, missing)) };
     let Some(page) = workspace.read().access.page_of(key.page).cloned() else { return Ok((found, missing)) };
@@ -243,6 +265,7 @@ fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Resul
         let Some(record) = core.page_record(&workspace.id, &page)? else { return Ok((found, missing)) };
         Cow::Owned(cutting.passages(&page, &record))
     };
+    found.passages = passages.len();
     let known = core.writer.page_vectors(key.workspace, key.page)?;
     let mut seen = HashSet::new();
     for passage in passages.iter() {
@@ -259,10 +282,57 @@ fn lacking(core: &Core, cutting: &Cutting, tag: ModelTag, key: PageKey) -> Resul
         };
         match vector {
             Some(vector) => {
-                found.insert(hash, vector);
+                found.by_text.insert(hash, vector);
             }
             None => missing.push((hash, passage.embedded_text())),
         }
     }
     Ok((found, missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(page: u32) -> PageKey {
+        PageKey { workspace: 0, page: PageOrdinal(page) }
+    }
+
+    fn vectors(passages: usize, texts: &[u8]) -> PageVectors {
+        let vector = StoredVector::encode(&[1.0; 8], ModelTag::of("m")).unwrap();
+        let by_text = texts.iter().map(|text| (TextHash([*text; 16]), vector.clone())).collect();
+        PageVectors { passages, by_text }
+    }
+
+    #[test]
+    fn vectors_are_taken_in_their_order_and_the_rest_stays_due() {
+        let mut queue = EmbedQueue::default();
+        for page in 0..4 {
+            queue.put(key(page), vectors(10, &[page as u8, 100]));
+        }
+        assert!(queue.take_vectors(0).is_empty());
+        let taken = queue.take_vectors(11);
+        assert_eq!((taken.len(), taken.contains_key(&key(0)), taken.contains_key(&key(1))), (2, true, true));
+        assert_eq!(queue.vectors_due_in(&Config::default()), Some(Duration::ZERO));
+        let text = |text: u8| TextHash([text; 16]);
+        assert!(queue.uncommitted(0, text(0)).is_some() && queue.uncommitted(0, text(3)).is_some());
+        queue.vectors_committed();
+        assert!(queue.uncommitted(0, text(0)).is_none() && queue.uncommitted(0, text(3)).is_some());
+        assert!(!queue.is_idle());
+        assert_eq!(queue.take_vectors(usize::MAX).len(), 2);
+        assert_eq!(queue.vectors_due_in(&Config::default()), None);
+        queue.vectors_committed();
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn vectors_whose_commit_failed_are_taken_again_and_those_of_a_page_together() {
+        let mut queue = EmbedQueue::default();
+        queue.put(key(1), vectors(1, &[1]));
+        queue.put(key(1), vectors(1, &[2]));
+        let taken = queue.take_vectors(usize::MAX);
+        assert_eq!(taken[&key(1)].len(), 2);
+        queue.give_back(taken);
+        assert_eq!(queue.take_vectors(usize::MAX)[&key(1)].len(), 2);
+    }
 }

@@ -12,6 +12,7 @@ use models::embed::Embedder;
 
 use super::backlog::{Backlog, Load, Progress, Stop, Work};
 use super::cutting::Cutting;
+use super::pace::Told;
 use super::purge::Purges;
 use super::recent::Recent;
 use super::status::{CommitStatus, Counters};
@@ -194,8 +195,8 @@ impl Core {
     }
 
     /// Says that a commit is seen by searches.
-    pub(super) fn searchable(&self, work: &Work, status: CommitStatus) {
-        self.lock().searchable(work, status);
+    pub(super) fn searchable(&self, work: &Work, status: CommitStatus, told: &Told) {
+        self.lock().searchable(work, status, told);
         self.progress.notify_all();
         self.embed_due.notify_all();
     }

@@ -4,7 +4,7 @@
 //! any more and some time longer. Edits come when their time has come, whether or not those before are through. An edit is
 //! found when searches read a commit whose offset is past it. One caller searches all the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -153,7 +153,7 @@ impl Site {
     }
 }
 
-/// Endless edits: of some blocks over and over, each time with a word of its own.
+/// Endless edits: of some blocks over and over in one order, each time with a word of its own.
 pub(crate) struct Edits {
     drawn: Vec<Event>,
     region: RegionId,
@@ -163,7 +163,14 @@ pub(crate) struct Edits {
 impl Edits {
     pub(crate) fn draw(engine: &Engine, workspace: &WorkspaceId) -> Result<Self> {
         let most = DRAWN.min(engine.pages(workspace).len());
-        Ok(Self { drawn: draw(engine, workspace, most)?, region: RegionId::new("editor")?, written: 0 })
+        let mut drawn = draw(engine, workspace, most)?;
+        // A block that is edited again before the first edit is found would never show that.
+        let mut blocks = HashSet::new();
+        drawn.retain(|event| match &event.change {
+            Change::BlockUpserted { block, .. } => blocks.insert(block.clone()),
+            _ => true,
+        });
+        Ok(Self { drawn, region: RegionId::new("editor")?, written: 0 })
     }
 
     /// How many there were.

@@ -27,6 +27,7 @@ pub mod rate;
 mod room;
 mod search;
 mod session;
+mod sheds;
 mod sse;
 mod stalls;
 mod surround;
@@ -72,6 +73,7 @@ use metrics::Gather;
 use problem::ApiError;
 use rate::{RateConfig, Rates};
 use room::BodyRoom;
+use sheds::Sheds;
 use tls::{Tls, TlsConfig, TlsError};
 
 /// What an operator can choose about the HTTP API.
@@ -162,6 +164,7 @@ struct Shared {
     intake: Semaphore,
     bodies: BodyRoom,
     rates: Rates,
+    sheds: Arc<Sheds>,
     streams: Streams,
     decoding: Tasks,
     /// No more requests should be sent here.
@@ -223,6 +226,7 @@ impl App {
         config: HttpConfig,
     ) -> Self {
         let streams = Streams::new(engine.config().answer.resume);
+        let counted = engine.metrics().clone();
         Self(Arc::new(Shared {
             engine,
             ingest,
@@ -237,7 +241,8 @@ impl App {
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             intake: Semaphore::new(config.intake_reserved),
             bodies: BodyRoom::new(config.bodies_bytes_max),
-            rates: Rates::new(&config.rate),
+            rates: Rates::new(&config.rate, counted),
+            sheds: Arc::default(),
             streams,
             decoding: Tasks::new(DECODING_MAX),
             config,
@@ -318,7 +323,8 @@ impl App {
         if let Some(tls) = tls.clone() {
             tasks.spawn(tls.reload_always(Duration::from_secs(u64::from(config.tls.reload_secs)), shutdown.clone()));
         }
-        let connections = Connections::new(router, &config.connections, tls, self.engine().metrics().clone());
+        let (metrics, sheds) = (self.engine().metrics().clone(), Arc::clone(&self.0.sheds));
+        let connections = Connections::new(router, &config.connections, tls, metrics, sheds);
         let accepting = async {
             shutdown.cancelled().await;
             self.0.stopping.store(true, Ordering::Relaxed);
@@ -332,6 +338,7 @@ impl App {
         if !connections.stop(listener, tasks, ms(config.drain_ms)).await {
             tracing::warn!("requests were still in flight when the time to drain was over");
         }
+        self.0.sheds.finish();
         Ok(())
     }
 

@@ -63,17 +63,33 @@ pub(crate) enum Bound {
     Bodies,
     /// As many searches as have a turn, for too long.
     Searches,
+    /// Requests of one caller in a second.
+    CallerRate,
+    /// Requests of one workspace in a second.
+    WorkspaceRate,
     /// Nothing: the server is stopping.
     Stopping,
 }
 
 impl Bound {
+    const ALL: [Self; 7] = [
+        Self::Connections,
+        Self::Requests,
+        Self::Bodies,
+        Self::Searches,
+        Self::CallerRate,
+        Self::WorkspaceRate,
+        Self::Stopping,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Requests => "requests",
             Self::Bodies => "bodies",
             Self::Searches => "searches",
+            Self::CallerRate => "caller_rate",
+            Self::WorkspaceRate => "workspace_rate",
             Self::Stopping => "stopping",
         }
     }
@@ -181,7 +197,7 @@ impl Metrics {
         for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
             metrics.degraded.with_label_values(&[leg_name(leg)]);
         }
-        for bound in [Bound::Connections, Bound::Requests, Bound::Bodies, Bound::Searches, Bound::Stopping] {
+        for bound in Bound::ALL {
             metrics.shed.with_label_values(&[bound.name()]);
         }
         metrics.request_seconds.with_label_values(&["/v1/search", "200"]);

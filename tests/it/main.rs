@@ -9,6 +9,7 @@ mod erasure;
 mod evaluation;
 mod identity;
 mod metrics;
+mod overload;
 mod real_kafka;
 mod real_postgres;
 mod reindex;

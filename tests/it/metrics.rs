@@ -38,12 +38,28 @@ impl Server {
     pub(super) fn terminate(self) -> ExitStatus {
         self.process.terminate()
     }
+
+    /// As [`Server::terminate`], with what it said.
+    pub(super) fn end(self) -> (ExitStatus, String) {
+        self.process.end()
+    }
 }
 
 /// The status and the body of an answer.
-fn get(address: &str, path: &str) -> (String, String) {
+pub(super) fn get(address: &str, path: &str) -> (String, String) {
+    ask(address, &format!("GET {path}"), &[], "")
+}
+
+/// The status and the body of an answer to a request, as `GET /healthz`, with headers.
+pub(super) fn ask(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (String, String) {
     let mut connection = TcpStream::connect(address).unwrap();
-    write!(connection, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let headers = headers.iter().fold(String::new(), |all, (name, value)| all + &format!("{name}: {value}\r\n"));
+    let length = body.len();
+    write!(
+        connection,
+        "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -52,7 +68,7 @@ fn get(address: &str, path: &str) -> (String, String) {
 
 /// The value of a series.
 #[track_caller]
-fn value(text: &str, series: &str) -> f64 {
+pub(super) fn value(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
 }

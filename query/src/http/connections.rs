@@ -4,6 +4,7 @@
 //! may be, some more are let in for one request each, for what must go on under any load: health checks, counters, and events, which may
 //! take access away. At the end no connection is closed on a request that has come: it is answered, or told to come again.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
+use super::sheds::{Kind, Sheds};
 use super::stalls::Impatient;
 use super::tls::Tls;
 use crate::metrics::{Bound, Metrics};
@@ -40,7 +42,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// As many connections as wait to be taken, at most.
 const BACKLOG: usize = 1_024;
 /// At the end, how long a connection on which nothing has come yet is left open for a request that is on its way.
-const ON_ITS_WAY: Duration = Duration::from_millis(250);
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// Why a connection is closed that nobody has a place for.
+const TOO_MANY: Kind =
+    Kind { code: "connections", detail: Cow::Borrowed("more connections than `connections.max` and `reserved`") };
 
 /// Bounds of connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +110,7 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     metrics: Metrics,
+    sheds: Arc<Sheds>,
 }
 
 /// What all connections share.
@@ -129,7 +136,13 @@ struct Place {
 
 impl Connections {
     /// None yet.
-    pub(super) fn new(router: Router, config: &ConnectionsConfig, tls: Option<Tls>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        router: Router,
+        config: &ConnectionsConfig,
+        tls: Option<Tls>,
+        metrics: Metrics,
+        sheds: Arc<Sheds>,
+    ) -> Self {
         let ms = |ms: u32| Duration::from_millis(u64::from(ms));
         let parts = Parts {
             router,
@@ -142,7 +155,7 @@ impl Connections {
             over: CancellationToken::new(),
         };
         let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        Self { parts: Arc::new(parts), places: places(config.max), reserve: places(config.reserved), metrics }
+        Self { parts: Arc::new(parts), places: places(config.max), reserve: places(config.reserved), metrics, sheds }
     }
 
     /// Takes what connects, for good.
@@ -171,6 +184,7 @@ impl Connections {
         };
         let Some(place) = place(&self.places, false).or_else(|| place(&self.reserve, true)) else {
             self.metrics.shed(Bound::Connections);
+            self.sheds.shed(TOO_MANY, String::new());
             return;
         };
         let parts = Arc::clone(&self.parts);

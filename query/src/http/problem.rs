@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::openai;
+use super::sheds::{Kind, Sheds};
 use crate::error::{QueryError, with_causes};
 
 /// Seconds after which a request that was shed may come again, where nothing else is known.
@@ -99,12 +100,16 @@ impl ApiError {
         }
     }
 
-    fn log(&self) {
+    fn log(&self, sheds: &Sheds) {
         let causes = self.cause.as_deref().map(|cause| with_causes(cause)).unwrap_or_default();
-        match self.code.status() {
-            500 => tracing::error!(code = self.code.as_str(), causes, "request failed"),
-            503 => tracing::warn!(code = self.code.as_str(), causes, "request shed"),
-            _ => tracing::debug!(code = self.code.as_str(), causes, "request refused"),
+        let (code, status) = (self.code.as_str(), self.code.status());
+        if status == 500 {
+            tracing::error!(code, causes, "request failed");
+            return;
+        }
+        tracing::debug!(code, causes, "request refused");
+        if [429, 503].contains(&status) {
+            sheds.shed(Kind { code, detail: self.detail.clone() }, causes);
         }
     }
 }
@@ -119,9 +124,9 @@ impl IntoResponse for ApiError {
 }
 
 /// Writes out the problem that a response to a path carries; other responses stay as they are.
-pub(super) fn finish(mut response: Response, path: &str, request_id: &str) -> Response {
+pub(super) fn finish(mut response: Response, path: &str, request_id: &str, sheds: &Sheds) -> Response {
     let Some(error) = response.extensions_mut().remove::<ApiError>() else { return response };
-    error.log();
+    error.log(sheds);
     let problem = error.body(request_id);
     let (media_type, body) = if openai::is_ours(path) {
         ("application/json", serde_json::to_vec(&openai::problem(&problem)))

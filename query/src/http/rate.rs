@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{Identity, IdentityKind};
 use super::problem::ApiError;
+use crate::metrics::{Bound, Metrics};
 
 /// How many requests may come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,7 @@ impl Default for RateConfig {
 pub(super) struct Rates<C: Clock = DefaultClock> {
     callers: Option<Buckets<Sender, C>>,
     workspaces: Option<Buckets<WorkspaceId, C>>,
+    metrics: Metrics,
 }
 
 /// Whose requests are counted together. All who show nothing in a workspace are one.
@@ -65,8 +67,9 @@ struct Sender {
 }
 
 impl Rates {
-    pub(super) fn new(config: &RateConfig) -> Self {
-        Self::by_clock(config, &DefaultClock::default())
+    /// What is turned away is counted, too.
+    pub(super) fn new(config: &RateConfig, metrics: Metrics) -> Self {
+        Self::by_clock(config, metrics, &DefaultClock::default())
     }
 }
 
@@ -74,10 +77,11 @@ impl<C: Clock + Clone + Send + Sync + 'static> Rates<C>
 where
     C::Instant: Send + Sync,
 {
-    fn by_clock(config: &RateConfig, clock: &C) -> Self {
+    fn by_clock(config: &RateConfig, metrics: Metrics, clock: &C) -> Self {
         Self {
             callers: Buckets::new(config.caller_per_second, config.caller_burst, config.buckets_max, clock),
             workspaces: Buckets::new(config.workspace_per_second, config.workspace_burst, config.buckets_max, clock),
+            metrics,
         }
     }
 
@@ -92,18 +96,20 @@ where
         let workspace = identity.workspace().cloned();
         if let Some(callers) = &self.callers {
             let sender = Sender { service, workspace: workspace.clone(), user: identity.user().cloned() };
-            callers.take(sender).map_err(|wait| too_many("this caller sends", wait))?;
+            callers.take(sender).map_err(|wait| self.too_many(Bound::CallerRate, "this caller sends", wait))?;
         }
         if let (Some(workspaces), Some(workspace)) = (&self.workspaces, workspace) {
-            workspaces.take(workspace).map_err(|wait| too_many("the callers of this workspace send", wait))?;
+            let who = "the callers of this workspace send";
+            workspaces.take(workspace).map_err(|wait| self.too_many(Bound::WorkspaceRate, who, wait))?;
         }
         Ok(())
     }
-}
 
-fn too_many(who: &str, wait: Duration) -> ApiError {
-    let detail = format!("{who} more requests than are allowed; come again after the time in `Retry-After`");
-    ApiError::new(ProblemCode::TooManyRequests, detail).retry_after(wait)
+    fn too_many(&self, bound: Bound, who: &str, wait: Duration) -> ApiError {
+        self.metrics.shed(bound);
+        let detail = format!("{who} more requests than are allowed; come again after the time in `Retry-After`");
+        ApiError::new(ProblemCode::TooManyRequests, detail).retry_after(wait)
+    }
 }
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -142,7 +148,7 @@ mod tests {
 
     fn rates(config: &RateConfig) -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        (Rates::by_clock(config, &clock), clock)
+        (Rates::by_clock(config, Metrics::default(), &clock), clock)
     }
 
     fn person(user: &str) -> Identity {

@@ -43,7 +43,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let answered = traced.clone();
     let response = async {
         let response = within_limits(&app, request, next).await;
-        let mut response = problem::finish(response, &path, &request_id);
+        let mut response = problem::finish(response, &path, &request_id, &app.0.sheds);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
@@ -55,6 +55,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
             app.note_refused(&request_id, Refused { method, route, shown, status: response.status() });
         }
         tracing::debug!(status, took_ms = took.as_millis() as u64, "request answered");
+        app.0.sheds.answered();
         response
     };
     trace::within(traced, logged, response).await

@@ -3,8 +3,7 @@
 //! For administrators of the workspace. Whether there is such a page or person is not told: what is erased may be in a log alone.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use schemas::api::erasures::Erasure;
 use schemas::ids::{PageId, UserId, WorkspaceId};
@@ -12,7 +11,7 @@ use schemas::problem::{Problem, ProblemCode};
 
 use super::App;
 use super::auth::{Identity, Scope};
-use super::extract::RequestId;
+use super::extract::{PathId, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
 use crate::audit::act::Actor;
@@ -38,11 +37,10 @@ pub(super) async fn erase_page(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<PageId>,
 ) -> Result<Begun, ApiError> {
     let workspace = identity.administered()?.clone();
-    let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
-    begin(app, &identity, request_id, Subject::Page(workspace, page)).await
+    begin(app, &identity, request_id, Subject::Page(workspace, id.named()?)).await
 }
 
 /// Erases a person of a workspace from everything that is kept. For administrators.
@@ -62,11 +60,10 @@ pub(super) async fn erase_user(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<UserId>,
 ) -> Result<Begun, ApiError> {
     let workspace = identity.administered()?.clone();
-    let user = id.ok().and_then(|Path(id)| UserId::new(id).ok()).ok_or_else(ApiError::not_found)?;
-    begin(app, &identity, request_id, Subject::User(workspace, user)).await
+    begin(app, &identity, request_id, Subject::User(workspace, id.named()?)).await
 }
 
 /// Erases a workspace from everything that is kept, for good: nothing of it is taken in any more. For its administrators.
@@ -86,10 +83,10 @@ pub(super) async fn erase_workspace(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<WorkspaceId>,
 ) -> Result<Begun, ApiError> {
     identity.require(Scope::Admin)?;
-    let workspace = id.ok().and_then(|Path(id)| WorkspaceId::new(id).ok()).ok_or_else(ApiError::not_found)?;
+    let workspace = id.named()?;
     if !identity.may_administer(&workspace) {
         return Err(ApiError::new(ProblemCode::Forbidden, "this token or key may not administer that workspace"));
     }
@@ -110,10 +107,11 @@ pub(super) async fn erasure(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<String>,
 ) -> Result<Json<Erasure>, ApiError> {
     identity.require(Scope::Admin)?;
-    let found = id.ok().and_then(|Path(id)| app.erasures()?.get(&id));
+    let id = id.named()?;
+    let found = app.erasures().and_then(|erasures| erasures.get(&id));
     let erasure =
         found.filter(|erasure| identity.may_administer(&erasure.workspace)).ok_or_else(ApiError::not_found)?;
     Ok(Json(Erasure { request_id, ..erasure }))

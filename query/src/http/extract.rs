@@ -1,7 +1,9 @@
 //! Reading requests: bodies, query strings, paths and identities, each with the one shape of error.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use schemas::problem::ProblemCode;
@@ -33,6 +35,25 @@ impl FromRequestParts<App> for Identity {
             app.0.rates.admit(&identity)?;
         }
         Ok(identity)
+    }
+}
+
+/// The id that a path names, where it is one. Never refused by itself: who may ask is found out first.
+pub(super) struct PathId<T>(Option<T>);
+
+impl<T> PathId<T> {
+    /// The id. A text that is no id names nothing, and is answered as what is not there.
+    pub(super) fn named(self) -> Result<T, ApiError> {
+        self.0.ok_or_else(ApiError::not_found)
+    }
+}
+
+impl<T: TryFrom<String>> FromRequestParts<App> for PathId<T> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let text = Path::<String>::from_request_parts(parts, app).await;
+        Ok(Self(text.ok().and_then(|Path(text)| T::try_from(text).ok())))
     }
 }
 

@@ -8,8 +8,7 @@ mod read;
 mod tell;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use schemas::api::openai::{ChatCompletion, ChatRequest, ModelList, ModelView, OpenAiError, OpenAiProblem};
@@ -18,7 +17,7 @@ use schemas::problem::{Problem, ProblemCode};
 use super::App;
 use super::audit::writing;
 use super::auth::{Identity, Scope};
-use super::extract::{ApiJson, RequestId};
+use super::extract::{ApiJson, PathId, RequestId};
 use super::openapi::{CallerHeaders, OpenAiAlways};
 use super::problem::ApiError;
 use crate::audit::act::{Kind, What};
@@ -95,14 +94,10 @@ pub(super) async fn models(identity: Identity) -> Result<Json<ModelList>, ApiErr
     params(("model" = String, Path, description = "The name."), CallerHeaders),
     responses((status = 200, description = "The name.", body = ModelView), OpenAiAlways),
 )]
-pub(super) async fn model(
-    identity: Identity,
-    name: Result<Path<String>, PathRejection>,
-) -> Result<Json<ModelView>, ApiError> {
+pub(super) async fn model(identity: Identity, name: PathId<String>) -> Result<Json<ModelView>, ApiError> {
     identity.require(Scope::Search)?;
     // A text that is no name names no model.
-    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
-    known(&name).map(|name| Json(view(name)))
+    known(&name.named().unwrap_or_default()).map(|name| Json(view(name)))
 }
 
 fn view(id: &'static str) -> ModelView {

@@ -1,7 +1,7 @@
 //! `/v1/pages/{id}`: a page by its id, and `/v1/pages/{id}/export`: the same as a document.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use schemas::api::pages::PageView;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Identity;
-use super::extract::{ApiQuery, RequestId};
+use super::extract::{ApiQuery, PathId, RequestId};
 use super::openapi::{Always, CallerHeaders, WorkspaceParam};
 use super::problem::ApiError;
 use crate::audit::act::{Kind, What};
@@ -55,11 +55,11 @@ pub(super) async fn export(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    id: PathId<PageId>,
     ApiQuery(ExportParams { format: ExportFormat::Markdown }): ApiQuery<ExportParams>,
 ) -> Result<Response, ApiError> {
     let caller = identity.reader()?;
-    let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
+    let page = id.named()?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let view = app.engine().page(&caller, &page, deadline).await?;
     app.note(&identity, &request_id, What::new(Kind::Export).within(&caller.workspace).on([&page]))?;
@@ -94,11 +94,10 @@ pub(super) async fn page(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    id: PathId<PageId>,
 ) -> Result<Json<PageView>, ApiError> {
     let caller = identity.reader()?;
-    // A text that is no id names no page.
-    let page = id.ok().and_then(|Path(id)| PageId::new(id).ok()).ok_or_else(ApiError::not_found)?;
+    let page = id.named()?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let view = app.engine().page(&caller, &page, deadline).await?;
     app.note(&identity, &request_id, What::new(Kind::Open).within(&caller.workspace).on([&page]))?;

@@ -28,11 +28,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use schemas::ids::{UserId, WorkspaceId};
 use schemas::problem::ProblemCode;
 use serde_json::{Map, Value};
-use subtle::{Choice, ConstantTimeEq};
 
 use super::problem::ApiError;
 pub use config::{AuthConfig, AuthConfigError, Scope, Secrets, ServiceKeyConfig};
 pub use identity::{Identity, IdentityKind};
+use keys::{KeyRecord, KeyRing};
 pub use oidc::{OidcConfig, OidcConfigError};
 use oidc::{Provider, words_of};
 
@@ -56,8 +56,7 @@ pub struct Auth {
     token_keys: Vec<TokenKey>,
     provider: Option<Provider>,
     admin_scope: String,
-    service_keys: Vec<ServiceKey>,
-    keys: Option<keys::Keys>,
+    service_keys: KeyRing,
 }
 
 struct TokenKey {
@@ -70,14 +69,6 @@ impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
-}
-
-#[derive(Debug)]
-struct ServiceKey {
-    name: String,
-    hash: [u8; 32],
-    scopes: HashSet<Scope>,
-    workspaces: Vec<WorkspaceId>,
 }
 
 /// What a token that holds says, and which claims say it.
@@ -106,22 +97,29 @@ impl Auth {
             let bad = |source| AuthConfigError::BadPublicKey { algorithm: "EdDSA", source };
             token_keys.push((Algorithm::EdDSA, DecodingKey::from_ed_pem(&pem).map_err(bad)?));
         }
-        let mut service_keys: Vec<ServiceKey> = Vec::new();
+        let mut fixed: Vec<KeyRecord> = Vec::new();
         for key in &config.service_keys {
             let hash = blake3::Hash::from_hex(&key.hash);
-            let hash = *hash.map_err(|_| AuthConfigError::BadHash { name: key.name.clone() })?.as_bytes();
-            if service_keys.iter().any(|known| known.hash == hash) {
+            let hash = hash.map_err(|_| AuthConfigError::BadHash { name: key.name.clone() })?.to_hex().to_string();
+            if fixed.iter().any(|known| known.hash == hash) {
                 return Err(AuthConfigError::KeyTwice { name: key.name.clone() });
             }
-            let scopes = key.scopes.iter().copied().collect();
-            service_keys.push(ServiceKey { name: key.name.clone(), hash, scopes, workspaces: key.workspaces.clone() });
+            fixed.push(KeyRecord {
+                id: key.name.clone(),
+                name: key.name.clone(),
+                hash,
+                scopes: key.scopes.clone(),
+                workspaces: key.workspaces.clone(),
+                created_at: jiff::Timestamp::UNIX_EPOCH,
+                ends_at: None,
+            });
         }
+        let service_keys = KeyRing::new(fixed, secrets.keys);
         let provider = Provider::new(&config.oidc)?;
         if provider.is_some() && token_keys.iter().any(|(algorithm, _)| *algorithm != Algorithm::HS256) {
             return Err(AuthConfigError::TwoIssuers);
         }
-        let has_keys = !service_keys.is_empty() || secrets.keys.as_ref().is_some_and(|keys| !keys.is_empty());
-        if token_keys.is_empty() && provider.is_none() && !has_keys && !config.insecure_development {
+        if token_keys.is_empty() && provider.is_none() && service_keys.is_empty() && !config.insecure_development {
             return Err(AuthConfigError::Nobody);
         }
         let token_keys = token_keys.into_iter().map(|(algorithm, key)| TokenKey {
@@ -135,7 +133,6 @@ impl Auth {
             provider,
             admin_scope: config.jwt_admin_scope.clone(),
             service_keys,
-            keys: secrets.keys,
         })
     }
 
@@ -255,19 +252,9 @@ impl Auth {
     }
 
     fn identify_service(&self, token: &str, named: Named) -> Result<Identity, ApiError> {
-        let hash = blake3::hash(token.as_bytes());
-        // Every key is compared, so that time tells nothing about which one is near.
-        let mut found = None;
-        for key in &self.service_keys {
-            let equal: Choice = key.hash.ct_eq(hash.as_bytes());
-            if bool::from(equal) {
-                found = Some((key.name.clone(), key.scopes.clone(), key.workspaces.clone()));
-            }
-        }
-        let in_file = self.keys.as_ref().and_then(|keys| keys.find(&hash));
-        let in_file = in_file.map(|key| (key.name, key.scopes.into_iter().collect(), key.workspaces));
-        let (name, scopes, workspaces) =
-            found.or(in_file).ok_or_else(|| refused("the service key is not known, or not valid any more"))?;
+        let found = self.service_keys.find(&blake3::hash(token.as_bytes()));
+        let KeyRecord { name, scopes, workspaces, .. } =
+            found.ok_or_else(|| refused("the service key is not known, or not valid any more"))?;
         if let Some(workspace) = &named.workspace
             && !workspaces.is_empty()
             && !workspaces.contains(workspace)
@@ -278,7 +265,7 @@ impl Auth {
             kind: IdentityKind::Service(name),
             workspace: named.workspace,
             user: named.act_as,
-            scopes,
+            scopes: scopes.into_iter().collect(),
             workspaces,
         })
     }

@@ -251,6 +251,39 @@ fn write_privately(path: &Path, contents: &Contents) -> io::Result<()> {
     file.sync_all()
 }
 
+/// All keys that a server believes: those of the configuration, which stay as they are, and those of the file.
+#[derive(Debug)]
+pub(super) struct KeyRing {
+    fixed: Vec<KeyRecord>,
+    file: Option<Keys>,
+}
+
+impl KeyRing {
+    /// These keys, and those of the file where there is one.
+    pub(super) fn new(fixed: Vec<KeyRecord>, file: Option<Keys>) -> Self {
+        Self { fixed, file }
+    }
+
+    /// Whether no key is valid.
+    pub(super) fn is_empty(&self) -> bool {
+        let now = Timestamp::now();
+        let of_file = self.file.as_ref().map(Keys::current);
+        self.fixed.iter().chain(of_file.iter().flat_map(|keys| keys.iter())).all(|key| key.has_ended(now))
+    }
+
+    /// The valid key with a hash. Every key is compared, so that time tells nothing about which one is near.
+    pub(super) fn find(&self, hash: &blake3::Hash) -> Option<KeyRecord> {
+        let (mut found, hash, now) = (None, hash.to_hex(), Timestamp::now());
+        let of_file = self.file.as_ref().map(Keys::current);
+        for key in self.fixed.iter().chain(of_file.iter().flat_map(|keys| keys.iter())) {
+            if bool::from(key.hash.as_bytes().ct_eq(hash.as_bytes())) && !key.has_ended(now) {
+                found = Some(key);
+            }
+        }
+        found.cloned()
+    }
+}
+
 /// The keys of a file, as a server that runs asks for them.
 #[derive(Debug)]
 pub struct Keys {
@@ -272,24 +305,6 @@ impl Keys {
         let of = stamp(&file.path);
         let keys = file.read()?.into();
         Ok(Self { file, seen: Mutex::new(Seen { looked: Instant::now(), of, keys }) })
-    }
-
-    /// Whether no key is valid.
-    pub fn is_empty(&self) -> bool {
-        let now = Timestamp::now();
-        self.current().iter().all(|key| key.has_ended(now))
-    }
-
-    /// The valid key with a hash. Every key is compared, so that time tells nothing about which one is near.
-    pub(super) fn find(&self, hash: &blake3::Hash) -> Option<KeyRecord> {
-        let (mut found, hash) = (None, hash.to_hex());
-        let keys = self.current();
-        for key in keys.iter() {
-            if bool::from(key.hash.as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(key);
-            }
-        }
-        found.filter(|key| !key.has_ended(Timestamp::now())).cloned()
     }
 
     fn current(&self) -> Arc<[KeyRecord]> {
@@ -319,92 +334,4 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file() -> (tempfile::TempDir, KeyFile) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = KeyFile::new(dir.path().join("data/keys.json"));
-        (dir, file)
-    }
-
-    fn importer() -> NewKey {
-        let workspaces = vec![WorkspaceId::new("acme").unwrap()];
-        NewKey { name: "importer".into(), scopes: vec![Scope::Ingest], workspaces, ends_at: None }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn a_key_is_kept_as_its_hash_alone_and_by_its_owner_alone() {
-        let (_dir, file) = file();
-        let (key, record) = file.create(importer(), at(1)).unwrap();
-        assert_eq!(record.hash, blake3::hash(key.as_bytes()).to_hex().as_str());
-        assert_eq!(file.read().unwrap(), [record]);
-        let written = fs::read_to_string(file.path()).unwrap();
-        assert!(!written.contains(key.trim_start_matches(SERVICE_KEY_PREFIX)));
-        #[cfg(unix)]
-        assert_eq!(
-            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file.path()).unwrap().permissions()) & 0o777,
-            0o600
-        );
-        let other = file.create(importer(), at(2)).unwrap().0;
-        assert!(key != other && key.len() == SERVICE_KEY_PREFIX.len() + 2 * KEY_BYTES);
-    }
-
-    #[test]
-    fn a_rotated_key_goes_on_until_the_overlap_ends() {
-        let (_dir, file) = file();
-        let (_, former) = file.create(importer(), at(1)).unwrap();
-        let (_, new) = file.rotate(&former.id, None, at(100), at(50)).unwrap();
-        let keys = file.read().unwrap();
-        assert_eq!((keys[0].ends_at, keys[1].ends_at), (Some(at(100)), None));
-        assert_eq!((&new.name, &new.scopes, &new.workspaces), (&former.name, &former.scopes, &former.workspaces));
-        assert!(!keys[0].has_ended(at(99)) && keys[0].has_ended(at(100)));
-        file.rotate(&former.id, None, at(500), at(60)).unwrap();
-        assert_eq!(file.read().unwrap()[0].ends_at, Some(at(100)), "no overlap makes a key last longer");
-        assert!(matches!(file.rotate(&former.id, None, at(500), at(100)), Err(KeysError::Unknown { .. })));
-        assert_eq!(file.prune(at(101)).unwrap(), 1);
-        assert_eq!(file.read().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn what_cannot_be_a_key_is_refused() {
-        let (_dir, file) = file();
-        for name in ["", "a b", "schlüssel", &"x".repeat(65)] {
-            assert!(matches!(file.create(NewKey { name: name.into(), ..importer() }, at(1)), Err(KeysError::Name)));
-        }
-        assert!(matches!(file.create(NewKey { scopes: vec![], ..importer() }, at(1)), Err(KeysError::NoScope)));
-        assert!(matches!(file.revoke("0", at(1)), Err(KeysError::Unknown { .. })));
-        assert!(!file.path().exists());
-        let full = Contents { keys: vec![file.create(importer(), at(1)).unwrap().1; KEYS_MAX] };
-        write_privately(file.path(), &full).unwrap();
-        assert!(matches!(file.create(importer(), at(1)), Err(KeysError::TooMany { .. })));
-    }
-
-    #[test]
-    fn a_server_sees_what_was_changed_and_believes_no_broken_file() {
-        let (_dir, file) = file();
-        let keys = Keys::open(file.clone()).unwrap();
-        assert!(keys.is_empty());
-        let look = || keys.seen.lock().unwrap().looked -= LOOK_EVERY;
-        let (key, record) = file.create(importer(), Timestamp::now()).unwrap();
-        let hash = blake3::hash(key.as_bytes());
-        look();
-        assert_eq!(keys.find(&hash).as_ref(), Some(&record));
-        assert_eq!(keys.find(&blake3::hash(b"other")), None);
-        file.revoke(&record.id, Timestamp::now()).unwrap();
-        look();
-        assert_eq!(keys.find(&hash), None);
-        let (key, _) = file.create(importer(), Timestamp::now()).unwrap();
-        let hash = blake3::hash(key.as_bytes());
-        look();
-        assert!(keys.find(&hash).is_some());
-        fs::write(file.path(), "{\"keys\": [").unwrap();
-        look();
-        assert_eq!(keys.find(&hash), None);
-        assert!(matches!(Keys::open(file), Err(KeysError::Malformed { .. })));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The audit log: who searched and opened what, and what administrators did; append-only, and chained by hashes.
 //!
 //! On unless an operator switches it off. Lines hold ids and never text, unless that is allowed. Requests hand their acts over through a bounded
-//! queue to one thread (`writer.rs`); commands write beside it, under a lock (`segments.rs`). `verify.rs` proves that nothing was changed, put
+//! queue to one thread (`writer.rs` behind a `scribe`); commands write beside it, under a lock (`segments.rs`). `verify.rs` proves that nothing was changed, put
 //! in or left out, as far as that can be proven ([how far](../../docs/audit.md)). Invariants: no request waits for a disk but one that
 //! erases; what is lost is counted, in the log too; whoever is erased leaves it (`redact.rs`), and the chain still holds.
 
@@ -15,10 +15,9 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -31,10 +30,14 @@ pub use line::{AuditKey, KEY_BYTES_MIN};
 pub use redact::{Erased, lines_of};
 use redact::{redact, without_erased};
 use segments::Segments;
-use writer::{Request, Writer};
+use writer::{Entry, Writer};
+
+use crate::scribe::{Counts, Scribe, sweep_once};
 
 /// The folder of the log, below that of the data.
 pub const FOLDER: &str = "audit";
+/// The name of its thread.
+const THREAD: &str = "query-audit";
 
 /// The audit log of a server. Cloning is cheap; the thread ends when all clones are gone or [`Audit::close`] is called.
 #[derive(Clone, Debug)]
@@ -46,22 +49,11 @@ struct Parts {
     key: Option<AuditKey>,
     dir: PathBuf,
     counts: Arc<Counts>,
+    /// What was tried last could not be written.
+    is_failing: Arc<AtomicBool>,
     /// Requests that were turned away in this minute, and how many of them were not recorded.
     refused: Mutex<(Option<Instant>, u32, usize)>,
-    /// `None` once it was closed.
-    queue: Mutex<Option<SyncSender<Request>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What became of acts since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    recorded: AtomicU64,
-    lost: AtomicU64,
-    is_failing: AtomicBool,
-    is_closed: AtomicBool,
-    /// Set when somebody was erased: a request to look may find the queue full.
-    is_erased: AtomicBool,
+    scribe: Scribe<Entry>,
 }
 
 /// An act that could not be recorded, where the operator wants no act without a record.
@@ -82,26 +74,24 @@ impl Audit {
         if !config.enabled && !dir.exists() {
             return Ok(None);
         }
-        let counts = Arc::new(Counts::default());
-        let (queue, requests) = sync_channel(config.queue_len_max);
+        let (counts, is_failing) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
         let writer = Writer {
             log: Segments::open(&dir, config.clone(), Sealer::new(key.clone())?)?,
             config: config.clone(),
             counts: Arc::clone(&counts),
+            is_failing: Arc::clone(&is_failing),
             erased,
             synced_at: Instant::now(),
             told_lost: 0,
             has_unsynced: false,
         };
-        let thread = std::thread::Builder::new().name("query-audit".to_owned());
-        let thread = thread.spawn(move || writer.run(&requests))?;
         if !config.enabled {
-            // Without a queue the thread ends after its first sweep.
+            sweep_once(THREAD, writer)?;
             return Ok(None);
         }
-        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
+        let scribe = Scribe::start(THREAD, config.queue_len_max, Arc::clone(&counts), writer)?;
         let (config, refused) = (config.clone(), Mutex::default());
-        Ok(Some(Self(Arc::new(Parts { config, key, dir, counts, refused, queue, thread }))))
+        Ok(Some(Self(Arc::new(Parts { config, key, dir, counts, is_failing, refused, scribe }))))
     }
 
     /// What it is configured with.
@@ -121,7 +111,7 @@ impl Audit {
 
     /// Acts that were written since the start.
     pub fn recorded_total(&self) -> u64 {
-        self.0.counts.recorded.load(Ordering::Relaxed)
+        self.0.counts.written.load(Ordering::Relaxed)
     }
 
     /// Acts that were lost since the start.
@@ -139,7 +129,7 @@ impl Audit {
         }
         config.fit(&mut act);
         let is_refused = act.what.kind == Kind::Refused;
-        if self.send(act, None) && !self.0.counts.is_failing.load(Ordering::Acquire) {
+        if self.send(act, None) && !self.0.is_failing.load(Ordering::Acquire) {
             return Ok(());
         }
         if config.on_failure == OnFailure::Refuse && !is_refused { Err(Unrecorded) } else { Ok(()) }
@@ -172,54 +162,22 @@ impl Audit {
     }
 
     fn send(&self, act: Act, done: Option<SyncSender<()>>) -> bool {
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let request = Request::Record(Box::new((Timestamp::now(), act)), done);
-        let sent = queue.as_ref().map(|queue| queue.try_send(request));
-        if matches!(sent, Some(Ok(()))) {
-            return true;
-        }
-        let lost = self.0.counts.lost.fetch_add(1, Ordering::Relaxed);
-        if lost.is_power_of_two() && matches!(sent, Some(Err(TrySendError::Full(_)))) {
-            tracing::warn!(lost, "the queue of the audit log is full");
-        }
-        false
+        self.0.scribe.offer(Entry { act: Box::new((Timestamp::now(), act)), done })
     }
 
     /// Has everyone who was erased taken out of the log. Say so whenever somebody was; it is looked for once an hour and at each start anyway.
     pub fn look_for_erased(&self) {
-        self.0.counts.is_erased.store(true, Ordering::Release);
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of a full queue the thread is at work, and looks after the next lines.
-        let _ = queue.as_ref().map(|queue| queue.try_send(Request::Sweep(None)));
+        self.0.scribe.look_for_erased();
     }
 
     /// Waits until what was handed over so far is on disk and who was erased is out of it; false when the time ran out first. Blocks.
     pub fn settle(&self, timeout: Duration) -> bool {
-        let (done, wait) = sync_channel(1);
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let asked = queue.is_some_and(|queue| queue.send(Request::Sweep(Some(done))).is_ok());
-        asked && wait.recv_timeout(timeout).is_ok()
+        self.0.scribe.settle(timeout)
     }
 
     /// Writes what is waiting and ends the thread. What comes later is lost.
     pub fn close(&self) {
-        self.0.close();
-    }
-}
-
-impl Parts {
-    fn close(&self) {
-        self.counts.is_closed.store(true, Ordering::Release);
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the thread was reported where it happened.
-        let _ = thread.map(JoinHandle::join);
-    }
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        self.close();
+        self.0.scribe.close();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Feedback: a log of what was shown and what people did with it, for judging and comparing rankings.
 //!
 //! Off unless an operator switches it on. A search hands over what it showed, `POST /v1/feedback` what was done with it; both
-//! go to one thread (`writer.rs`) through a bounded queue and are dropped and counted when it is full, so that no search ever
+//! go to one thread (`writer.rs` behind a `scribe`) through a bounded queue and are dropped and counted when it is full, so that no search ever
 //! waits for it. Nobody reads the log here but to take out of it what was erased.
 //!
 //! Invariants: no line names a person or holds text of a page; feedback is taken only from the caller to whom the list was
@@ -15,10 +15,8 @@ mod writer;
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use access::Caller;
@@ -34,14 +32,17 @@ use key::Key;
 pub use key::{ListId, Pseudonym};
 use lists::Lists;
 use record::{Done, Record, Shown, hour};
-use writer::{Request, Writer};
+use writer::Writer;
 
 use crate::interleave::Team;
+use crate::scribe::{Counts, Scribe, clean, sweep_once};
 
 /// The folder of the log, below that of the data.
 pub const FOLDER: &str = "feedback";
 /// The key of the log, in that folder.
 const KEY_FILE: &str = "key";
+/// The name of its thread.
+const THREAD: &str = "query-feedback";
 
 /// The log of feedback. Cloning is cheap; the thread ends when all clones are gone or [`Feedback::close`] is called.
 #[derive(Clone, Debug)]
@@ -53,18 +54,7 @@ struct Parts {
     key: Arc<Key>,
     lists: Lists,
     counts: Arc<Counts>,
-    /// `None` once it was closed.
-    queue: Mutex<Option<SyncSender<Request>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What became of lines since the start.
-#[derive(Debug, Default)]
-struct Counts {
-    recorded: AtomicU64,
-    dropped: AtomicU64,
-    /// Set when somebody was erased: a request to look may find the queue full.
-    is_erased: AtomicBool,
+    scribe: Scribe<Box<Record>>,
 }
 
 /// One page of a list as it was shown.
@@ -89,50 +79,41 @@ impl Feedback {
         std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         let key = Arc::new(Key::open(&folder.join(KEY_FILE))?);
         let counts = Arc::new(Counts::default());
-        let (queue, requests) = sync_channel(config.queue_len_max);
         let writer = Writer::new(&folder, config.clone(), index, Arc::clone(&key), Arc::clone(&counts));
-        let thread = std::thread::Builder::new().name("query-feedback".to_owned());
-        let thread = thread.spawn(move || writer.run(&requests))?;
         if !config.enabled {
-            // Without a queue the thread ends after its first sweep.
+            sweep_once(THREAD, writer)?;
             return Ok(None);
         }
+        let scribe = Scribe::start(THREAD, config.queue_len_max, Arc::clone(&counts), writer)?;
         let lists = Lists::new(config.lists_bytes_max, Duration::from_hours(u64::from(config.list_hours)));
-        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
-        Ok(Some(Self(Arc::new(Parts { config: config.clone(), key, lists, counts, queue, thread }))))
+        Ok(Some(Self(Arc::new(Parts { config: config.clone(), key, lists, counts, scribe }))))
     }
 
     /// Lines that were written since the start.
     pub fn recorded_total(&self) -> u64 {
-        self.0.counts.recorded.load(Ordering::Relaxed)
+        self.0.counts.written.load(Ordering::Relaxed)
     }
 
     /// Lines that were lost since the start: the queue was full, or the disk failed.
     pub fn dropped_total(&self) -> u64 {
-        self.0.counts.dropped.load(Ordering::Relaxed)
+        self.0.counts.lost.load(Ordering::Relaxed)
     }
 
     /// Has everything of erased workspaces and people taken out of the log. Say so whenever one was erased; it is looked for
     /// once an hour and at each start anyway.
     pub fn look_for_erased(&self) {
-        self.0.counts.is_erased.store(true, Ordering::Release);
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of a full queue the thread is at work, and looks after the next lines.
-        let _ = queue.as_ref().map(|queue| queue.try_send(Request::Sweep(None)));
+        self.0.scribe.look_for_erased();
     }
 
     /// Waits until what was handed over so far is in the files and what was erased is out of them; false when the time ran
     /// out first.
     pub fn settle(&self, timeout: Duration) -> bool {
-        let (done, wait) = sync_channel(1);
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let asked = queue.is_some_and(|queue| queue.send(Request::Sweep(Some(done))).is_ok());
-        asked && wait.recv_timeout(timeout).is_ok()
+        self.0.scribe.settle(timeout)
     }
 
     /// Writes what is waiting and ends the thread. What comes later is dropped.
     pub fn close(&self) {
-        self.0.close();
+        self.0.scribe.close();
     }
 
     /// The tracking id of a list, for the caller it is shown to.
@@ -146,7 +127,7 @@ impl Feedback {
         self.0.lists.show(list, hits.iter().map(|(page, rank, _)| (page, *rank)), Instant::now());
         let filters = serde_json::to_vec(&request.filters).expect("filters are text and lists of it");
         let is_interleaved = hits.iter().any(|(.., team)| team.is_some());
-        self.send(Record::Shown(Shown {
+        self.0.scribe.offer(Box::new(Record::Shown(Shown {
             time: hour(Timestamp::now()),
             list,
             workspace: caller.workspace.clone(),
@@ -160,7 +141,7 @@ impl Feedback {
             pages: hits.into_iter().map(|(page, ..)| page).collect(),
             index_seq: consistency.index_seq,
             access_seq: consistency.access_seq,
-        }));
+        })));
     }
 
     /// The list that feedback is about and where its pages stood; `None` if this caller was not shown them, or too long ago.
@@ -176,7 +157,7 @@ impl Feedback {
             return;
         }
         let now = Timestamp::now();
-        self.send(Record::Done(Done {
+        self.0.scribe.offer(Box::new(Record::Done(Done {
             time: hour(event.at.map_or(now, |at| at.min(now))),
             list,
             workspace: caller.workspace.clone(),
@@ -185,18 +166,7 @@ impl Feedback {
             page: event.page.clone(),
             rank: event.rank.unwrap_or(rank),
             dwell_ms: event.dwell_ms,
-        }));
-    }
-
-    fn send(&self, record: Record) {
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = queue.as_ref().map(|queue| queue.try_send(Request::Write(Box::new(record))));
-        if !matches!(sent, Some(Ok(()))) {
-            let count = self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
-            if count.is_power_of_two() && matches!(sent, Some(Err(TrySendError::Full(_)))) {
-                tracing::warn!(dropped = count, "the queue of feedback is full");
-            }
-        }
+        })));
     }
 }
 
@@ -205,10 +175,7 @@ pub fn clean_left(data_dir: &Path, config: &FeedbackConfig, index: Index) -> io:
     let folder = data_dir.join(FOLDER);
     if writer::is_left(&folder) {
         let key = Arc::new(Key::open(&folder.join(KEY_FILE))?);
-        let (queue, requests) = sync_channel(1);
-        // Nobody asks for more than the first look.
-        drop(queue);
-        Writer::new(&folder, config.clone(), index, key, Arc::default()).run(&requests);
+        clean(Writer::new(&folder, config.clone(), index, key, Arc::default()));
     }
     Ok(())
 }
@@ -227,21 +194,6 @@ pub fn lines_of(data_dir: &Path, workspace: &WorkspaceId, user: Option<&UserId>)
         lines += u64::from(is_of);
     })?;
     Ok(lines)
-}
-
-impl Parts {
-    fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the thread was reported where it happened.
-        let _ = thread.map(JoinHandle::join);
-    }
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        self.close();
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod present;
 pub mod random_id;
 pub mod rescore;
 mod retrieve;
+mod scribe;
 pub mod smooth;
 pub mod snippet;
 mod tasks;

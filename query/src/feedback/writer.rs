@@ -15,8 +15,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use index::Index;
 use jiff::Timestamp;
@@ -24,24 +23,13 @@ use schemas::ids::WorkspaceId;
 
 use super::key::Pseudonym;
 use super::record::{self, FILE, FORMER_FILE, LINE_BYTES_MAX, Record, each_of};
-use super::{Counts, FeedbackConfig, Key};
+use super::{FeedbackConfig, Key};
+use crate::scribe::{Behind, Counts, Log};
 
 /// A file that is being rewritten.
 const NEW_FILE: &str = "log.new";
-/// Lines written between two flushes.
-const BATCH_LINES_MAX: usize = 256;
-/// Longest time between two looks at who was erased.
-const LOOK_INTERVAL: Duration = Duration::from_hours(1);
 /// Longest time between two looks at what is too old, which read the whole log.
 const AGE_INTERVAL: Duration = Duration::from_hours(24);
-
-/// What the thread is asked for.
-pub(super) enum Request {
-    /// Write a line.
-    Write(Box<Record>),
-    /// Look for what was erased, and say when it is out.
-    Sweep(Option<SyncSender<()>>),
-}
 
 /// Workspaces and people that were erased.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -87,47 +75,12 @@ impl Writer {
         Self { folder, config, index, key, counts, open: None, erased: Erased::default(), swept_at: None }
     }
 
-    /// Writes until nobody can ask any more.
-    pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        self.sweep(Timestamp::now());
-        let mut looked_at = Instant::now();
-        loop {
-            let first = match requests.recv_timeout(LOOK_INTERVAL) {
-                Ok(request) => request,
-                Err(RecvTimeoutError::Timeout) => Request::Sweep(None),
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            let more = requests.try_iter().take(BATCH_LINES_MAX - 1);
-            for request in std::iter::once(first).chain(more) {
-                match request {
-                    Request::Write(record) => self.write(&record),
-                    Request::Sweep(done) => {
-                        self.sweep(Timestamp::now());
-                        self.flush();
-                        // Whoever asked may have stopped waiting.
-                        let _ = done.map(|done| done.try_send(()));
-                    }
-                }
-            }
-            self.flush();
-            if self.counts.is_erased.swap(false, Ordering::AcqRel) || looked_at.elapsed() >= LOOK_INTERVAL {
-                self.sweep(Timestamp::now());
-                looked_at = Instant::now();
-            }
-        }
-        if let Some((file, _)) = self.open.take()
-            && let Err(error) = close(file)
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last lines of feedback were not written");
-        }
-    }
-
-    fn write(&mut self, record: &Record) {
+    fn put(&mut self, record: &Record) {
         if self.erased.holds(record) {
             return;
         }
         match self.append(record) {
-            Ok(()) => _ = self.counts.recorded.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => _ = self.counts.written.fetch_add(1, Ordering::Relaxed),
             Err(error) => self.lose(&error),
         }
     }
@@ -162,7 +115,7 @@ impl Writer {
 
     fn lose(&self, error: &io::Error) {
         // The first of a row is told: a full disk would fill the log too.
-        if self.counts.dropped.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+        if (self.counts.lost.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
             tracing::warn!(error = error as &dyn std::error::Error, "feedback was not written");
         }
     }
@@ -172,9 +125,22 @@ impl Writer {
         let bytes = file.metadata()?.len();
         Ok((BufWriter::new(file), bytes))
     }
+}
+
+impl Log for Writer {
+    type Record = Box<Record>;
+
+    fn write(&mut self, records: Vec<Box<Record>>, _: bool, _: &Behind<'_, Box<Record>>) -> bool {
+        for record in records {
+            self.put(&record);
+        }
+        self.flush();
+        true
+    }
 
     /// Takes out what is of those who were erased since the last time and, once a day, what is too old.
-    fn sweep(&mut self, now: Timestamp) {
+    fn sweep(&mut self) {
+        let now = Timestamp::now();
         let erased = Erased::of(&self.index, &self.key);
         let is_due = self.swept_at.is_none_or(|at| now.duration_since(at).unsigned_abs() >= AGE_INTERVAL);
         if erased == self.erased && !is_due {
@@ -198,6 +164,14 @@ impl Writer {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "feedback of someone erased may be left; it is tried again within the hour");
             }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((file, _)) = self.open.take()
+            && let Err(error) = close(file)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last lines of feedback were not written");
         }
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! `SHUTDOWN_ROUNDS` says how often; three times unless it is set. A client over a connection of its own is answered, told to come again, or
 //! cannot connect. One that keeps its connection may find it closed between two requests, as HTTP allows; then it connects again.
+//!
+//! In every other round all clients stop connecting when `/readyz` says that the server is stopping, as a load balancer has them do: none of
+//! them is ever reset. In the others they connect on and on until nobody listens.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,6 +17,8 @@ use std::time::Duration;
 use super::metrics::Server;
 
 const ROUNDS: &str = "SHUTDOWN_ROUNDS";
+/// Of rounds in which clients heed `/readyz`: the time they have to see it.
+const STOP_DELAY: (&str, &str) = ("TESSERA__HTTP__STOP_DELAY_MS", "1000");
 const WRITERS: usize = 6;
 const SEARCHERS: usize = 2;
 const ASKERS: usize = 1;
@@ -38,6 +43,9 @@ struct Round {
     address: String,
     acknowledged: AtomicUsize,
     is_told: AtomicBool,
+    /// Whether clients stop connecting when `/readyz` says so, and whether it did.
+    heeds: bool,
+    is_unready: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -120,7 +128,7 @@ fn read_chunks(connection: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> io:
 }
 
 /// The events of a page that everyone in the workspace may see.
-fn events(page: &str) -> String {
+pub(super) fn events(page: &str) -> String {
     let version = |counter: u32| serde_json::json!({"clock": {"eu": counter}, "timestamp": {"wall_ms": 1_790_000_000_000_u64 + u64::from(counter)}, "region": "eu"});
     let event = |kind: &str, subject: &str, data: serde_json::Value| serde_json::json!({"specversion": "1.0", "id": format!("{subject}-{kind}"), "source": "test", "type": kind, "workspaceid": "acme", "subject": subject, "data": data});
     let grants = serde_json::json!([{"principal": "workspace", "level": "view"}]);
@@ -146,6 +154,9 @@ impl Round {
     fn drive(&self, name: &str, keeps: bool, mut next: impl FnMut(usize) -> (String, String, Option<String>)) {
         let mut kept = None;
         for number in 0.. {
+            if self.heeds && self.is_unready.load(Ordering::SeqCst) {
+                return;
+            }
             let (request, body, page) = next(number);
             let was_kept = kept.is_some();
             let outcome = send(&self.address, &mut kept, keeps, &request, &body);
@@ -169,13 +180,14 @@ impl Round {
                     }
                     told_to_come_again = true;
                 }
-                Outcome::Refused if is_told => {
+                // One that heeds what it is told may have been about to connect.
+                Outcome::Refused if is_told && (!self.heeds || self.is_unready.load(Ordering::SeqCst)) => {
                     count("refused");
                     return;
                 }
                 Outcome::Closed(_) if is_told && was_kept => count("closed between two requests"),
                 // Connected, and reset by the kernel as the listener closed: never taken by the server.
-                Outcome::Closed(error) if is_told && error.kind() == io::ErrorKind::ConnectionReset => {
+                Outcome::Closed(error) if is_told && !self.heeds && error.kind() == io::ErrorKind::ConnectionReset => {
                     count("reset before it was taken");
                 }
                 Outcome::Answered { status, head, body } => {
@@ -196,9 +208,31 @@ impl Round {
     }
 }
 
+impl Round {
+    /// Asks whether the server is ready until it is not.
+    fn watch(&self) {
+        loop {
+            match send(&self.address, &mut None, false, "GET /readyz", "") {
+                Outcome::Answered { status: 200, .. } => std::thread::park_timeout(PAUSE),
+                Outcome::Answered { status: 503, .. } => break,
+                Outcome::Answered { status, head, body } => {
+                    self.seen.lock().unwrap().unexpected.push(format!("/readyz: {status} {head}{body}"));
+                    break;
+                }
+                Outcome::Refused | Outcome::Closed(_) | Outcome::Cut(_) => {
+                    self.seen.lock().unwrap().unexpected.push("/readyz never said that the server stops".to_owned());
+                    break;
+                }
+            }
+        }
+        self.is_unready.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A round: a server over the data under load, told to stop in the middle of it. Gives what its clients saw.
 fn round(dir: &std::path::Path, number: usize, before: &[String]) -> Seen {
-    let server = Server::start(dir);
+    let heeds = number.is_multiple_of(2);
+    let server = Server::start_with(dir, if heeds { &[STOP_DELAY] } else { &[] });
     for page in before {
         let found = send(&server.api, &mut None, false, &format!("GET /v1/pages/{page}"), "");
         assert!(
@@ -210,6 +244,8 @@ fn round(dir: &std::path::Path, number: usize, before: &[String]) -> Seen {
         address: server.api.clone(),
         acknowledged: AtomicUsize::new(0),
         is_told: AtomicBool::new(false),
+        heeds,
+        is_unready: AtomicBool::new(false),
         seen: Mutex::default(),
     });
     let mut clients = Vec::new();
@@ -236,6 +272,9 @@ fn round(dir: &std::path::Path, number: usize, before: &[String]) -> Seen {
             let body = r#"{"question": "Which page is it?", "stream": true}"#;
             round.drive("answer", false, |_| ("POST /v1/answers".to_owned(), body.to_owned(), None));
         }));
+    }
+    if heeds {
+        client(Box::new(Round::watch));
     }
     // Of different rounds, at different moments.
     while round.acknowledged.load(Ordering::SeqCst) < ACKNOWLEDGED_BEFORE + number % 17

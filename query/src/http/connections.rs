@@ -2,7 +2,8 @@
 //!
 //! Whoever is slow to send a header, to send a body or to take an answer is given up. When there are as many connections as
 //! may be, some more are let in for one request each, for what must go on under any load: health checks, counters, and events, which may
-//! take access away. At the end no connection is closed on a request that has come: it is answered, or told to come again.
+//! take access away. At the end no connection is closed on a request that has come: it is answered, or told to come again; and the listener
+//! closes once nobody has connected for a moment, so that whoever stops connecting when `/readyz` says so is never reset.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,7 +15,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,8 +37,10 @@ use crate::metrics::{Bound, Metrics};
 const LISTEN_AGAIN: Duration = Duration::from_millis(100);
 /// Bytes that are read ahead of a connection, and that wait to be written to it, unless a header may be longer.
 const BUFFER_BYTES: usize = 32 << 10;
-/// At the end, how long connections are taken after the last request in flight was answered.
-const LINGER: Duration = Duration::from_millis(100);
+/// At the end, for how long nobody may have connected before the listener closes.
+const QUIET: Duration = Duration::from_millis(100);
+/// At the end, how long such a time is waited for after the last request in flight was answered: some connect on and on.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
 /// As many connections as wait to be taken, at most.
 const BACKLOG: usize = 1_024;
 /// At the end, how long a connection on which nothing has come yet is left open for a request that is on its way.
@@ -204,21 +206,22 @@ impl Connections {
         tasks.close();
         let late = TaskTracker::new();
         let ended = async {
-            let answered = async {
-                tasks.wait().await;
-                // Whoever was answered last may connect again at once, and is to be told rather than reset.
-                tokio::time::sleep(LINGER).await;
-            };
             tokio::select! {
                 () = self.accept(&listener, &late) => {}
-                () = answered => {}
+                () = tasks.wait() => {}
             }
-            // Who has connected already is told, too: with the listener these connections would be reset.
-            for _ in 0..BACKLOG {
-                let Some(Ok((stream, _))) = listener.accept().now_or_never() else { break };
-                self.begin(stream, &late);
+            // Whoever was answered last may connect again at once, and is to be told rather than reset.
+            let quiet = async {
+                while let Ok(taken) = tokio::time::timeout(QUIET, listener.accept()).await {
+                    if let Ok((stream, _)) = taken {
+                        self.begin(stream, &late);
+                    }
+                }
+            };
+            if tokio::time::timeout(QUIET_WAIT_MAX, quiet).await.is_err() {
+                tracing::debug!("clients connect on and on to a server that is stopping; some may be reset");
             }
-            drop(listener);
+            self.take_backlog(listener, &late);
             late.close();
             late.wait().await;
         };
@@ -230,6 +233,22 @@ impl Connections {
         late.close();
         late.wait().await;
         false
+    }
+
+    /// Takes who has connected already, and closes the listener: with it these connections would be reset. Asks the system itself, since the
+    /// runtime knows of a connection only after it next looked.
+    fn take_backlog(&self, listener: TcpListener, late: &TaskTracker) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..BACKLOG {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    let _ = stream.map(|stream| self.begin(stream, late));
+                }
+                Err(error) if is_of_connection(&error) => {}
+                Err(_) => return,
+            }
+        }
     }
 }
 
@@ -275,10 +294,9 @@ impl Parts {
             .max_buf_size(self.header_bytes_max.max(BUFFER_BYTES))
             .keep_alive(!place.is_reserved && !self.stopping.is_cancelled());
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(io), service));
-        let was_stopping = self.stopping.is_cancelled();
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.stopped(&is_asked), if !was_stopping => {
+            () = self.stopped(&is_asked) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

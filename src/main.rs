@@ -117,6 +117,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         clap_complete::generate(shell, &mut Arguments::command(), "tessera", &mut io::stdout());
         return Ok(());
     }
+    if let Command::Config(config_command::Command::Docs { key }) = &arguments.command {
+        return config_command::docs(&mut io::stdout().lock(), key.as_deref());
+    }
     let mut config = Config::load(arguments.config.as_deref()).context("cannot use the configuration")?;
     if let Some(dir) = arguments.data_dir {
         config.data_dir = dir;

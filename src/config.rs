@@ -137,6 +137,8 @@ impl Default for Index {
 pub(crate) struct Http {
     /// Where to listen; `127.0.0.1:8080`.
     pub(crate) listen: SocketAddr,
+    /// The `evaluation.json` of the latest evaluation, whose means operators are shown; empty for none.
+    pub(crate) evaluation_file: PathBuf,
     /// Its limits.
     #[serde(flatten)]
     pub(crate) limits: HttpConfig,
@@ -144,7 +146,8 @@ pub(crate) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), limits: HttpConfig::default() }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Self { listen, evaluation_file: PathBuf::new(), limits: HttpConfig::default() }
     }
 }
 

@@ -14,6 +14,7 @@ mod import_postgres;
 mod index_stream;
 mod ingest;
 mod keys;
+mod latest_evaluation;
 mod memory;
 mod metrics;
 mod parts;

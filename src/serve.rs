@@ -26,7 +26,7 @@ use crate::metrics::{self, Writing};
 use crate::reindex::Site;
 use crate::traces::Traces;
 use crate::usage::forget_erased_always;
-use crate::{audit, control, memory, parts};
+use crate::{audit, control, latest_evaluation, memory, parts};
 
 /// How long the usage ledger is waited for at the end.
 const LEDGER_FLUSH_MAX: Duration = Duration::from_secs(10);
@@ -107,6 +107,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         erasures: Some(erasures.clone()),
         conversations: Some(conversations.clone()),
         usage: usage.clone(),
+        budgets: config.models.generate.budgets.clone(),
+        evaluated: latest_evaluation::reader(&config.http.evaluation_file),
         metrics,
         traces: traces.adopt(),
     };

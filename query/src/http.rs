@@ -11,6 +11,7 @@ pub mod connections;
 mod conversations;
 mod cors;
 mod erasures;
+pub mod evaluation;
 mod events;
 mod extract;
 mod feedback;
@@ -45,7 +46,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Response;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use models::generate::Ledger;
+use models::generate::{BudgetConfig, Ledger};
 use schemas::api::PageSummary;
 use schemas::limits::BATCH_BYTES_MAX;
 use schemas::problem::ProblemCode;
@@ -68,6 +69,7 @@ use crate::tasks::Tasks;
 use crate::trace::Adopt;
 use auth::Auth;
 use connections::{Connections, ConnectionsConfig};
+use evaluation::Evaluated;
 use ingest::Ingest;
 use metrics::Gather;
 use problem::ApiError;
@@ -155,6 +157,8 @@ struct Shared {
     erasures: Option<Erasures>,
     conversations: Option<Conversations>,
     usage: Option<Arc<Ledger>>,
+    budgets: BudgetConfig,
+    evaluated: Option<Arc<Evaluated>>,
     gather: Option<Arc<Gather>>,
     traces: Option<Arc<Adopt>>,
     auth: Auth,
@@ -186,6 +190,10 @@ pub struct Records {
     pub conversations: Option<Conversations>,
     /// What language models took.
     pub usage: Option<Arc<Ledger>>,
+    /// What they may take.
+    pub budgets: BudgetConfig,
+    /// What the latest evaluation found.
+    pub evaluated: Option<Arc<Evaluated>>,
     /// What other parts of the process count.
     pub metrics: Option<Arc<Gather>>,
     /// How the traces of callers are taken up.
@@ -221,10 +229,11 @@ impl App {
     pub fn recording(
         engine: Engine,
         ingest: Arc<dyn Ingest>,
-        Records { feedback, audit, erasures, conversations, usage, metrics, traces }: Records,
+        records: Records,
         auth: Auth,
         config: HttpConfig,
     ) -> Self {
+        let Records { feedback, audit, erasures, conversations, usage, budgets, evaluated, metrics, traces } = records;
         let streams = Streams::new(engine.config().answer.resume);
         let counted = engine.metrics().clone();
         Self(Arc::new(Shared {
@@ -235,6 +244,8 @@ impl App {
             erasures,
             conversations: conversations.filter(Conversations::is_on),
             usage,
+            budgets,
+            evaluated,
             gather: metrics,
             traces,
             auth,
@@ -276,6 +287,7 @@ impl App {
             .route("/v1/status", get(operate::status))
             .route("/v1/session", get(session::session))
             .route("/v1/usage", get(usage::usage))
+            .route("/v1/evaluation", get(evaluation::evaluation))
             .layer(body_limit)
             .route("/v1/events", post(events::submit).layer(batch_limit))
             .route("/healthz", get(operate::healthz))

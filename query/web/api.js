@@ -41,6 +41,11 @@ export async function json(path, options) {
   return (await ask(path, options)).json();
 }
 
+/** Asks for a text. */
+export async function text(path, options) {
+  return (await ask(path, { ...options, accept: "text/plain" })).text();
+}
+
 /** Asks that something be removed. */
 export async function remove(path) {
   await ask(path, { method: "DELETE" });

@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod conversations;
 pub mod erasures;
+pub mod evaluation;
 pub mod events;
 pub mod feedback;
 pub mod generate;

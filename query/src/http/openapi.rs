@@ -155,6 +155,7 @@ impl Modify for Security {
         super::operate::status,
         super::session::session,
         super::usage::usage,
+        super::evaluation::evaluation,
         super::operate::healthz,
         super::operate::readyz,
         super::metrics::metrics,

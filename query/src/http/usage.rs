@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
-use models::generate::Totals;
+use models::generate::{Ledger, Totals};
 use schemas::api::ListObject;
-use schemas::api::usage::{USAGE_DAYS_MAX, UsageLine, UsageResponse, UsageTotals};
+use schemas::api::usage::{USAGE_DAYS_MAX, UsageAllowance, UsageBudget, UsageLine, UsageResponse, UsageTotals};
 use serde::Deserialize;
 
 use super::App;
@@ -44,7 +44,8 @@ pub(super) async fn usage(
     ApiQuery(UsageParams { from, to }): ApiQuery<UsageParams>,
 ) -> Result<Json<UsageResponse>, ApiError> {
     let workspace = identity.administered()?.clone();
-    let to = to.unwrap_or_else(|| Timestamp::now().to_zoned(TimeZone::UTC).date());
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let to = to.unwrap_or(today);
     let from = from.unwrap_or_else(|| to.saturating_sub((DAYS_DEFAULT - 1).days()));
     let too_long = from.saturating_add(USAGE_DAYS_MAX.days()) <= to;
     if from > to || too_long {
@@ -65,9 +66,11 @@ pub(super) async fn usage(
         model: sum.model,
         totals: shown(sum.totals),
     };
+    let budget = budget(&app, workspace.as_str(), today);
     Ok(Json(UsageResponse {
         object: ListObject::List,
         workspace,
+        budget,
         from,
         to,
         results: sums.into_iter().map(line).collect(),
@@ -76,6 +79,19 @@ pub(super) async fn usage(
         has_more: false,
         request_id,
     }))
+}
+
+/// What the workspace may take, as far as that is bounded.
+fn budget(app: &App, workspace: &str, today: Date) -> Option<UsageBudget> {
+    let bounds = &app.0.budgets;
+    let allowance = |tokens_max: u64, from: Date| {
+        let sums = app.usage().map(|ledger: &Ledger| ledger.usage(workspace, from..=today)).unwrap_or_default();
+        let tokens = sums.iter().map(|sum| sum.totals.prompt_tokens + sum.totals.completion_tokens).sum();
+        (tokens_max > 0).then_some(UsageAllowance { tokens_max, tokens })
+    };
+    let day = allowance(bounds.workspace_tokens_per_day, today);
+    let month = allowance(bounds.workspace_tokens_per_month, today.first_of_month());
+    (day.is_some() || month.is_some()).then_some(UsageBudget { day, month })
 }
 
 fn shown(totals: Totals) -> UsageTotals {

@@ -30,6 +30,7 @@ const FILES: &[File] = &[
     File { path: "/ui/main.js", content_type: JAVASCRIPT, text: include_str!("../../web/main.js") },
     File { path: "/ui/ask.js", content_type: JAVASCRIPT, text: include_str!("../../web/ask.js") },
     File { path: "/ui/api.js", content_type: JAVASCRIPT, text: include_str!("../../web/api.js") },
+    File { path: "/ui/counters.js", content_type: JAVASCRIPT, text: include_str!("../../web/counters.js") },
     File { path: "/ui/dom.js", content_type: JAVASCRIPT, text: include_str!("../../web/dom.js") },
     File { path: "/ui/page.js", content_type: JAVASCRIPT, text: include_str!("../../web/page.js") },
     File { path: "/ui/routes.js", content_type: JAVASCRIPT, text: include_str!("../../web/routes.js") },

@@ -73,7 +73,7 @@ async fn searches_answers_and_opened_pages_are_recorded_by_ids_alone() {
 
 #[tokio::test]
 async fn explanations_and_refused_requests_are_recorded() {
-    let client = Client::audited(&AuditConfig { keep_text: true, ..AuditConfig::default() });
+    let client = Client::audited(AuditConfig { keep_text: true, ..AuditConfig::default() });
     let admin = format!("Bearer {}", token("acme", "ada", "admin"));
     client.get("/v1/explain-access?page=secret&user=bob", &[("authorization", &admin)]).await;
     client.get_as("bob", "/v1/explain-access?page=secret&user=bob").await;
@@ -101,7 +101,7 @@ async fn explanations_and_refused_requests_are_recorded() {
 
 #[tokio::test]
 async fn where_nothing_may_go_unrecorded_searches_are_turned_away_and_events_are_not() {
-    let client = Client::audited(&AuditConfig { on_failure: OnFailure::Refuse, ..AuditConfig::default() });
+    let client = Client::audited(AuditConfig { on_failure: OnFailure::Refuse, ..AuditConfig::default() });
     assert_eq!(client.get_as("bob", "/v1/search?query=deploy").await.status, 200);
     client.audit.close();
     let refused = client.get_as("bob", "/v1/search?query=deploy").await;

@@ -6,6 +6,7 @@
 mod access_table;
 mod answers;
 mod api;
+mod asking;
 mod audit;
 mod cached;
 mod connections;
@@ -18,6 +19,8 @@ mod gate;
 mod generate;
 mod generated;
 mod harness;
+mod headers;
+mod identities;
 mod injection;
 mod leaks;
 mod mcp;

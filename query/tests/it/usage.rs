@@ -1,6 +1,6 @@
 //! `/v1/usage`: that it adds up, and tells administrators of their own workspace alone.
 
-use models::generate::{Entry, Outcome, Task};
+use models::generate::{BudgetConfig, Entry, Outcome, Task};
 use serde_json::json;
 
 use super::harness::{ADMIN_KEY, Client, token};
@@ -52,6 +52,7 @@ async fn usage_is_told_to_administrators_of_the_workspace_and_adds_up() {
         told.json["total"],
         json!({"calls": 3, "prompt_tokens": 300, "completion_tokens": 30, "cost_micros": 15})
     );
+    assert!(told.json.get("budget").is_none(), "nothing is bounded here");
     let key = format!("Bearer {ADMIN_KEY}");
     let other = client.get(march, &[("authorization", &key), ("tessera-workspace", "globex")]).await;
     assert_eq!(other.json["total"]["cost_micros"], 1_000);
@@ -60,4 +61,16 @@ async fn usage_is_told_to_administrators_of_the_workspace_and_adds_up() {
         let reply = client.get(&format!("/v1/usage?{wrong}"), &[("authorization", &admin)]).await;
         assert_eq!((reply.status.as_u16(), reply.code()), (400, "invalid_request"), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn budgets_are_told_with_what_was_taken_today_and_this_month() {
+    let budgets = BudgetConfig { workspace_tokens_per_month: 5_000, ..BudgetConfig::default() };
+    let client = Client::spending(budgets);
+    let now = jiff::Timestamp::now().to_string();
+    client.ledger.record(&entry(&now, "acme", "ada", 7));
+    client.ledger.record(&entry(&now, "globex", "eve", 7));
+    let admin = format!("Bearer {}", token("acme", "bob", "admin"));
+    let told = client.get("/v1/usage?from=2026-03-01&to=2026-03-31", &[("authorization", &admin)]).await;
+    assert_eq!(told.json["budget"], json!({"month": {"tokens_max": 5_000, "tokens": 110}}), "{}", told.json);
 }

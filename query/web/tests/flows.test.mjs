@@ -186,12 +186,41 @@ test("administrators see why someone can or cannot see a page", async () => {
   quiet();
 });
 
-test("the status shows what is indexed", async () => {
+test("what is counted is read as it is written", async () => {
+  const { parseCounters, parts, quantile, sum } = await import(new URL("./counters.js", import.meta.url));
+  const series = parseCounters([
+    "# HELP shed what was turned away",
+    'shed{bound="a\\"b"} 2', 'shed{bound="c"} 5', 'shed{bound="d"} 0', "plain 7.5",
+    'took_bucket{route="/x",le="0.1"} 90', 'took_bucket{route="/x",le="1"} 99', 'took_bucket{route="/x",le="+Inf"} 100',
+    'took_bucket{route="/y",le="0.1"} 1', 'took_bucket{route="/y",le="1"} 1', 'took_bucket{route="/y",le="+Inf"} 1',
+  ].join("\n"));
+  assert.equal(sum(series, "shed"), 7);
+  assert.equal(sum(series, "plain"), 7.5);
+  assert.equal(sum(series, "absent"), null);
+  assert.deepEqual(parts(series, "shed", "bound"), [["c", 5], ['a"b', 2]]);
+  assert.ok(Math.abs(quantile(series, "took", 0.5, { route: "/x" }) - 0.1 * (50 / 90)) < 1e-9);
+  assert.ok(Math.abs(quantile(series, "took", 0.95, { route: "/x" }) - (0.1 + 0.9 * (5 / 9))) < 1e-9);
+  assert.equal(quantile(series, "took", 0.999, { route: "/x" }), 1, "beyond the last bound nothing is known");
+  assert.equal(quantile(series, "took", 0.5, { route: "/z" }), null);
+});
+
+test("the status shows what is indexed, how it is searched, what was spent and what was measured", async () => {
   await page.locator("#views a", { hasText: "Status" }).click();
   await page.locator(".tile", { hasText: "Pages" }).waitFor();
-  assert.match(await page.locator(".tile", { hasText: "Pages" }).locator("dd").innerText(), /\d\d/);
+  const told = (name) => page.locator(".tile", { hasText: name }).first().locator("dd").innerText();
+  assert.match(await told("Pages"), /\d\d/);
+  await page.locator(".tile", { hasText: "Segments" }).waitFor();
+  assert.match(await told("Segments"), /^[1-9]\d* .*MB/s);
+  assert.match(await told("Events waiting"), /^\d/);
+  assert.match(await told("A search takes"), /p99/);
+  assert.match(await told("Degraded searches"), /^\d/);
+  await page.locator(".tile", { hasText: "Budget of the month" }).waitFor();
+  assert.match(await told("Budget of the month"), /^0 % .*0 of 1.000.000 tokens/s);
+  await page.locator("h3", { hasText: "northwind-observatory" }).waitFor();
+  const scores = await page.locator("[aria-label^='Evaluation on'] tbody tr").first().innerText();
+  assert.match(scores, /lexical\s+[01]\.\d{3}/);
   await accessible("status");
-  await shoot("status");
+  await page.screenshot({ path: `${shots}/status.png`, fullPage: true });
   quiet();
 });
 

@@ -25,6 +25,10 @@ pub struct UsageResponse {
     pub results: Vec<UsageLine>,
     /// All of it together.
     pub total: UsageTotals,
+    /// What the workspace may take today and this month, whatever days were asked for; absent where nothing bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub budget: Option<UsageBudget>,
     /// Always null: the list has no second page.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
@@ -47,6 +51,28 @@ pub struct UsageLine {
     /// What it was.
     #[serde(flatten)]
     pub totals: UsageTotals,
+}
+
+/// What a workspace may take of language models, and has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UsageBudget {
+    /// Of today; absent where a day is not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub day: Option<UsageAllowance>,
+    /// Of this month; absent where a month is not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub month: Option<UsageAllowance>,
+}
+
+/// Tokens, read and written together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UsageAllowance {
+    /// How many may be taken.
+    pub tokens_max: u64,
+    /// How many were.
+    pub tokens: u64,
 }
 
 /// Sums of tokens and costs.

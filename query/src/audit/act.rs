@@ -173,6 +173,14 @@ pub enum Kind {
     Open,
     /// A page was given as a document.
     Export,
+    /// Somebody was shown the titles of their conversations.
+    ConversationsListed,
+    /// Somebody was shown a kept conversation of theirs.
+    ConversationOpened,
+    /// Somebody removed a conversation of theirs.
+    ConversationRemoved,
+    /// An administrator read who used how much of language models.
+    UsageRead,
     /// It was explained why somebody can or cannot see a page.
     ExplainAccess,
     /// A request was turned away: no valid identity, or not the right to do that.

@@ -69,7 +69,11 @@ pub(super) async fn answer(
     let request = AnswerRequest { stream, ..request };
     let asked = AskedBy::new(&caller, &request);
     if let Some(last) = last_event_id(&headers).filter(|_| stream) {
-        return Ok(read(app.streams().resume(&asked, last)?, app.heartbeat()));
+        let reader = app.streams().resume(&asked, last)?;
+        // Of which pages it is told stands in the record of its beginning.
+        let what = What::new(Kind::Answer).within(&caller.workspace).noting("resumed", "true");
+        app.note(writing(&identity, &question), &request_id, what)?;
+        return Ok(read(reader, app.heartbeat()));
     }
     let answering = app.engine().ask_in(app.conversations(), &caller, request, request_id.clone()).await?;
     let what = What::new(Kind::Answer).within(&caller.workspace).on(answering.source_pages());

@@ -1,8 +1,9 @@
 //! `/v1/conversations`: what the caller asked before and was answered. Nobody sees those of others, administrators included.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use schemas::api::conversations::{CONVERSATIONS_LIMIT_DEFAULT, Conversation, ConversationList};
 use schemas::problem::Problem;
@@ -10,10 +11,11 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Identity;
-use super::extract::{ApiQuery, RequestId};
+use super::extract::{ApiQuery, PathId, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::operate::NoParams;
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What};
 
 /// Which conversations.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -43,6 +45,8 @@ pub(super) async fn list(
     let caller = identity.caller()?;
     let limit = limit.unwrap_or(CONVERSATIONS_LIMIT_DEFAULT);
     let list = app.engine().conversations(app.conversations(), &caller, limit, cursor.as_deref()).await?;
+    let what = What::new(Kind::ConversationsListed).within(&caller.workspace);
+    app.note(&identity, &request_id, what.noting("conversations", list.results.len().to_string()))?;
     Ok(Json(ConversationList { request_id, ..list }))
 }
 
@@ -60,13 +64,16 @@ pub(super) async fn open(
     State(app): State<App>,
     RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<String>,
     ApiQuery(NoParams {}): ApiQuery<NoParams>,
 ) -> Result<Json<Conversation>, ApiError> {
     let caller = identity.caller()?;
-    // A text that is no id names no conversation.
-    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    let id = id.named()?;
     let conversation = app.engine().conversation(app.conversations(), &caller, &id).await?;
+    let sources = conversation.turns.iter().flat_map(|turn| &turn.sources);
+    let shown: BTreeSet<_> = sources.map(|source| &source.page.id).collect();
+    let what = What::new(Kind::ConversationOpened).within(&caller.workspace).on(shown);
+    app.note(&identity, &request_id, what.noting("conversation", id))?;
     Ok(Json(Conversation { request_id, ..conversation }))
 }
 
@@ -82,12 +89,15 @@ pub(super) async fn open(
 )]
 pub(super) async fn remove(
     State(app): State<App>,
+    RequestId(request_id): RequestId,
     identity: Identity,
-    id: Result<Path<String>, PathRejection>,
+    id: PathId<String>,
     ApiQuery(NoParams {}): ApiQuery<NoParams>,
 ) -> Result<StatusCode, ApiError> {
     let caller = identity.caller()?;
-    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    let id = id.named()?;
     app.engine().delete_conversation(app.conversations(), &caller, &id).await?;
+    let what = What::new(Kind::ConversationRemoved).within(&caller.workspace).noting("conversation", id);
+    app.note(&identity, &request_id, what)?;
     Ok(StatusCode::NO_CONTENT)
 }

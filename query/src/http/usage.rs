@@ -14,6 +14,7 @@ use super::auth::Identity;
 use super::extract::{ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
+use crate::audit::act::{Kind, What};
 
 /// Days that are summed up when the request names none.
 const DAYS_DEFAULT: i32 = 30;
@@ -54,6 +55,8 @@ pub(super) async fn usage(
             format!("must be at most {USAGE_DAYS_MAX} days up to `to`, and not after it"),
         ));
     }
+    let what = What::new(Kind::UsageRead).within(&workspace);
+    app.note(&identity, &request_id, what.noting("from", from.to_string()).noting("to", to.to_string()))?;
     // Without a language model there is no ledger, and nothing was taken.
     let sums = app.usage().map(|ledger| ledger.usage(workspace.as_str(), from..=to)).unwrap_or_default();
     let mut total = Totals::default();

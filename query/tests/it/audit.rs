@@ -72,6 +72,47 @@ async fn searches_answers_and_opened_pages_are_recorded_by_ids_alone() {
 }
 
 #[tokio::test]
+async fn kept_conversations_are_recorded_by_their_ids_and_those_of_their_pages() {
+    use Kind::{Answer, ConversationOpened, ConversationRemoved, ConversationsListed};
+
+    let client = Client::new();
+    let begun =
+        client.answer_as("bob", json!({"question": "How long does a rollback take?", "conversation": "new"})).await;
+    let id = begun.json["conversation"].as_str().unwrap().to_owned();
+    let path = format!("/v1/conversations/{id}");
+    client.get_as("bob", "/v1/conversations").await;
+    client.get_as("bob", &path).await;
+    assert_eq!(client.get_as("ada", &path).await.status, 404, "nobody sees those of others");
+    assert_eq!(client.delete_as("bob", &path).await.status, 204);
+    assert_eq!(client.delete_as("bob", &path).await.status, 404);
+    let lines = lines(&client);
+    let kinds: Vec<Kind> = lines.iter().map(|line| line.what.as_ref().unwrap().kind).collect();
+    assert_eq!(kinds, [Answer, ConversationsListed, ConversationOpened, ConversationRemoved]);
+    let whats: Vec<_> = lines.into_iter().filter_map(|line| line.what).collect();
+    let [_, listed, opened, removed] = whats.as_slice() else { unreachable!("there are four") };
+    assert_eq!(listed.notes["conversations"], "1");
+    assert_eq!((&opened.notes["conversation"], &removed.notes["conversation"]), (&id, &id));
+    assert!(opened.pages.iter().any(|page| page.as_str() == "runbook"), "{opened:?}");
+    assert!(!raw(&client).contains("rollback"), "no question and no answer");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_gone_on_with_is_recorded_again() {
+    let client = Client::new();
+    let bearer = format!("Bearer {}", token("acme", "bob", ""));
+    let body = json!({"question": "How long does a rollback take?", "stream": true}).to_string();
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let first = client.post("/v1/answers", &headers, body.clone()).await;
+    let text = String::from_utf8(first.body.to_vec()).unwrap();
+    let last = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let headers = [headers[0], headers[1], ("last-event-id", last)];
+    assert_eq!(client.post("/v1/answers", &headers, body).await.status, 200);
+    let lines = lines(&client);
+    let resumed: Vec<_> = lines.iter().map(|line| line.what.as_ref().unwrap().notes.get("resumed")).collect();
+    assert_eq!(resumed, [None, Some(&"true".to_owned())]);
+}
+
+#[tokio::test]
 async fn explanations_and_refused_requests_are_recorded() {
     let client = Client::audited(AuditConfig { keep_text: true, ..AuditConfig::default() });
     let admin = format!("Bearer {}", token("acme", "ada", "admin"));

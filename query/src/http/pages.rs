@@ -69,11 +69,8 @@ pub(super) async fn export(
 /// A document to be kept as a file.
 pub(super) fn markdown(text: String, file_name: &'static str) -> Response {
     let disposition = format!("attachment; filename=\"{file_name}\"");
-    let headers = [
-        (header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, disposition),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     (headers, text).into_response()
 }
 

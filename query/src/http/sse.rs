@@ -51,6 +51,8 @@ pub(super) fn streamed(events: impl Stream<Item = Event> + Send + 'static, heart
     let mut response = Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(alive).into_response();
     // Proxies would hold events back otherwise.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    // Nobody is to keep it, not even to ask whether it is still so.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

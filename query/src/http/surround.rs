@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::problem::ProblemCode;
@@ -25,6 +25,15 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: &str = "traceparent";
 /// Longest request id that is taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// What an answer says to browsers, unless its endpoint says something of its own: it is what it says it is, it is no page, nothing may be
+/// loaded by it or show it in a frame, and nobody keeps it, for what its reader may see may change at any moment.
+const GUARDS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 /// Answers a request, and sees to it that the answer has an id and the shape of a problem if it is one.
 pub(super) async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -46,6 +55,9 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         let mut response = problem::finish(response, &path, &request_id, &app.0.sheds);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        for (name, value) in GUARDS {
+            response.headers_mut().entry(name).or_insert(value);
         }
         let took = started.elapsed();
         let status = response.status().as_u16();

@@ -23,7 +23,8 @@ const BATCH: &str = concat!(
     r#""version":{"clock":{"eu":1},"timestamp":{"wall_ms":1790000000000},"region":"eu"},"role":"member"}"#,
 );
 
-struct Served {
+/// A server that listens.
+pub(super) struct Served {
     address: SocketAddr,
     app: App,
     shutdown: CancellationToken,
@@ -32,7 +33,8 @@ struct Served {
 }
 
 impl Served {
-    async fn start(config: HttpConfig) -> Self {
+    /// Starts it, over the workspace of the tests.
+    pub(super) async fn start(config: HttpConfig) -> Self {
         let content = acme();
         let app = App::new(engine(&content), Arc::new(FakeIngest::default()), auth(), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -50,10 +52,21 @@ impl Served {
     }
 
     /// The whole answer to a request, over a connection of its own.
-    async fn ask(&self, request: &str) -> String {
+    pub(super) async fn ask(&self, request: &str) -> String {
         let mut connection = self.connect().await;
         connection.write_all(request.as_bytes()).await.unwrap();
         rest(&mut connection).await
+    }
+
+    /// What comes back to any bytes, after which nothing more is sent.
+    pub(super) async fn tell(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut connection = self.connect().await;
+        let mut answer = Vec::new();
+        // It may be closed before all is sent, or reset because something was left to be read.
+        let _ = connection.write_all(bytes).await;
+        let _ = connection.shutdown().await;
+        let _ = connection.read_to_end(&mut answer).await;
+        answer
     }
 
     /// The value of a counter.
@@ -63,7 +76,8 @@ impl Served {
         line.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
     }
 
-    async fn stop(self) {
+    /// Tells it to stop, and waits until it has.
+    pub(super) async fn stop(self) {
         self.shutdown.cancel();
         self.server.await.unwrap().unwrap();
     }

@@ -28,6 +28,7 @@ mod leaks;
 mod mcp;
 mod openai;
 mod overload;
+mod paths;
 mod resume;
 mod scripted;
 mod search;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::metrics::Writing;
 use crate::serve::stop_on_signals;
+use crate::traces::Traces;
 use crate::{memory, metrics, parts};
 
 /// Folder of the partitions, below the data folder.
@@ -28,7 +29,7 @@ const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 /// Indexes until SIGINT or SIGTERM: then what was merged is committed and the partitions go to others. A second signal exits
 /// at once.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    parts::start_log(&config.log)?;
+    let traces = Traces::start(&config.traces, Config::traces_authorization()?.as_ref(), &config.log)?;
     if !config.kafka.is_enabled() {
         bail!("name the brokers in `kafka.brokers`, or as TESSERA__KAFKA__BROKERS");
     }
@@ -76,7 +77,9 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
             }
         }
     });
-    group.leave()?;
+    let left = group.leave();
+    traces.stop();
+    left?;
     served?;
     tracing::info!("stopped");
     Ok(())

@@ -25,10 +25,11 @@ pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
 
 /// As [`start_log`], beside something else that takes spans.
 pub(crate) fn start_log_beside(log: &Log, other: Option<AnyLayer>) -> anyhow::Result<()> {
-    // The Model Context Protocol's library writes requests and responses into its lines, headers and pages included. The spans of
-    // traces say nothing that lines do not.
+    // The Model Context Protocol's library writes requests and responses into its lines, headers and pages included, and the exporter of
+    // traces what the collector answers, which may repeat what it was shown. The spans of traces say nothing that lines do not.
     let mut filter = EnvFilter::try_new(&log.filter).context("`log.filter` is not a filter")?;
-    for left_out in ["rmcp=error".to_owned(), format!("{}=off", models::trace::TARGET)] {
+    let exporter = ["opentelemetry-otlp=info", "opentelemetry_otlp=info"].map(str::to_owned);
+    for left_out in ["rmcp=error".to_owned(), format!("{}=off", models::trace::TARGET)].into_iter().chain(exporter) {
         filter = filter.add_directive(left_out.parse().context("a directive of ours is not one")?);
     }
     let lines =

@@ -1,7 +1,7 @@
 //! Traces, sent to a collector over OTLP (protobuf over HTTP), where one is configured.
 //!
 //! The libraries make spans by `tracing` alone, see [`models::trace`]; here those are taken for a trace, from whoever calls to whoever is
-//! called. What waits to be sent is bounded, and what does not fit is dropped: no request ever waits for the collector. Invariant: no
+//! called, and for those of indexing. What waits to be sent is bounded, and what does not fit is dropped: no request ever waits for the collector. Invariant: no
 //! attribute leaves but those of [`ATTRIBUTES`], and no message of the log.
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ const TRACEPARENT_BYTES: usize = 55;
 /// Says why a model stopped; a list by the conventions, which no span of `tracing` can hold.
 const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 /// All that a span may tell, beside its name, its times and how it ended.
-const ATTRIBUTES: [&str; 18] = [
+const ATTRIBUTES: [&str; 31] = [
     "error.type",
     "gen_ai.operation.name",
     "gen_ai.provider.name",
@@ -45,16 +45,29 @@ const ATTRIBUTES: [&str; 18] = [
     "gen_ai.request.model",
     "gen_ai.request.temperature",
     FINISH_REASONS,
+    "gen_ai.tool.name",
     "gen_ai.usage.input_tokens",
     "gen_ai.usage.output_tokens",
     "http.request.method",
     "http.response.status_code",
     "http.route",
+    "mcp.method.name",
+    "messaging.batch.message_count",
+    "messaging.consumer.group.name",
+    "messaging.destination.name",
+    "messaging.destination.partition.id",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.system",
     "server.address",
     "server.port",
     "tessera.endpoint",
+    "tessera.events",
     "tessera.first_text_ms",
+    "tessera.pages",
+    "tessera.passages",
     "tessera.request_id",
+    "tessera.split_ms",
     "tessera.task",
 ];
 /// How long what waits to be sent is waited for at the end.

@@ -19,4 +19,5 @@ pub mod postgres;
 pub mod rebuild_older;
 pub mod split;
 pub mod state;
+mod trace;
 pub mod verify;

@@ -22,12 +22,14 @@ use schemas::ids::PageId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::audit::Audit;
 use crate::audit::act::{Act, Actor, Kind, What, Who};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::QueryError;
+use crate::trace::{self, Place, at};
 
 /// Longest text of a page that `fetch` hands over, in characters.
 const FETCH_CHARS_MAX: usize = 100_000;
@@ -53,6 +55,8 @@ pub struct Admitted {
     pub actor: Actor,
     /// The request.
     pub request_id: Option<String>,
+    /// Where it is worked on, for traces and the log.
+    pub(crate) place: Place,
 }
 
 /// What `search` is asked.
@@ -97,6 +101,30 @@ impl Tools {
     /// Over an engine; `public_url` is where the page at `/` is reached from outside, or empty. Calls are recorded where there is a log.
     pub fn new(engine: Engine, public_url: &str, audit: Option<Audit>) -> Self {
         Self { engine, public_url: public_url.trim_end_matches('/').to_owned(), audit }
+    }
+
+    /// Does what a tool is there for, in a span of its own.
+    async fn call(&self, by: &Admitted, request: CallToolRequestParams) -> Result<CallToolResponse, ErrorData> {
+        let given = request.arguments;
+        let (span, answer) = match request.name.as_ref() {
+            "search" => {
+                let (span, arguments) = (trace::tool("search"), arguments(given)?);
+                (span.clone(), self.search(by, arguments).instrument(span).await)
+            }
+            "fetch" => {
+                let (span, arguments) = (trace::tool("fetch"), arguments(given)?);
+                (span.clone(), self.fetch(by, arguments).instrument(span).await)
+            }
+            other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
+        };
+        let result = answer.map_or_else(
+            |error| {
+                trace::tool_failed(&span);
+                failed(&error)
+            },
+            CallToolResult::structured,
+        );
+        Ok(result.into())
     }
 
     /// Records a call.
@@ -235,13 +263,7 @@ impl ServerHandler for Tools {
     ) -> Result<CallToolResponse, ErrorData> {
         let admitted = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Admitted>());
         let by = admitted.ok_or_else(|| ErrorData::internal_error("the request was not admitted", None))?;
-        let answer = match request.name.as_ref() {
-            "search" => self.search(by, arguments(request.arguments)?).await,
-            "fetch" => self.fetch(by, arguments(request.arguments)?).await,
-            other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
-        };
-        let result = answer.map_or_else(|error| failed(&error), CallToolResult::structured);
-        Ok(result.into())
+        at(by.place.clone(), Box::pin(self.call(by, request))).await
     }
 }
 

@@ -44,6 +44,25 @@ pub(crate) fn answered(span: &Span, status: u16) {
     }
 }
 
+/// The span of a tool that an assistant calls. Its failure is told by [`tool_failed`].
+pub(crate) fn tool(name: &'static str) -> Span {
+    tracing::info_span!(
+        target: TARGET,
+        "tool",
+        otel.name = format_args!("tools/call {name}"),
+        otel.status_code = Empty,
+        mcp.method.name = "tools/call",
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = name,
+        error.type = Empty,
+    )
+}
+
+/// Says that a tool gave an error, as the conventions name that.
+pub(crate) fn tool_failed(span: &Span) {
+    span.record("error.type", "tool_error").record("otel.status_code", "ERROR");
+}
+
 /// The span of a part of the work, below the span that is current.
 pub(crate) fn part(name: &'static str) -> Span {
     tracing::info_span!(target: TARGET, "part", otel.name = name)
@@ -91,9 +110,13 @@ impl Place {
 
 /// Work that is done where it is made, in whichever task it runs.
 pub(crate) fn going_on<T>(work: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> + Send {
-    let place = Place::here();
-    let mut work: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(work);
-    std::future::poll_fn(move |context| place.go_on(|| work.as_mut().poll(context)))
+    at(Place::here(), work)
+}
+
+/// Work that is done at a place, in whichever task it runs.
+pub(crate) async fn at<T>(place: Place, work: impl Future<Output = T> + Send) -> T {
+    let mut work: Pin<&mut (dyn Future<Output = T> + Send)> = std::pin::pin!(work);
+    std::future::poll_fn(move |context| place.go_on(|| work.as_mut().poll(context))).await
 }
 
 /// A stream that works where it is made, whoever asks it for more later.

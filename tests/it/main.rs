@@ -13,6 +13,7 @@ mod overload;
 mod real_kafka;
 mod real_postgres;
 mod reindex;
+mod secrets;
 mod server;
 mod shutdown;
 mod snapshots;

@@ -19,6 +19,8 @@ use schemas::ids::{PageId, WorkspaceId};
 
 use crashes::Product;
 
+use super::traces::{TAKEN, attribute, below, listen, spans};
+
 /// Addresses of brokers, for `make test-services`.
 const BROKERS: &str = "TESSERA_TEST_KAFKA";
 /// How fast it writes, in events a second.
@@ -377,4 +379,57 @@ fn a_dead_letter_that_is_an_event_by_now_is_replayed() {
     let mut indexer = stream.indexer();
     stream.wait_committed(messages + 1, &mut [&mut indexer]);
     indexer.stop(&stream);
+}
+
+#[test]
+fn an_indexer_sends_traces_of_what_it_reads_and_writes() {
+    let Some(stream) = Stream::new("traced") else { return };
+    let (collector, coming) = listen("127.0.0.1:0", TAKEN);
+    let events = stream.dir.path().join("events.ndjson");
+    let mut product = Product::new(3);
+    let lines: Vec<_> = (0..100).map(|_| product.edit().encode()).collect();
+    std::fs::write(&events, lines.join("\n")).unwrap();
+    let messages = stream.produce(&["ndjson", events.to_str().unwrap(), "--create", "3"]);
+    let log = std::fs::File::options().create(true).append(true).open(stream.dir.path().join("log")).unwrap();
+    let mut command = stream.command(&["indexer"]);
+    command
+        .env("TESSERA__TRACES__ENDPOINT", format!("http://{collector}/v1/traces"))
+        .env("TESSERA__TRACES__RATIO", "1.0")
+        .env("TESSERA__TRACES__INTERVAL_MS", "50");
+    let mut indexer = Indexer { process: command.stdout(Stdio::null()).stderr(log).spawn().unwrap() };
+    stream.wait_committed(messages, &mut [&mut indexer]);
+    indexer.stop(&stream);
+
+    let came: Vec<_> = coming.try_iter().collect();
+    let spans = spans(&came);
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let (polls, turns) = (named(&format!("poll {}", stream.topic)), named(&format!("process {}", stream.topic)));
+    let of = |spans: &[&_]| {
+        let counts = spans.iter().map(|span| attribute(span, "messaging.batch.message_count"));
+        counts.map(|count| count.parse::<i64>().unwrap()).sum::<i64>()
+    };
+    // After a rebalance, a message may be read again.
+    assert!(of(&polls) >= messages && of(&turns) >= messages, "{} {}", of(&polls), of(&turns));
+    for (spans, kind, operation) in [(&polls, "poll", "receive"), (&turns, "process", "process")] {
+        for (key, value) in [
+            ("messaging.system", "kafka"),
+            ("messaging.destination.name", stream.topic.as_str()),
+            ("messaging.operation.name", kind),
+            ("messaging.operation.type", operation),
+        ] {
+            assert_eq!(attribute(spans[0], key), value, "{key}");
+        }
+    }
+    assert_eq!(attribute(polls[0], "messaging.consumer.group.name"), stream.topic);
+    let commits = named("index");
+    for commit in &commits {
+        assert!(below(&spans, commit).is_superset(&["write", "commit", "publish"].into()), "{commit:?}");
+    }
+    let is_commit = |id: &[u8]| commits.iter().any(|commit| commit.span_id == id);
+    let is_led_on = turns.iter().any(|turn| turn.links.iter().any(|link| is_commit(&link.span_id)));
+    assert!(is_led_on, "a turn leads to the commit that holds it");
+    for came in &came {
+        let sent = String::from_utf8_lossy(&came.body);
+        assert!(!WORKSPACES.iter().any(|name| sent.contains(name)) && !sent.contains("of a text"), "{sent}");
+    }
 }

@@ -16,7 +16,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 
 use super::imported;
-use super::metrics::Server;
+use super::metrics::{self, Server};
+use super::shutdown::events;
 
 /// Of a real collector: where it takes traces, and where it sends them.
 const COLLECTOR: &str = "TESSERA_TEST_OTLP";
@@ -27,13 +28,13 @@ const REAL_COLLECTOR_MAX: Duration = Duration::from_mins(1);
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01";
 
 /// A request that came.
-struct Came {
-    head: String,
-    body: Vec<u8>,
+pub(super) struct Came {
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// Answers every request at an address alike, and hands it on.
-fn listen(address: &str, answer: &'static str) -> (SocketAddr, Receiver<Came>) {
+pub(super) fn listen(address: &str, answer: &'static str) -> (SocketAddr, Receiver<Came>) {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let (came, coming) = channel();
@@ -71,12 +72,12 @@ fn read_request(connection: &TcpStream) -> Option<Came> {
     Some(Came { head, body })
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let values = head.lines().filter_map(|line| line.split_once(": "));
     values.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-const TAKEN: &str =
+pub(super) const TAKEN: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const WRITTEN: &str = concat!(
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
@@ -160,7 +161,7 @@ impl Traced {
     }
 }
 
-fn spans(came: &[Came]) -> Vec<Span> {
+pub(super) fn spans(came: &[Came]) -> Vec<Span> {
     let batches = came.iter().map(|came| ExportTraceServiceRequest::decode(came.body.as_slice()).unwrap());
     let resources = batches.flat_map(|batch| batch.resource_spans);
     let resources = resources.inspect(|resource| {
@@ -184,7 +185,7 @@ fn text(value: &Value) -> String {
 }
 
 #[track_caller]
-fn attribute(span: &Span, key: &str) -> String {
+pub(super) fn attribute(span: &Span, key: &str) -> String {
     let found = span.attributes.iter().find(|attribute| attribute.key == key);
     let found = found.unwrap_or_else(|| panic!("{key} is not in {span:?}"));
     text(found.value.as_ref().unwrap().value.as_ref().unwrap())
@@ -198,7 +199,7 @@ fn one<'a>(spans: &'a [Span], name: &str) -> &'a Span {
 }
 
 /// Names of the spans below one, at any depth.
-fn below<'a>(spans: &'a [Span], above: &Span) -> BTreeSet<&'a str> {
+pub(super) fn below<'a>(spans: &'a [Span], above: &Span) -> BTreeSet<&'a str> {
     let direct = spans.iter().filter(|span| span.parent_span_id == above.span_id);
     direct.flat_map(|span| below(spans, span).into_iter().chain([span.name.as_str()])).collect()
 }
@@ -333,4 +334,58 @@ fn without_a_share_nothing_is_sent_and_a_collector_that_is_away_harms_nobody() {
         traced.ask_both();
     }
     traced.stop();
+}
+
+#[test]
+fn tools_of_assistants_are_traced_within_their_requests_and_commits_by_themselves() {
+    let traced = Traced::start(None, "127.0.0.1:0", &[]);
+    let headers = [
+        ("tessera-workspace", "observatory"),
+        ("tessera-user", "oskar"),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2025-06-18"),
+    ];
+    let call = |tool: &str, arguments: &str| {
+        let params = format!(r#"{{"name": "{tool}", "arguments": {arguments}}}"#);
+        let body = format!(r#"{{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {params}}}"#);
+        metrics::ask(&traced.server.api, "POST /mcp", &headers, &body)
+    };
+    let (status, found) = call("search", r#"{"query": "ERR_DOME_STALL"}"#);
+    assert!(status == "200" && found.contains("structuredContent"), "{status} {found}");
+    let (status, absent) = call("fetch", r#"{"id": "absent"}"#);
+    assert!(status == "200" && absent.contains("\"isError\":true"), "{status} {absent}");
+    let (status, told) =
+        metrics::ask(&traced.server.api, "POST /v1/events?wait=searchable", &headers[2..3], &events("p-traced"));
+    assert_eq!(status, "200", "{told}");
+    let (came, _) = traced.stop();
+    let spans = spans(&came);
+
+    let search = one(&spans, "tools/call search");
+    let request = spans.iter().find(|span| span.span_id == search.parent_span_id).unwrap();
+    assert_eq!((request.name.as_str(), request.kind()), ("POST /mcp", SpanKind::Server));
+    for (key, value) in
+        [("mcp.method.name", "tools/call"), ("gen_ai.operation.name", "execute_tool"), ("gen_ai.tool.name", "search")]
+    {
+        assert_eq!(attribute(search, key), value, "{key}");
+    }
+    let parts = below(&spans, search);
+    assert!(parts.is_superset(&BTreeSet::from(["wait", "mask", "parse", "lexical", "rank", "present"])), "{parts:?}");
+    let fetch = one(&spans, "tools/call fetch");
+    assert_eq!(attribute(fetch, "error.type"), "tool_error");
+    assert!(search.attributes.iter().all(|attribute| attribute.key != "error.type"));
+
+    let index = one(&spans, "index");
+    assert!(index.parent_span_id.is_empty(), "a commit is of no one request");
+    assert_eq!(below(&spans, index), BTreeSet::from(["write", "split", "commit", "publish"]));
+    for (key, value) in [("tessera.events", "3"), ("tessera.pages", "1")] {
+        assert_eq!(attribute(index, key), value, "{key}");
+    }
+    attribute(index, "tessera.split_ms");
+    for came in &came {
+        let sent = String::from_utf8_lossy(&came.body).to_lowercase();
+        for hidden in ["err_dome_stall", "oskar", "observatory", "p-traced", "acme", "ada"] {
+            assert!(!sent.contains(hidden), "{hidden} was sent to the collector");
+        }
+    }
 }

@@ -11,12 +11,14 @@ use access::{FencePoint, WorkspaceNumber};
 use index::catalog::Workspace;
 use index::{CommitPayload, IndexError};
 use schemas::ids::PageId;
+use tracing::Span;
 
 use super::embed::{EmbedQueue, Vectors};
 use super::pace::{Pace, Told};
 use super::status::CommitStatus;
 use crate::config::Config;
 use crate::state::{Pending, Taken};
+use crate::trace;
 
 /// The first change after a rest waits for others for this part of the interval between commits.
 const GATHERING_SHARE: u32 = 10;
@@ -105,6 +107,8 @@ pub(super) struct Backlog {
     pub(super) durable_number: u64,
     /// Number of the last one that searches see.
     searchable_number: u64,
+    /// The span of what waits for the next commit, from its first change on.
+    traced: Option<Span>,
     pub(super) offsets: BTreeMap<String, i64>,
     pub(super) committed_offsets: BTreeMap<String, i64>,
     pub(super) last_commit: Option<CommitStatus>,
@@ -194,6 +198,9 @@ impl Backlog {
         self.merged += changes.events.max(1) as u64;
         self.dirty.add(changes);
         self.dirty_since.get_or_insert_with(Instant::now);
+        // Whoever brought the change is in a trace of its own.
+        let traced = self.traced.get_or_insert_with(trace::index);
+        Span::current().follows_from(&*traced);
     }
 
     /// How long the next commit can wait; `None` when nothing waits for it.
@@ -234,6 +241,7 @@ impl Backlog {
             tenants: tenants.collect(),
             offsets: self.offsets.clone(),
             vectors: self.embedding.take_vectors(vectors),
+            span: self.traced.take().unwrap_or_else(trace::index),
         }
     }
 
@@ -308,6 +316,7 @@ pub(super) struct Work {
     pub(super) tenants: Vec<TenantWork>,
     pub(super) offsets: BTreeMap<String, i64>,
     pub(super) vectors: Vectors,
+    pub(super) span: Span,
 }
 
 impl Work {

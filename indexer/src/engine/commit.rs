@@ -13,7 +13,9 @@ use index::passages::{PassageWrite, TextHash};
 use index::records::PageHead;
 use index::vectors::StoredVector;
 use index::{CommitPayload, IndexError, Passage};
+use schemas::ids::PageId;
 use schemas::record::PageRecord;
+use tracing::Span;
 
 use super::backlog::{Stop, Work};
 use super::cutting::Cutting;
@@ -23,6 +25,7 @@ use super::recent::Cut;
 use super::shared::Core;
 use super::status::CommitStatus;
 use crate::state::Dirt;
+use crate::trace::{self, SPLITS_MAX};
 
 /// First and longest pause after a commit failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -44,6 +47,7 @@ pub(super) fn run(core: &Core) {
             }
             Err(error) => {
                 let error = Arc::new(error);
+                trace::failed(&work.span);
                 core.recent.clear();
                 core.lock().not_committed(work, Arc::clone(&error));
                 core.counters.commit_failed();
@@ -76,19 +80,21 @@ impl Drop for Ended<'_> {
 /// The flow of one commit: write, commit, reload, publish, queue what is to be embedded.
 fn write_and_publish(core: &Core, work: &Work) -> Result<(CommitStatus, Told), IndexError> {
     let _held = core.hold_commits();
+    let _traced = work.span.enter();
     let started = Instant::now();
     let cutting = core.cutting();
     let mut written = Written::default();
-    write(core, &cutting, work, &mut written)?;
-    core.writer.commit(&CommitPayload {
+    trace::part("write").in_scope(|| write(core, &cutting, work, &mut written))?;
+    let payload = CommitPayload {
         index_seq: work.number,
         offsets: work.offsets.clone(),
         model_id: cutting.model_id(),
         follows: None,
-    })?;
+    };
+    trace::part("commit").in_scope(|| core.writer.commit(&payload))?;
+    written.tell(work);
     core.durable(work);
-    core.index.reload()?;
-    publish(work);
+    trace::part("publish").in_scope(|| core.index.reload().map(|()| publish(work)))?;
     if cutting.embedding.is_some() {
         let mut backlog = core.lock();
         for (key, is_edited) in written.lacking_vectors {
@@ -127,6 +133,30 @@ struct Written {
     for_vectors: u64,
     /// Pages with passages without a vector, and whether someone edited them.
     lacking_vectors: Vec<(PageKey, bool)>,
+    /// Pages that were cut, and what that took.
+    split_pages: u64,
+    split_took: Duration,
+}
+
+impl Written {
+    /// Cuts a page.
+    fn split(&mut self, cutting: &Cutting, page: &PageId, record: &PageRecord) -> Vec<Passage> {
+        let started = Instant::now();
+        self.split_pages += 1;
+        let span = (self.split_pages <= SPLITS_MAX).then(|| trace::part("split"));
+        let passages = span.unwrap_or_else(Span::none).in_scope(|| cutting.passages(page, record));
+        self.split_took += started.elapsed();
+        passages
+    }
+
+    /// Says in its trace what a commit came to.
+    fn tell(&self, work: &Work) {
+        work.span
+            .record("tessera.events", work.load().events as u64)
+            .record("tessera.pages", self.pages)
+            .record("tessera.passages", self.passages)
+            .record("tessera.split_ms", self.split_took.as_millis() as u64);
+    }
 }
 
 fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> Result<(), IndexError> {
@@ -151,7 +181,7 @@ fn write(core: &Core, cutting: &Cutting, work: &Work, written: &mut Written) -> 
                 continue;
             }
             with_passages.insert(key);
-            let passages = cutting.passages(&taken.page, &taken.record);
+            let passages = written.split(cutting, &taken.page, &taken.record);
             let page = Page { workspace: &tenant.workspace, head, record: &taken.record };
             let is_edited = tenant.interactive.contains(&taken.page);
             write_page(core, cutting, &page, passages, vectors.unwrap_or(&none), is_edited, written)?;
@@ -191,7 +221,7 @@ fn write_vectors(
         (Arc::clone(&cut.record), cut.passages.clone())
     } else {
         let Some(record) = core.writer.page_record(key.workspace, &page)? else { return Ok(()) };
-        let passages = cutting.passages(&page, &record);
+        let passages = written.split(cutting, &page, &record);
         (Arc::new(record), passages)
     };
     let head = PageHead::of(&page, key.page, &record);

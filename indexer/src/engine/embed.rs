@@ -17,6 +17,7 @@ use super::backlog::Backlog;
 use super::cutting::Cutting;
 use super::shared::Core;
 use crate::config::Config;
+use crate::trace::Embedding;
 
 /// First and longest pause after the model failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -182,12 +183,15 @@ pub(super) fn run(core: &Core) {
         backlog.embedding.is_working = true;
         Some(key)
     };
+    let mut traced: Option<Embedding> = None;
     while let Some(key) = core.next_to_embed(next) {
-        let embedded = embed_page(core, &core.cutting(), key);
+        let traced_now = traced.get_or_insert_with(Embedding::begin);
+        let embedded = traced_now.page(|| embed_page(core, &core.cutting(), key));
         let mut backlog = core.lock();
         backlog.embedding.is_working = false;
         let failed = match embedded {
             Ok(Embedded { vectors, is_complete }) => {
+                traced_now.made(vectors.len());
                 backlog.embedding.put(key, vectors);
                 if !is_complete {
                     backlog.embedding.push(key, false);
@@ -195,10 +199,15 @@ pub(super) fn run(core: &Core) {
                 None
             }
             Err(error) => {
+                traced_now.failed();
                 backlog.embedding.push(key, false);
                 Some(error)
             }
         };
+        // A span ends when nothing waits any more, so that it tells of work and not of rest.
+        if traced_now.is_full() || failed.is_some() || backlog.embedding.queued.is_empty() {
+            traced = None;
+        }
         drop(backlog);
         core.wake_commit();
         let Some(error) = failed else {

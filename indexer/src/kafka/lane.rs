@@ -16,6 +16,7 @@ use super::queue::{Partition, Progress, Queue, Read, Turn, Weights};
 use crate::dead_letters::{DeadLetter, Origin};
 use crate::engine::{self, Engine, Wait};
 use crate::error::IngestError;
+use crate::trace;
 
 /// First and longest pause after something failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -184,7 +185,8 @@ impl Shared {
             // Positions move without a turn, too, when nothing is left to be read again.
             let turn = turn.unwrap_or_default();
             drop(state);
-            match self.do_until_done(&turn, &positions) {
+            let done = self.traced(&turn, || self.do_until_done(&turn, &positions));
+            match done {
                 Ok(true) => {
                     self.lock().queue.done(&turn);
                     told = positions;
@@ -193,6 +195,14 @@ impl Shared {
                 Err(end) => return self.end(end),
             }
         }
+    }
+
+    /// Does a turn in a span of its own. One that moves positions alone has none.
+    fn traced<T>(&self, turn: &Turn, work: impl FnOnce() -> T) -> T {
+        let mut partitions = turn.all_places().map(|place| place.partition);
+        let Some(first) = partitions.next() else { return work() };
+        let partition = partitions.all(|partition| partition == first).then_some(first);
+        trace::process(&self.topic, partition, turn.all_places().count()).in_scope(work)
     }
 
     fn end(&self, end: End) {

@@ -221,7 +221,7 @@ pub(super) fn takes_access(change: &Change) -> bool {
 }
 
 impl Turn {
-    fn all_places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn all_places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().chain(self.refused.iter().map(|(place, _)| place))
     }
 }

@@ -19,6 +19,7 @@ use super::decoders::Encoded;
 use super::lane::Lane;
 use super::lanes::Lanes;
 use super::queue::{Partition, Place, Read, Refused, takes_access};
+use crate::trace;
 
 /// How long a poll waits for the first message.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -38,6 +39,7 @@ const EVENT_OVERHEAD_BYTES: usize = 512;
 pub(super) struct Reader<C: ConsumerContext + 'static> {
     pub(super) consumer: BaseConsumer<C>,
     topic: String,
+    group: String,
     lanes: Arc<Lanes>,
     catch_up: CatchUp,
     in_flight_bytes_max: usize,
@@ -53,6 +55,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         Self {
             consumer,
             topic: config.topic.clone(),
+            group: config.group.clone(),
             catch_up: CatchUp::new(config, secrets),
             lanes,
             in_flight_bytes_max: config.in_flight_bytes_max,
@@ -87,6 +90,8 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         // By the lane that held the partition when a message came: a rebalance may come between two of them.
         let mut read: Vec<(Arc<Lane>, Vec<Read>)> = Vec::new();
         let (mut messages, mut bytes) = (0, 0);
+        // From the first of them on: before it came, there was nothing to do.
+        let mut traced = None;
         let mut wait = if self.catch_up.is_reading() { Duration::ZERO } else { POLL_WAIT };
         while messages < HAND_OVER_MESSAGES && bytes < HAND_OVER_BYTES {
             let message = match self.consumer.poll(wait) {
@@ -105,6 +110,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             };
             wait = Duration::ZERO;
             messages += 1;
+            traced.get_or_insert_with(|| trace::poll(&self.topic, &self.group));
             let Some(lane) = self.lanes.lock().get(&message.partition()).map(|held| Arc::clone(&held.lane)) else {
                 continue;
             };
@@ -125,6 +131,9 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         }
         for (lane, reads) in read {
             lane.push(reads);
+        }
+        if let Some(traced) = traced {
+            trace::messages(&traced, messages);
         }
         Ok(messages)
     }

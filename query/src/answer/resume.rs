@@ -121,8 +121,11 @@ impl Streams {
         }
         let stream = Arc::new(Stream::new(asked, telling.watch(), self.0.config.stream_bytes_max));
         let Some(reader) = Reader::attach(id, Arc::clone(&stream), 0) else { return Err(telling) };
-        let pump = pump(Arc::clone(&stream), telling, Arc::downgrade(&self.0), id, self.0.config);
-        let pump = tokio::spawn(going_on(pump)).abort_handle();
+        // Written for the request; what is kept of it afterwards is kept for whoever comes, and the request is over.
+        let (writing, detached) = (Arc::clone(&stream), ms(self.0.config.detached_ms));
+        let written = going_on(async move { write(&writing, telling, detached).await });
+        let pump = pump(written, Arc::downgrade(&self.0), id, ms(self.0.config.keep_ms));
+        let pump = tokio::spawn(pump).abort_handle();
         kept.insert(id, Kept { stream, pump });
         Ok(reader)
     }
@@ -172,10 +175,9 @@ impl Inner {
     }
 }
 
-/// Writes an answer down as it is made, as long as somebody reads it or may come back; forgets it when nobody came.
-async fn pump<T: Telling>(stream: Arc<Stream>, telling: T, streams: Weak<Inner>, id: RandomId, config: ResumeConfig) {
-    let (detached, keep) = (ms(config.detached_ms), ms(config.keep_ms));
-    if write(&stream, telling, detached).await {
+/// Has an answer written down as it is made, as long as somebody reads it or may come back; forgets it when nobody came.
+async fn pump(written: impl Future<Output = bool>, streams: Weak<Inner>, id: RandomId, keep: Duration) {
+    if written.await {
         tokio::time::sleep(keep).await;
     } else {
         tracing::debug!("nobody came back for an answer: it was stopped");

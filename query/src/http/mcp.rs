@@ -20,6 +20,7 @@ use super::extract::RequestId;
 use super::problem::ApiError;
 use crate::audit::act::Actor;
 use crate::mcp::{Admitted, Tools};
+use crate::trace::Place;
 
 const ENDPOINT: &str = "/mcp";
 /// Where RFC 9728 has clients look, for a server as a whole and for this endpoint.
@@ -46,7 +47,11 @@ async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Resp
     let admitted = identity.and_then(|identity| app.0.rates.admit(&identity).map(|()| identity));
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let admitted = admitted
-        .and_then(|identity| Ok(Admitted { caller: identity.caller()?, actor: Actor::from(&identity), request_id }));
+        // The library answers in a task of its own.
+        .and_then(|identity| {
+            let (caller, actor) = (identity.caller()?, Actor::from(&identity));
+            Ok(Admitted { caller, actor, request_id, place: Place::here() })
+        });
     match admitted {
         Ok(admitted) => {
             request.extensions_mut().insert(admitted);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the servers that some tests need, on loopback, and runs those tests:
 #
-#   scripts/test-services.sh [models] [openai] [s3] [oidc] [metrics] [traces] [kafka] [postgres]     all of them, unless some are named
+#   scripts/test-services.sh [models] [openai] [s3] [oidc] [metrics] [traces] [kafka] [postgres] [browser]     all of them, unless some are named
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
@@ -13,6 +13,7 @@
 #   traces   Rotel, a collector of OpenTelemetry's, from PyPI: between our server and a listener of the test
 #   kafka    Apache Kafka in KRaft mode, see scripts/kafka.sh; takes Java 17 and Maven
 #   postgres PostgreSQL, see scripts/postgres.sh, which installs it where it may
+#   browser  a real Chromium, see scripts/test-browser.sh, which installs it where it may
 #
 # What cannot be had is said, and its tests are not run.
 #
@@ -281,6 +282,10 @@ traces() {
         cargo test --workspace --test it a_request_is_one_trace -- --nocapture
 }
 
-for service in ${*:-models openai s3 oidc metrics traces kafka postgres}; do
+browser() {
+    scripts/test-browser.sh
+}
+
+for service in ${*:-models openai s3 oidc metrics traces kafka postgres browser}; do
     "$service"
 done

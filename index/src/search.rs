@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use access::{Mask, PageOrdinal};
 use roaring::RoaringBitmap;
+use schemas::page_text::PageText;
 use schemas::record::PageRecord;
 use tantivy::{DocAddress, DocId};
 
@@ -279,6 +280,12 @@ impl Searcher {
 
     /// The record of a page as it was committed.
     pub fn page_record(&self, mask: &Mask, page: PageOrdinal) -> Result<Option<PageRecord>, IndexError> {
+        let Some(at) = self.page_docs(mask, page, DocKind::Record).next() else { return Ok(None) };
+        stored_record(&self.snapshot, self.fields, at.into(), "page record")
+    }
+
+    /// The text of a page, if it is allowed: much quicker than its record.
+    pub fn page_text(&self, mask: &Mask, page: PageOrdinal) -> Result<Option<PageText>, IndexError> {
         let Some(at) = self.page_docs(mask, page, DocKind::Record).next() else { return Ok(None) };
         stored_record(&self.snapshot, self.fields, at.into(), "page record")
     }

@@ -6,6 +6,7 @@
 mod conversations;
 mod feedback;
 mod interleaved;
+mod list;
 pub(crate) mod open;
 mod page;
 mod rank;

@@ -240,23 +240,8 @@ impl BlockContent {
 
     /// The text a reader sees, as it is indexed: cells joined by ` | `, captions after the text.
     pub fn plain_text(&self) -> String {
-        let mut out = String::new();
-        let mut push = |separator: &str, text: &str| {
-            if !text.is_empty() {
-                if !out.is_empty() {
-                    out.push_str(separator);
-                }
-                out.push_str(text);
-            }
-        };
-        let joined = |runs: &[RichText]| runs.iter().map(|run| run.plain_text.as_str()).collect::<String>();
-        push("", &joined(&self.rich_text));
-        for cell in &self.cells {
-            push(" | ", &joined(cell));
-        }
-        push(" ", self.expression.as_deref().unwrap_or(""));
-        push(" ", &joined(&self.caption));
-        out
+        let cells: Vec<&[RichText]> = self.cells.iter().map(Vec::as_slice).collect();
+        joined(&self.rich_text, &cells, self.expression.as_deref(), &self.caption, |run| &run.plain_text)
     }
 
     /// Addresses that the block links to.
@@ -264,6 +249,33 @@ impl BlockContent {
         let runs = self.rich_text.iter().chain(self.cells.iter().flatten()).chain(&self.caption);
         runs.filter_map(|run| run.href.as_deref()).chain(self.url.as_deref())
     }
+}
+
+/// The text of a block, of the texts of its runs.
+pub(crate) fn joined<T>(
+    rich_text: &[T],
+    cells: &[&[T]],
+    expression: Option<&str>,
+    caption: &[T],
+    text_of: impl Fn(&T) -> &str,
+) -> String {
+    fn push<'a>(out: &mut String, separator: &str, texts: impl Iterator<Item = &'a str>) {
+        let mut comes_after = !out.is_empty();
+        for text in texts.filter(|text| !text.is_empty()) {
+            if std::mem::take(&mut comes_after) {
+                out.push_str(separator);
+            }
+            out.push_str(text);
+        }
+    }
+    let mut out = String::new();
+    push(&mut out, "", rich_text.iter().map(&text_of));
+    for cell in cells {
+        push(&mut out, " | ", cell.iter().map(&text_of));
+    }
+    push(&mut out, " ", expression.into_iter());
+    push(&mut out, " ", caption.iter().map(&text_of));
+    out
 }
 
 impl<'de> Deserialize<'de> for BlockContent {

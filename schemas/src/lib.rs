@@ -9,6 +9,7 @@ pub mod grant;
 pub mod ids;
 pub mod limits;
 pub mod page;
+pub mod page_text;
 pub mod problem;
 pub mod record;
 pub mod register;

@@ -200,32 +200,43 @@ impl PageRecord {
     /// `page` is this page's id: a block that has moved away is left out. Blocks whose parent is missing, deleted or
     /// in a cycle come at the end, at depth zero, so that no text is lost. The number is the nesting depth.
     pub fn blocks_in_order<'a>(&'a self, page: &PageId) -> Vec<(&'a BlockId, &'a BlockContent, usize)> {
-        let mut children: BTreeMap<Option<&BlockId>, Vec<(&str, &BlockId, &BlockContent)>> = BTreeMap::new();
-        for (id, block) in &self.blocks {
-            let Some((place, content)) = block.shown() else { continue };
-            if place.page == *page {
-                children.entry(place.parent.as_ref()).or_default().push((&place.position, id, content));
-            }
-        }
-        let total: usize = children.values().map(Vec::len).sum();
-        for siblings in children.values_mut() {
-            siblings.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
-        }
-        let mut ordered = Vec::with_capacity(total);
-        let mut stack: Vec<(&BlockId, &BlockContent, usize)> = Vec::new();
-        let mut next_root = Some(None);
-        while let Some(root) = next_root {
-            let roots = children.remove(&root).unwrap_or_default();
-            stack.extend(roots.into_iter().map(|(_, id, content)| (id, content, 0)));
-            while let Some((id, content, depth)) = stack.pop() {
-                ordered.push((id, content, depth));
-                let nested = children.remove(&Some(id)).unwrap_or_default();
-                stack.extend(nested.into_iter().map(|(_, id, content)| (id, content, depth + 1)));
-            }
-            next_root = children.keys().next().copied();
-        }
-        ordered
+        let shown = self.blocks.iter().filter_map(|(id, block)| {
+            let (place, content) = block.shown()?;
+            Some((id, place, content))
+        });
+        in_reading_order(shown, page)
     }
+}
+
+/// Blocks as [`PageRecord::blocks_in_order`] orders them, of all whose places are given.
+pub(crate) fn in_reading_order<'a, T: Copy>(
+    blocks: impl Iterator<Item = (&'a BlockId, &'a BlockPlace, T)>,
+    page: &PageId,
+) -> Vec<(&'a BlockId, T, usize)> {
+    let mut children: BTreeMap<Option<&BlockId>, Vec<(&str, &BlockId, T)>> = BTreeMap::new();
+    for (id, place, content) in blocks {
+        if place.page == *page {
+            children.entry(place.parent.as_ref()).or_default().push((&place.position, id, content));
+        }
+    }
+    let total: usize = children.values().map(Vec::len).sum();
+    for siblings in children.values_mut() {
+        siblings.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+    }
+    let mut ordered = Vec::with_capacity(total);
+    let mut stack: Vec<(&BlockId, T, usize)> = Vec::new();
+    let mut next_root = Some(None);
+    while let Some(root) = next_root {
+        let roots = children.remove(&root).unwrap_or_default();
+        stack.extend(roots.into_iter().map(|(_, id, content)| (id, content, 0)));
+        while let Some((id, content, depth)) = stack.pop() {
+            ordered.push((id, content, depth));
+            let nested = children.remove(&Some(id)).unwrap_or_default();
+            stack.extend(nested.into_iter().map(|(_, id, content)| (id, content, depth + 1)));
+        }
+        next_root = children.keys().next().copied();
+    }
+    ordered
 }
 
 /// All that is known of a group.

@@ -4,14 +4,15 @@
 //! and the budget reach; a table comes whole where it fits. Invariants: blocks come in reading order and none twice; a block
 //! that was found is always there, cut to its passage when it is long.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use index::Passage;
 use index::analysis::Language;
-use schemas::block::{BlockContent, BlockType};
-use schemas::ids::{BlockId, PageId};
-use schemas::record::PageRecord;
+use schemas::block::BlockType;
+use schemas::ids::BlockId;
+use schemas::page_text::TextBlock;
 
 use super::source::{SourceText, SourceTextBlock};
 
@@ -28,29 +29,11 @@ const SHINGLE_WORDS: usize = 4;
 /// Share of the shorter text's shingles from which on two texts are the same.
 const DUPLICATE_SHARE: f64 = 0.8;
 
-/// A block of a page in reading order.
-struct Listed<'a> {
-    id: &'a BlockId,
-    content: &'a BlockContent,
-    depth: usize,
-    text: String,
-}
-
-/// Takes what stands for a page, of which these passages were found, best first; nothing when no block of theirs is left.
-pub(crate) fn pack(
-    page: &PageId,
-    record: &PageRecord,
-    passages: &[Passage],
-    score: f32,
-    budget: &Budget<'_>,
-) -> Option<SourceText> {
-    let listed: Vec<Listed<'_>> = record
-        .blocks_in_order(page)
-        .into_iter()
-        .map(|(id, content, depth)| Listed { id, content, depth, text: content.plain_text() })
-        .collect();
-    let place: BTreeMap<&BlockId, usize> = listed.iter().enumerate().map(|(at, block)| (block.id, at)).collect();
-    let mut taken = Taken { listed: &listed, budget, blocks: BTreeMap::new(), tokens: 0 };
+/// Takes what stands for a page, of whose blocks in reading order these passages were found, best first; nothing when no block of theirs is
+/// left.
+pub(crate) fn pack(listed: &[TextBlock], passages: &[Passage], score: f32, budget: &Budget<'_>) -> Option<SourceText> {
+    let place: BTreeMap<&BlockId, usize> = listed.iter().enumerate().map(|(at, block)| (&block.id, at)).collect();
+    let mut taken = Taken { listed, budget, blocks: BTreeMap::new(), tokens: 0 };
     for passage in passages {
         taken.passage(passage, &place);
     }
@@ -59,13 +42,13 @@ pub(crate) fn pack(
     }
     taken.tables();
     taken.beside();
-    let blocks = taken.finish(record);
+    let blocks = taken.finish();
     let first = passages.first()?;
     Some(SourceText { headings: first.headings.clone(), blocks, score })
 }
 
 struct Taken<'a> {
-    listed: &'a [Listed<'a>],
+    listed: &'a [TextBlock],
     budget: &'a Budget<'a>,
     /// By place: the bytes of the block, and the language.
     blocks: BTreeMap<usize, (std::ops::Range<usize>, Language)>,
@@ -96,8 +79,7 @@ impl Taken<'_> {
         let rows: Vec<(usize, Language)> = self.blocks.iter().map(|(at, (_, language))| (*at, *language)).collect();
         for (at, language) in rows {
             let listed = self.listed;
-            let is_row =
-                |of: usize| listed[of].content.kind == BlockType::TableRow && listed[of].depth == listed[at].depth;
+            let is_row = |of: usize| listed[of].kind == BlockType::TableRow && listed[of].depth == listed[at].depth;
             if !is_row(at) {
                 continue;
             }
@@ -121,7 +103,7 @@ impl Taken<'_> {
             return;
         };
         let language = self.blocks[&first].1;
-        let is_heading = |of: usize| matches!(self.listed[of].content.kind, BlockType::Heading(_));
+        let is_heading = |of: usize| matches!(self.listed[of].kind, BlockType::Heading(_));
         let (mut before, mut after) = (!is_heading(first), true);
         let listed = self.listed;
         let headings: Vec<bool> = (0..listed.len()).map(is_heading).collect();
@@ -155,23 +137,24 @@ impl Taken<'_> {
         true
     }
 
-    fn finish(self, record: &PageRecord) -> Vec<SourceTextBlock> {
+    fn finish(self) -> Vec<SourceTextBlock> {
         let mut blocks = Vec::with_capacity(self.blocks.len());
         let mut last = None;
         for (at, (bytes, language)) in self.blocks {
             let listed = &self.listed[at];
             let text = &listed.text[bytes.clone()];
-            let version = record.blocks.get(listed.id).and_then(|block| block.content.version());
-            let (Some(version), false) = (version, text.trim().is_empty()) else { continue };
+            if text.trim().is_empty() {
+                continue;
+            }
             blocks.push(SourceTextBlock {
                 block: listed.id.clone(),
-                kind: listed.content.kind.clone(),
-                version: version.clone(),
+                kind: listed.kind.clone(),
+                version: listed.version.clone(),
                 offset: listed.text[..bytes.start].encode_utf16().count() as u32,
                 text: text.to_owned(),
                 language,
                 after_gap: last.is_some_and(|last| last + 1 != at),
-                done: listed.content.checked == Some(true),
+                done: listed.checked == Some(true),
             });
             last = Some(at);
         }
@@ -181,15 +164,14 @@ impl Taken<'_> {
 
 /// Remembers what was taken, so that templates and blocks shown in several places come once.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Vec<HashSet<u64>>);
+pub(crate) struct Seen(Vec<Vec<u64>>);
 
 impl Seen {
     /// Whether a text says nearly what one before it said; if not, it is remembered.
     pub(crate) fn is_repeated(&mut self, text: &str) -> bool {
         let shingles = shingles(text);
-        let is_same = |known: &HashSet<u64>| {
-            let shared = known.intersection(&shingles).count() as f64;
-            shared >= DUPLICATE_SHARE * known.len().min(shingles.len()) as f64
+        let is_same = |known: &Vec<u64>| {
+            shared(known, &shingles) as f64 >= DUPLICATE_SHARE * known.len().min(shingles.len()) as f64
         };
         let repeated = self.0.iter().any(is_same);
         if !repeated {
@@ -199,25 +181,48 @@ impl Seen {
     }
 }
 
-fn shingles(text: &str) -> HashSet<u64> {
+/// How many numbers two lists share, in each of which they rise.
+fn shared(one: &[u64], other: &[u64]) -> usize {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    let mut shared = 0;
+    while let (Some(first), Some(second)) = (one.peek(), other.peek()) {
+        match first.cmp(second) {
+            Ordering::Less => _ = one.next(),
+            Ordering::Greater => _ = other.next(),
+            Ordering::Equal => {
+                shared += 1;
+                (_, _) = (one.next(), other.next());
+            }
+        }
+    }
+    shared
+}
+
+/// What stands side by side in a text, as numbers that rise.
+fn shingles(text: &str) -> Vec<u64> {
     let lower = text.to_lowercase();
     // Scripts without spaces have no words to split at: letters stand for words then.
     let spaced: Vec<&str> = lower.split_whitespace().collect();
     let is_unspaced = spaced.len() * 12 < lower.chars().count();
-    let words: Vec<String> = if is_unspaced {
-        lower.chars().filter(|c| c.is_alphanumeric()).map(String::from).collect()
+    let words: Vec<u64> = if is_unspaced {
+        lower.chars().filter(|c| c.is_alphanumeric()).map(number).collect()
     } else {
-        spaced.into_iter().map(str::to_owned).collect()
+        spaced.into_iter().map(number).collect()
     };
-    let hash = |words: &[String]| {
-        let mut hasher = DefaultHasher::new();
-        words.hash(&mut hasher);
-        hasher.finish()
+    let mut shingles: Vec<u64> = if words.len() < SHINGLE_WORDS {
+        vec![number(&words)]
+    } else {
+        words.windows(SHINGLE_WORDS).map(number).collect()
     };
-    if words.len() < SHINGLE_WORDS {
-        return HashSet::from([hash(&words)]);
-    }
-    words.windows(SHINGLE_WORDS).map(hash).collect::<BTreeSet<u64>>().into_iter().collect()
+    shingles.sort_unstable();
+    shingles.dedup();
+    shingles
+}
+
+fn number(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

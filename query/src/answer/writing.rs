@@ -53,7 +53,8 @@ pub struct Writing {
     open_markers: Vec<(usize, usize)>,
     sentences: Vec<AnswerSentence>,
     citations: Vec<(usize, Span)>,
-    by_words: ByWords,
+    /// Made with the first sentence: it goes through all sources, and nobody should wait for that before they are shown.
+    by_words: Option<ByWords>,
     language: Language,
     markers_dropped: u64,
 }
@@ -61,8 +62,6 @@ pub struct Writing {
 impl Writing {
     /// Over sources, in the language of the question.
     pub fn new(sources: Vec<Readable>, language: Language) -> Self {
-        let texts: Vec<String> = sources.iter().map(|source| source.text.whole()).collect();
-        let by_words = ByWords::new(texts.iter().map(String::as_str), language, ByWords::THRESHOLD);
         Self {
             sources,
             scanner: Scanner::default(),
@@ -72,7 +71,7 @@ impl Writing {
             open_markers: Vec::new(),
             sentences: Vec::new(),
             citations: Vec::new(),
-            by_words,
+            by_words: None,
             language,
             markers_dropped: 0,
         }
@@ -204,8 +203,12 @@ impl Writing {
                 self.sources[*source].text.text(span)
             })
             .collect();
+        let by_words = self.by_words.get_or_insert_with(|| {
+            let texts: Vec<String> = self.sources.iter().map(|source| source.text.whole()).collect();
+            ByWords::new(texts.iter().map(String::as_str), self.language, ByWords::THRESHOLD)
+        });
         // By words nothing can fail.
-        let support = if cited.is_empty() { 0.0 } else { self.by_words.score(&cited, &text).unwrap_or(0.0) };
+        let support = if cited.is_empty() { 0.0 } else { by_words.score(&cited, &text).unwrap_or(0.0) };
         let supported = !cited.is_empty() && support >= ByWords::THRESHOLD;
         self.sentences.push(AnswerSentence { text, citations, support: support as f32, supported });
     }

@@ -63,7 +63,7 @@ fn drafted(of_a: Ranking, of_b: Ranking, list: ListId) -> (Ranking, Teams) {
     let by_page = |pages: Vec<RankedPage>| -> HashMap<PageOrdinal, RankedPage> {
         pages.into_iter().map(|ranked| (ranked.page, ranked)).collect()
     };
-    let Ranking { pages, mut read, mut matching, degraded, typos_forgiven } = of_a;
+    let Ranking { pages, mut read, passages, mut matching, degraded, typos_forgiven } = of_a;
     let (mut of_team_a, mut of_team_b) = (by_page(pages), by_page(of_b.pages));
     read.extend(of_b.read);
     matching |= of_b.matching;
@@ -77,5 +77,5 @@ fn drafted(of_a: Ranking, of_b: Ranking, list: ListId) -> (Ranking, Teams) {
         pages.extend(own.remove(&page).or_else(|| other.remove(&page)));
         teams.extend(team.map(|team| (page, team)));
     }
-    (Ranking { pages, read, matching, degraded, typos_forgiven }, teams)
+    (Ranking { pages, read, passages, matching, degraded, typos_forgiven }, teams)
 }

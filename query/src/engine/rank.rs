@@ -1,4 +1,4 @@
-//! Ranking: from what the legs found, or from the filters alone, to pages in the order in which they are shown.
+//! Ranking: from what the legs found to pages in the order in which they are shown.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -21,8 +21,6 @@ use crate::rescore::{QueryWords, TITLE_LANGUAGE, TitleWords, proximity, recency}
 use crate::retrieve::{Retrieved, Semantic};
 use crate::smooth::{direction, smooth};
 
-/// Most pages that a list without words goes through, by cursors.
-const LISTED_MAX: usize = 10_000;
 /// BM25 of whole pages has the constants of that of passages.
 const PAGE_BM25: Bm25Shape = Bm25Shape { k1: 1.2, b: 0.75 };
 /// Most passages whose vectors say what a page is about.
@@ -34,6 +32,8 @@ pub(super) struct Ranking {
     pub(super) pages: Vec<RankedPage>,
     /// Passages that were read on the way.
     pub(super) read: HashMap<PassageAddress, Passage>,
+    /// All passages that were found, whatever their page, in no order.
+    pub(super) passages: Vec<Ranked<PassageAddress>>,
     /// Pages that fit, for counting; those ranked are among them.
     pub(super) matching: RoaringBitmap,
     pub(super) degraded: Vec<Degraded>,
@@ -76,7 +76,11 @@ pub(super) fn rank(
         page: page_of[&scored.address],
         score,
     });
-    let groups = group(passages.collect(), weights.passages_weight);
+    let passages: Vec<_> = passages.collect();
+    let is_found = |scored: &Scored<PassageAddress>| scored.lexical_rank.or(scored.semantic_rank).is_some();
+    let found =
+        passages.iter().zip(&scored).filter(|(_, scored)| is_found(scored)).map(|(passage, _)| *passage).collect();
+    let groups = group(passages, weights.passages_weight);
     let mut pages = fused_pages(view, plan, weights, &retrieved, &page_of, &scored, &groups)?;
 
     let text = plan.query.wanted_text();
@@ -113,6 +117,7 @@ pub(super) fn rank(
     Ok(Ranking {
         pages: pages.into_iter().map(CandidatePage::into_ranked).collect(),
         read,
+        passages: found,
         matching,
         degraded: retrieved.degraded,
         typos_forgiven: retrieved.lexical.is_some_and(|leg| leg.query.fuzzy),
@@ -355,41 +360,6 @@ fn page_boosts(
         (page, (weights.title_weight * of_title, weights.recency_weight * recency(edited_at, now, weights)))
     });
     Ok(boosts.collect())
-}
-
-/// The pages in the order of their last change, as far as the end of this page of the list and one more; equal ones by
-/// their number. What they show is looked up only for those that are listed now.
-pub(super) fn list(view: &View, offset: usize, limit: usize) -> Result<Ranking, QueryError> {
-    let matching = view.mask.allowed().clone();
-    let mut pages: Vec<(Option<Timestamp>, PageOrdinal)> = {
-        let state = view.workspace.read();
-        let dated = matching.iter().filter_map(|page| {
-            let head = state.head(PageOrdinal(page)).filter(|head| !head.deleted)?;
-            Some((edited_at(head), head.ordinal))
-        });
-        dated.collect()
-    };
-    let order = |a: &(Option<Timestamp>, PageOrdinal), b: &(Option<Timestamp>, PageOrdinal)| {
-        b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1))
-    };
-    let wanted = (offset + limit + 1).min(LISTED_MAX);
-    if pages.len() > wanted {
-        pages.select_nth_unstable_by(wanted, order);
-        pages.truncate(wanted);
-    }
-    pages.sort_unstable_by(order);
-    let mut ranked = Vec::with_capacity(pages.len());
-    for (at, (_, page)) in pages.into_iter().enumerate() {
-        let failed = QueryError::index("list the passages of a page");
-        let best = if (offset..offset + limit).contains(&at) {
-            // They are written in order, so the lowest address is the beginning of the page.
-            view.searcher.page_passages(&view.mask, page).map_err(failed)?.into_iter().min()
-        } else {
-            None
-        };
-        ranked.push(RankedPage { page, best, score: 0.0, details: None });
-    }
-    Ok(Ranking { pages: ranked, matching, ..Ranking::default() })
 }
 
 /// A passage, read at most once.

@@ -1,6 +1,6 @@
 //! A search from request to response.
 
-pub(super) mod passages;
+mod passages;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,7 +12,8 @@ use schemas::ids::PageId;
 use tracing::Instrument as _;
 
 use super::interleaved::{Second, Teams, rank_both};
-use super::rank::{RankedPage, Ranking, list, rank, read_passage};
+use super::list::list;
+use super::rank::{RankedPage, Ranking, rank, read_passage};
 use super::{Engine, View};
 use crate::cursor::Cursor;
 use crate::deadline::Deadline;

@@ -15,7 +15,6 @@ use models::extract::Word;
 use schemas::api::search::Degraded;
 
 use super::rank::{Ranking, read_passage};
-use super::search::passages;
 use super::{Engine, View};
 use crate::answer::pack::{Budget, Seen, pack};
 use crate::answer::source::SourceText;
@@ -90,22 +89,16 @@ impl Engine {
         let _turn = self.turn(deadline).await?;
         let Some(view) = self.view(caller, plan.purpose) else { return Ok(None) };
         let view = self.narrowed(view, &plan, deadline).await?;
-        let (ranking, found) = if plan.query.has_words() {
+        let ranking = if plan.query.has_words() {
             let retrieved = self.retrieved(&view, &plan, deadline).await?;
-            let of_passages = {
-                let (view, plan, retrieved) = (view.clone(), plan.clone(), retrieved.clone());
-                self.0.pools.words.run(deadline, move || passages::rank(&view, &plan, retrieved))
-            };
-            let of_pages = self.ranked(&view, &plan, None, retrieved, deadline);
-            let ((ranking, _), found) = tokio::try_join!(of_pages, of_passages)?;
-            (ranking, found)
+            self.ranked(&view, &plan, None, retrieved, deadline).await?.0
         } else {
-            (self.listed(&view, &plan, deadline).await?, Ranking::default())
+            self.listed(&view, &plan, deadline).await?
         };
         let (engine, text) = (self.clone(), plan.query.wanted_text());
         let work = move || {
             let degraded = ranking.degraded.clone();
-            let held = engine.packed(&view, ranking, &found, tokens_max, &*count)?;
+            let held = engine.packed(&view, ranking, tokens_max, &*count)?;
             let words = words(&view, &text)?;
             Ok(Some(Gathered { view: Gatherer(view), held, words, degraded }))
         };
@@ -124,14 +117,15 @@ impl Engine {
         &self,
         view: &View,
         mut ranking: Ranking,
-        found: &Ranking,
         tokens_max: usize,
         count: &(dyn Fn(&str) -> usize + Send + Sync),
     ) -> Result<Vec<Held<SourceText>>, QueryError> {
         let config = &self.config().answer;
+        let mut found = std::mem::take(&mut ranking.passages);
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.address.cmp(&b.address)));
         let mut further: HashMap<PageOrdinal, Vec<_>> = HashMap::new();
-        for passage in &found.pages {
-            further.entry(passage.page).or_default().extend(passage.best);
+        for passage in found {
+            further.entry(passage.page).or_default().push(passage.address);
         }
         let best_score = ranking.pages.first().map_or(0.0, |best| best.score).max(f32::MIN_POSITIVE);
         let (mut held, mut seen, mut tokens) = (Vec::new(), Seen::default(), 0);
@@ -151,11 +145,11 @@ impl Engine {
                 passages.extend(read_passage(view, address, &mut ranking.read)?.filter(|of| !of.is_title()).cloned());
             }
             let failed = QueryError::index("read a page");
-            let Some(record) = view.searcher.page_record(&view.mask, ranked.page).map_err(failed)? else { continue };
+            let Some(text) = view.searcher.page_text(&view.mask, ranked.page).map_err(failed)? else { continue };
             let Some(page) = view.workspace.read().access.page_of(ranked.page).cloned() else { continue };
             let budget = Budget { count, tokens_max: config.source_tokens_max.min(tokens_max - tokens) };
             let score = (ranked.score / best_score).clamp(0.0, 1.0);
-            let Some(source) = pack(&page, &record, &passages, score, &budget) else { continue };
+            let Some(source) = pack(&text.in_order(&page), &passages, score, &budget) else { continue };
             let text = source.whole();
             let taken = count(&text);
             if text.trim().is_empty() || tokens + taken > tokens_max || seen.is_repeated(&text) {

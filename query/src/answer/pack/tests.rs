@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
 use index::passages::BlockRange;
+use schemas::block::BlockContent;
 use schemas::event::BlockPatch;
-use schemas::ids::RegionId;
+use schemas::ids::{PageId, RegionId};
+use schemas::page_text::PageText;
+use schemas::record::PageRecord;
 use schemas::version::{Timestamp, VectorClock, Version};
 
 use super::*;
@@ -15,7 +18,7 @@ fn page() -> PageId {
     PageId::new("p").unwrap()
 }
 
-fn record(blocks: &[(&str, &str)]) -> PageRecord {
+fn record(blocks: &[(&str, &str)]) -> Vec<TextBlock> {
     let region = RegionId::new("r").unwrap();
     let mut record = PageRecord::default();
     for (at, (kind, text)) in blocks.iter().enumerate() {
@@ -30,7 +33,8 @@ fn record(blocks: &[(&str, &str)]) -> PageRecord {
         let id = BlockId::new(format!("b{at}")).unwrap();
         record.blocks.entry(id).or_default().upsert(&Arc::new(version), patch);
     }
-    record
+    let stored = serde_json::to_vec(&record).unwrap();
+    serde_json::from_slice::<PageText>(&stored).unwrap().in_order(&page())
 }
 
 fn passage(text: &str, blocks: &[(usize, u32, u32)]) -> Passage {
@@ -50,8 +54,8 @@ fn passage(text: &str, blocks: &[(usize, u32, u32)]) -> Passage {
 
 /// The texts that are taken.
 #[track_caller]
-fn check(record: &PageRecord, passages: &[Passage], tokens_max: usize, expected: &[&str]) -> SourceText {
-    let source = pack(&page(), record, passages, 1.0, &Budget { count: &words, tokens_max }).unwrap();
+fn check(record: &[TextBlock], passages: &[Passage], tokens_max: usize, expected: &[&str]) -> SourceText {
+    let source = pack(record, passages, 1.0, &Budget { count: &words, tokens_max }).unwrap();
     let texts: Vec<&str> = source.blocks.iter().map(|block| block.text.as_str()).collect();
     assert_eq!(texts, expected);
     source

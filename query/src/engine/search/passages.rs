@@ -50,7 +50,7 @@ impl Engine {
 }
 
 /// Puts the candidates of both legs in order; equal ones by their address.
-pub(in crate::engine) fn rank(view: &View, plan: &Plan, retrieved: Retrieved) -> Result<Ranking, QueryError> {
+fn rank(view: &View, plan: &Plan, retrieved: Retrieved) -> Result<Ranking, QueryError> {
     let lexical = retrieved.lexical.as_ref().map_or(&[][..], |leg| &leg.candidates);
     let semantic = retrieved.semantic.as_ref().map_or(&[][..], |leg| &leg.candidates);
     // Titles are found by meaning too, and are no passages.

@@ -13,6 +13,7 @@ pub mod broken;
 pub mod judge;
 pub mod known;
 pub mod parrot;
+pub mod pdf_text;
 pub mod product;
 pub mod request;
 pub mod talk;

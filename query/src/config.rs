@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::answer::config::AnswerConfig;
 use crate::conversations::ConversationsConfig;
+use crate::export::config::ExportConfig;
 use crate::feedback::FeedbackConfig;
 use crate::generate::config::GenerateConfig;
 use crate::interleave::InterleaveConfig;
@@ -57,6 +58,8 @@ pub struct Config {
     pub generate: GenerateConfig,
     /// Choices about keeping conversations.
     pub conversations: ConversationsConfig,
+    /// Choices about documents in PDF.
+    pub export: ExportConfig,
 }
 
 /// Weights of what is added to the fused score, which is between 0 and 1. Zero switches one off.
@@ -111,6 +114,7 @@ impl Default for Config {
             answer: AnswerConfig::default(),
             generate: GenerateConfig::default(),
             conversations: ConversationsConfig::default(),
+            export: ExportConfig::default(),
         }
     }
 }
@@ -174,6 +178,7 @@ impl Config {
         self.answer.check()?;
         self.generate.check()?;
         self.conversations.check()?;
+        self.export.check()?;
         self.interleave.check(self)
     }
 

@@ -4,6 +4,7 @@
 //! moment in which a mask is taken and the one in which the response is put together.
 
 mod conversations;
+mod export;
 mod feedback;
 mod interleaved;
 mod list;
@@ -34,6 +35,7 @@ use crate::buffers::Buffers;
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::export::pdf::Fonts;
 use crate::gate::{Dropped, Gate, PageUrl};
 use crate::metrics::{Bound, Metrics, Stage};
 use crate::retrieve::Pools;
@@ -60,7 +62,15 @@ struct Parts {
     buffers: Buffers,
     dropped: Arc<Dropped>,
     answers: Answers,
+    drawing: Drawing,
     metrics: Metrics,
+}
+
+/// What draws documents.
+struct Drawing {
+    fonts: Fonts,
+    turns: Turns,
+    tasks: Tasks,
 }
 
 /// What one request reads: a workspace, a snapshot of its text, and what the caller may see of it.
@@ -97,6 +107,12 @@ impl Engine {
         let url = PageUrl(config.page_url.clone());
         let embedders = embedders.into();
         let answers = Answers::new(generate, &config.answer);
+        let documents_max = config.export.documents_max_effective();
+        let drawing = Drawing {
+            fonts: Fonts::load(&config.export.fonts)?,
+            turns: Turns::new(documents_max, config.queue_share),
+            tasks: Tasks::new(documents_max),
+        };
         let parts = Parts {
             index,
             embedders,
@@ -108,6 +124,7 @@ impl Engine {
             buffers: Buffers::default(),
             dropped: Arc::default(),
             answers,
+            drawing,
             metrics: Metrics::default(),
         };
         Ok(Self(Arc::new(parts)))

@@ -80,6 +80,12 @@ pub enum QueryError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A document could not be written: a bug.
+    #[error("cannot write a document")]
+    Document {
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A stage panicked: a bug.
     #[error("a stage of the search panicked")]
     Panicked {
@@ -118,7 +124,7 @@ impl QueryError {
             | Self::ModelInterrupted => ErrorKind::Retryable,
             Self::Overloaded | Self::BudgetExhausted { .. } => ErrorKind::Exhausted,
             Self::NoLanguageModel => ErrorKind::NotConfigured,
-            Self::Index { .. } | Self::Disk { .. } | Self::Panicked { .. } => ErrorKind::Bug,
+            Self::Index { .. } | Self::Disk { .. } | Self::Document { .. } | Self::Panicked { .. } => ErrorKind::Bug,
         }
     }
 

@@ -1,47 +1,115 @@
-//! Pages and answers as Markdown documents, for people to take with them.
+//! Pages and answers as documents, in Markdown or PDF, for people to take with them.
 //!
-//! Pure: what it is given was let out by the gate already. Text is escaped, so that a page reads in Markdown as it stands in the workspace
-//! and cannot become another heading, link or picture than it has. Addresses are kept where they lead to the web or to mail.
+//! Pure: what it is given was let out by the gate already. [`page`] and [`answer`] alone read it; both formats are made of the [`Document`]
+//! that they give. Text is escaped, so that a page reads in Markdown as it stands in the workspace and cannot become another heading, link
+//! or picture than it has. Addresses are kept where they lead to the web or to mail.
+
+pub mod config;
+pub(crate) mod pdf;
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use schemas::api::PageSummary;
 use schemas::api::answers::AnswerSource;
 use schemas::api::pages::{BlockView, PageView};
 use schemas::block::{BlockContent, BlockType, RichText};
+use serde::Deserialize;
 
-/// A page as a document: its properties as front matter, its title, its blocks.
-pub fn page(view: &PageView) -> String {
-    let mut out = String::new();
-    let properties = view.properties.iter().map(|(name, value)| (name, value.plain_text()));
-    let properties: Vec<(&String, String)> = properties.filter(|(_, value)| !value.is_empty()).collect();
-    if !properties.is_empty() {
-        out.push_str("---\n");
-        for (name, value) in properties {
-            // Strings of JSON are strings of YAML.
-            let _ = writeln!(out, "{}: {}", quoted(name), quoted(&value));
-        }
-        out.push_str("---\n\n");
-    }
-    let _ = writeln!(out, "# {}", line(&view.page.title));
-    blocks(&view.blocks, &mut out);
-    out
+/// In what form a document is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// CommonMark with tables, tasks and strikethrough.
+    #[default]
+    Markdown,
+    /// Sheets of paper: PDF 1.7.
+    Pdf,
 }
 
-/// An answer, or another text that was generated, as a document: what was asked, the text, and a list of its sources by their numbers.
-pub fn answer(title: &str, text: &str, sources: &[AnswerSource], url: &dyn Fn(&PageSummary) -> String) -> String {
-    let mut out = format!("# {}\n\n{}\n", line(title), text.trim());
+impl ExportFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Markdown, Self::Pdf];
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Markdown => "text/markdown",
+            Self::Pdf => "application/pdf",
+        }
+    }
+}
+
+/// What a document says, whatever its format.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Document {
+    pub(crate) title: String,
+    /// What stands below the title in PDF: the pages above as far as the caller can read them, and when it was edited.
+    pub(crate) about: Vec<String>,
+    /// Names and values that are not empty.
+    pub(crate) properties: Vec<(String, String)>,
+    /// What follows, as Markdown.
+    pub(crate) body: String,
+    /// Of when it is.
+    pub(crate) date: Option<Timestamp>,
+}
+
+impl Document {
+    /// The document in Markdown: properties as front matter, the title, the body.
+    pub(crate) fn markdown(&self) -> String {
+        let mut out = String::new();
+        if !self.properties.is_empty() {
+            out.push_str("---\n");
+            for (name, value) in &self.properties {
+                // Strings of JSON are strings of YAML.
+                let _ = writeln!(out, "{}: {}", quoted(name), quoted(value));
+            }
+            out.push_str("---\n\n");
+        }
+        let _ = writeln!(out, "# {}", line(&self.title));
+        out.push_str(&self.body);
+        out
+    }
+}
+
+/// A page as a document: its properties, its title, its blocks.
+pub(crate) fn page(view: &PageView) -> Document {
+    let properties = view.properties.iter().map(|(name, value)| (name.clone(), value.plain_text()));
+    let path: Vec<&str> = view.breadcrumb.iter().map(|crumb| crumb.title.as_str()).collect();
+    let path = Some(path.join(" / ")).filter(|path| !path.is_empty());
+    let edited = view.page.edited_at.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let mut body = String::new();
+    blocks(&view.blocks, &mut body);
+    Document {
+        title: view.page.title.clone(),
+        about: path.into_iter().chain(edited).collect(),
+        properties: properties.filter(|(_, value)| !value.is_empty()).collect(),
+        body,
+        date: view.page.edited_at,
+    }
+}
+
+/// An answer, or another text that was generated, as a document: what was asked, the text, and a list of its sources by their numbers. It is of
+/// when the newest source was edited.
+pub(crate) fn answer(
+    title: &str,
+    text: &str,
+    sources: &[AnswerSource],
+    url: &dyn Fn(&PageSummary) -> String,
+) -> Document {
+    let mut body = format!("\n{}\n", text.trim());
     if !sources.is_empty() {
-        out.push_str("\n---\n\n");
+        body.push_str("\n---\n\n");
     }
     for source in sources {
         let path: Vec<String> = source.breadcrumb.iter().map(|crumb| line(&crumb.title)).collect();
         let path = if path.is_empty() { String::new() } else { format!(", {}", path.join(" / ")) };
         let edited = source.page.edited_at.map(|at| format!(", {}", at.strftime("%Y-%m-%d")));
         let (title, address) = (line(&source.page.title), target(&url(&source.page)));
-        let _ = writeln!(out, "{}. [{title}](<{address}>){path}{}", source.number, edited.unwrap_or_default());
+        let _ = writeln!(body, "{}. [{title}](<{address}>){path}{}", source.number, edited.unwrap_or_default());
     }
-    out
+    let date = sources.iter().filter_map(|source| source.page.edited_at).max();
+    Document { title: title.to_owned(), body, date, ..Document::default() }
 }
 
 /// Blocks in reading order, each with what stands before its lines.
@@ -63,11 +131,15 @@ fn blocks(blocks: &[BlockView], out: &mut String) {
         if !follows && !is_row {
             let _ = writeln!(out, "{}", prefix.trim_end());
         }
+        let is_head = *kind == BlockType::TableRow && !is_row;
+        // Cells beyond those of the first row are left out by readers of Markdown.
+        let columns = if is_head { columns(&blocks[at..]) } else { 0 };
         for text in lines_of(&block.content) {
-            let _ = writeln!(out, "{}", format!("{prefix}{text}").trim_end());
+            let more = " |".repeat(columns.saturating_sub(block.content.cells.len().max(1)));
+            let _ = writeln!(out, "{}", format!("{prefix}{text}{more}").trim_end());
         }
-        if *kind == BlockType::TableRow && !is_row {
-            let _ = writeln!(out, "{prefix}|{}", " --- |".repeat(block.content.cells.len().max(1)));
+        if is_head {
+            let _ = writeln!(out, "{prefix}|{}", " --- |".repeat(columns));
         }
         let inner = match kind {
             BlockType::NumberedListItem => "   ",
@@ -78,6 +150,12 @@ fn blocks(blocks: &[BlockView], out: &mut String) {
         prefixes.push(format!("{prefix}{inner}"));
         before = Some(&blocks[at]);
     }
+}
+
+/// How many cells the longest row has of the table that begins here; one at least.
+fn columns(blocks: &[BlockView]) -> usize {
+    let rows = blocks.iter().take_while(|block| block.content.kind == BlockType::TableRow);
+    rows.map(|row| row.content.cells.len()).max().unwrap_or(0).max(1)
 }
 
 fn is_item(kind: &BlockType) -> bool {
@@ -104,7 +182,7 @@ fn lines_of(content: &BlockContent) -> Vec<String> {
         BlockType::Equation => fenced(content.expression.as_deref().unwrap_or(&content.plain_text()), "math"),
         BlockType::Divider => vec!["---".to_owned()],
         BlockType::TableRow => {
-            let cells: Vec<String> = content.cells.iter().map(|cell| rich(cell).replace('\n', " ")).collect();
+            let cells: Vec<String> = content.cells.iter().map(|cell| in_cell(&rich(cell))).collect();
             vec![format!("| {} |", cells.join(" | "))]
         }
         BlockType::Image | BlockType::File | BlockType::Bookmark => {
@@ -158,6 +236,20 @@ fn code(text: &str) -> String {
     format!("{ticks}{apart}{}{apart}{ticks}", text.replace('\n', " "))
 }
 
+/// Text of a cell: in one line, and with no bar that ends it, not in code or in an address either.
+fn in_cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    for c in text.chars() {
+        if c == '|' && before != '\\' {
+            out.push('\\');
+        }
+        out.push(if c == '\n' { ' ' } else { c });
+        before = c;
+    }
+    out
+}
+
 fn fenced(text: &str, language: &str) -> Vec<String> {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
     let language: String = language.chars().filter(|c| c.is_alphanumeric() || "+#-.".contains(*c)).collect();
@@ -201,7 +293,7 @@ fn line(text: &str) -> String {
 }
 
 /// Whether an address may stay: on the web, by mail, or a page below this server.
-fn is_kept(address: &str) -> bool {
+pub(crate) fn is_kept(address: &str) -> bool {
     let lower = address.trim().to_lowercase();
     ["https://", "http://", "mailto:"].iter().any(|scheme| lower.starts_with(scheme))
 }

@@ -63,6 +63,8 @@ pub(crate) enum Bound {
     Bodies,
     /// As many searches as have a turn, for too long.
     Searches,
+    /// As many documents as are laid out side by side, for too long.
+    Documents,
     /// Requests of one caller in a second.
     CallerRate,
     /// Requests of one workspace in a second.
@@ -72,11 +74,12 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Connections,
         Self::Requests,
         Self::Bodies,
         Self::Searches,
+        Self::Documents,
         Self::CallerRate,
         Self::WorkspaceRate,
         Self::Stopping,
@@ -88,6 +91,7 @@ impl Bound {
             Self::Requests => "requests",
             Self::Bodies => "bodies",
             Self::Searches => "searches",
+            Self::Documents => "documents",
             Self::CallerRate => "caller_rate",
             Self::WorkspaceRate => "workspace_rate",
             Self::Stopping => "stopping",
@@ -107,6 +111,7 @@ pub struct Metrics {
     degraded: IntCounterVec,
     shed: IntCounterVec,
     permit_dropped: IntCounter,
+    unshown: IntCounter,
     feedback_dropped: IntCounter,
     audit_recorded: IntCounter,
     audit_lost: IntCounter,
@@ -176,6 +181,7 @@ impl Metrics {
                 "tessera_query_permit_dropped_total",
                 "Pages that were retrieved and turned away at the last check.",
             )?,
+            unshown: counter("tessera_query_export_unshown_total", "Characters of PDF documents that no font has.")?,
             feedback_dropped: counter(
                 "tessera_query_feedback_dropped_total",
                 "Lines of the log of feedback that were lost.",
@@ -225,6 +231,11 @@ impl Metrics {
     /// Counts what was turned away.
     pub(crate) fn shed(&self, bound: Bound) {
         self.shed.with_label_values(&[bound.name()]).inc();
+    }
+
+    /// Counts characters of documents that no font has.
+    pub(crate) fn unshown(&self, characters: u64) {
+        self.unshown.inc_by(characters);
     }
 
     /// All of it, with what was looked up just now, in the text format of Prometheus.

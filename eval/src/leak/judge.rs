@@ -36,7 +36,7 @@ pub fn leak(
     let none = BTreeSet::new();
     let is_trash = matches!(request, Request::List { trash: true, .. } | Request::Free { trash: true, .. });
     let listed = match request {
-        Request::Page(_) | Request::Generate { .. } => &verdicts.opens,
+        Request::Page(_) | Request::Export { .. } | Request::Generate { .. } => &verdicts.opens,
         _ if is_trash => &verdicts.in_trash,
         _ => &verdicts.finds,
     };
@@ -124,7 +124,16 @@ pub fn miss(known: &Known, verdicts: &Verdicts, request: &Request, told: &Answer
             let expected = known.page_of(page).map(Page::block_texts).unwrap_or_default();
             (texts != expected).then(|| format!("blocks {texts:?} of {expected:?}"))
         }
-        (Request::Similar(page) | Request::Page(page), Body::Absent) if !verdicts.opens.contains(page) => None,
+        (Request::Export { page, .. }, Body::Exported) if verdicts.opens.contains(page) => {
+            let texts = known.page_of(page).map(Page::block_texts).unwrap_or_default();
+            let missing: Vec<&str> = texts.into_iter().filter(|text| !told.json.contains(text)).collect();
+            (!missing.is_empty()).then(|| format!("the file does not say {missing:?}"))
+        }
+        (Request::Similar(page) | Request::Page(page) | Request::Export { page, .. }, Body::Absent)
+            if !verdicts.opens.contains(page) =>
+        {
+            None
+        }
         (Request::Generate { pages, .. }, body) => {
             let asked: BTreeSet<PageId> = pages.iter().cloned().collect();
             match (body, asked.is_subset(&verdicts.opens)) {

@@ -9,6 +9,7 @@ use query::answer::outgoing::AnswerEvent;
 use query::deadline::Deadline;
 use query::engine::Engine;
 use query::error::QueryError;
+use query::export::ExportFormat;
 use query::feedback::Feedback;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -22,6 +23,7 @@ use schemas::api::suggest::{SimilarResponse, SuggestResponse, Suggestion};
 use schemas::ids::PageId;
 use serde::Serialize;
 
+use super::pdf_text::text_of;
 use super::product::{Place, Product, SHARED_TAG, SHARED_WORDS};
 
 /// Far more than a request takes.
@@ -68,6 +70,13 @@ pub enum Request {
     Similar(PageId),
     /// One page.
     Page(PageId),
+    /// One page as a file.
+    Export {
+        /// The page.
+        page: PageId,
+        /// In which form.
+        format: ExportFormat,
+    },
     /// An answer.
     Answer {
         /// The question.
@@ -96,7 +105,7 @@ impl Request {
         let own = product.own_word(at, place);
         let shared = |rng: &mut SmallRng| (*SHARED_WORDS.choose(rng).expect("it is not empty")).to_owned();
         let mode = *[Mode::Hybrid, Mode::Lexical, Mode::Semantic].choose(rng).expect("it is not empty");
-        match rng.random_range(0..26) {
+        match rng.random_range(0..28) {
             0..3 => Self::Words { words: vec![shared(rng)], prefix: false, mode },
             3 | 4 => Self::Words { words: vec![own], prefix: false, mode },
             5 => Self::Words { words: vec![shared(rng), own], prefix: false, mode },
@@ -130,6 +139,7 @@ impl Request {
                 }
                 Self::Generate { task, pages: of, stream: rng.random_bool(0.5) }
             }
+            23 | 24 => Self::Export { page, format: *ExportFormat::ALL.choose(rng).expect("it is not empty") },
             _ => Self::Page(page),
         }
     }
@@ -143,9 +153,12 @@ impl Request {
                 (tag.as_ref().map_or_else(String::new, |tag| format!("tag:{tag}")), Mode::Hybrid, false, *trash)
             }
             Self::Free { query, trash } => (query.clone(), Mode::Hybrid, true, *trash),
-            Self::Suggest(_) | Self::Similar(_) | Self::Page(_) | Self::Answer { .. } | Self::Generate { .. } => {
-                return None;
-            }
+            Self::Suggest(_)
+            | Self::Similar(_)
+            | Self::Page(_)
+            | Self::Export { .. }
+            | Self::Answer { .. }
+            | Self::Generate { .. } => return None,
         };
         Some(SearchRequest {
             query,
@@ -203,6 +216,8 @@ pub enum Body {
     Similar(SimilarResponse),
     /// Of a page.
     Page(Box<PageView>),
+    /// Of a page as a file.
+    Exported,
     /// Of an answer.
     Answer,
     /// Of a text made of pages.
@@ -235,6 +250,12 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
             Err(QueryError::NotFound) => absent(),
             Err(error) => return Err(error).context("page"),
         },
+        Request::Export { page, format } => match engine.export_page(caller, page, *format, deadline).await {
+            Ok(bytes) => Answer { pages: [page.clone()].into(), json: read(&bytes, *format)?, body: Body::Exported },
+            Err(QueryError::NotFound) => absent(),
+            Err(QueryError::AccessChanged) => absent().with(Body::Lost),
+            Err(error) => return Err(error).context("export"),
+        },
         Request::Generate { task, pages, stream } => generate(engine, caller, *task, pages, *stream).await?,
         Request::Answer { question, stream } => match answer_to(engine, caller, question, *stream).await? {
             Some(told) => told.with(Body::Answer),
@@ -248,6 +269,14 @@ pub async fn ask(engine: &Engine, caller: &Caller, request: &Request) -> Result<
         }
     };
     Ok(told)
+}
+
+/// What a file says.
+fn read(bytes: &[u8], format: ExportFormat) -> Result<String> {
+    match format {
+        ExportFormat::Markdown => String::from_utf8(bytes.to_vec()).context("Markdown is text"),
+        ExportFormat::Pdf => text_of(bytes),
+    }
 }
 
 /// An answer, whole or as the events that went out; `None` where access was lost while it was written.

@@ -82,7 +82,8 @@ fn a_page_reads_as_it_stands() {
         (1, row("a|b", "c")),
         (1, row("d", "e")),
         (0, BlockContent::empty(BlockType::Divider)),
-    ]));
+    ]))
+    .markdown();
     let expected = "---\n\"Due: when\": \"\\\"soon\\\"\\n---\"\n---\n\n# The \\*dome\\*\n\n## Use\n\n\
         See [**the docs**](<https://docs.example/a%20b%3E>) ``x`y``\n\n- one\n  1. inner\n     line\n- two\n\n- [x] coat\n\n> said\n>\n> more\n\n\
         ````rust\n```\nfn x() {}\n````\n\n\n| a\\|b | c |\n| --- | --- |\n| d | e |\n\n---\n";
@@ -103,7 +104,7 @@ fn text_becomes_nothing_else() {
         ("    no code", "no code"),
         ("plain, 3.5 text.", "plain, 3.5 text."),
     ] {
-        let exported = page(&view(vec![(0, text(BlockType::Paragraph, plain))]));
+        let exported = page(&view(vec![(0, text(BlockType::Paragraph, plain))])).markdown();
         assert!(exported.ends_with(&format!("\n\n{expected}\n")), "{exported}");
     }
 }
@@ -119,7 +120,7 @@ fn an_answer_lists_its_sources_by_number() {
         score: 1.0,
     };
     let url = |page: &PageSummary| format!("https://app.example/{}", page.id.as_str());
-    let exported = answer("How\n# often?", "Each year [1].", &[source], &url);
+    let exported = answer("How\n# often?", "Each year [1].", &[source], &url).markdown();
     let expected = "# How # often?\n\nEach year [1].\n\n---\n\n1. [Dome \\](\\<https://evil.example\\>](<https://app.example/dome>), 2026-03-01\n";
     assert_eq!(exported, expected);
 }

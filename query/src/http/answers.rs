@@ -12,12 +12,13 @@ use super::audit::writing;
 use super::auth::Identity;
 use super::extract::{ApiJson, RequestId};
 use super::openapi::{Always, CallerHeaders};
-use super::pages::markdown;
+use super::pages::file;
 use super::problem::ApiError;
 use super::sse::{accepts, last_event_id, read, told};
+use crate::answer::outgoing::Telling;
 use crate::answer::resume::AskedBy;
 use crate::audit::act::{Kind, What};
-use crate::export;
+use crate::export::{self, ExportFormat};
 
 /// Where a stream is gone on with.
 #[derive(utoipa::IntoParams)]
@@ -31,7 +32,7 @@ pub(super) struct LastEventId {
 
 /// Answers a question from the pages that the caller can find, with citations.
 ///
-/// `Accept: text/markdown` asks for a document, whole, with a list of the sources.
+/// `Accept: text/markdown` and `Accept: application/pdf` ask for a document, whole, with a list of the sources.
 ///
 /// With `stream` or `Accept: text/event-stream` the events are `sources` (`SourcesEvent`), `delta` (`DeltaEvent`), `citation`
 /// (`CitationEvent`), `usage`, and at the end `done` (`DoneEvent`) or `error` (`ErrorEvent`). When the connection breaks, the same request
@@ -45,6 +46,7 @@ pub(super) struct LastEventId {
             (AnswerResponse = "application/json"),
             (String = "text/event-stream"),
             (String = "text/markdown"),
+            (String = "application/pdf"),
         )),
         (status = 404, description = "The caller has no such conversation.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "What `at_least` asks for was not visible in time.", body = Problem, content_type = "application/problem+json"),
@@ -63,8 +65,8 @@ pub(super) async fn answer(
     ApiJson(request): ApiJson<AnswerRequest>,
 ) -> Result<Response, ApiError> {
     let caller = identity.caller()?;
-    let is_document = accepts(&headers, "text/markdown");
-    let stream = !is_document && (request.stream || accepts(&headers, "text/event-stream"));
+    let format = ExportFormat::ALL.into_iter().find(|of| accepts(&headers, of.media_type()));
+    let stream = format.is_none() && (request.stream || accepts(&headers, "text/event-stream"));
     let question = request.question.clone();
     let request = AnswerRequest { stream, ..request };
     let asked = AskedBy::new(&caller, &request);
@@ -78,10 +80,12 @@ pub(super) async fn answer(
     let answering = app.engine().ask_in(app.conversations(), &caller, request, request_id.clone()).await?;
     let what = What::new(Kind::Answer).within(&caller.workspace).on(answering.source_pages());
     app.note(writing(&identity, &question), &request_id, what)?;
-    if is_document {
+    if let Some(format) = format {
+        let watch = answering.watch();
         let answer = answering.whole().await?;
         let document = export::answer(&question, &answer.answer, &answer.sources, &|page| app.page_address(page));
-        return Ok(markdown(document, "answer.md"));
+        let may = move || watch.is_none_or(|mut watch| watch.let_out(()).is_some());
+        return Ok(file(format, app.engine().export(document, format, "Accept", may).await?, "answer"));
     }
     if !stream {
         return Ok(Json(answering.whole().await?).into_response());

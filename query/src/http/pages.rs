@@ -16,23 +16,14 @@ use super::openapi::{Always, CallerHeaders, WorkspaceParam};
 use super::problem::ApiError;
 use crate::audit::act::{Kind, What};
 use crate::deadline::Deadline;
-use crate::export;
-
-/// What a document is.
-#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ExportFormat {
-    /// CommonMark with tables, tasks and strikethrough.
-    #[default]
-    Markdown,
-}
+use crate::export::ExportFormat;
 
 /// How a page is exported.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExportParams {
-    /// What the document is; Markdown.
+    /// What the document is; Markdown unless it says something else.
     #[serde(default)]
     #[param(required = false, inline)]
     format: ExportFormat,
@@ -46,7 +37,11 @@ pub(super) struct ExportParams {
         ExportParams, WorkspaceParam, CallerHeaders,
     ),
     responses(
-        (status = 200, description = "The document.", body = String, content_type = "text/markdown"),
+        (status = 200, description = "The document.", content(
+            (String = "text/markdown"),
+            (String = "application/pdf"),
+        )),
+        (status = 400, description = "The document is longer than PDF may be.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such page for this caller.", body = Problem, content_type = "application/problem+json"),
         Always,
     ),
@@ -56,22 +51,25 @@ pub(super) async fn export(
     RequestId(request_id): RequestId,
     identity: Identity,
     id: PathId<PageId>,
-    ApiQuery(ExportParams { format: ExportFormat::Markdown }): ApiQuery<ExportParams>,
+    ApiQuery(ExportParams { format }): ApiQuery<ExportParams>,
 ) -> Result<Response, ApiError> {
     let caller = identity.reader()?;
     let page = id.named()?;
     let deadline = Deadline::after(app.engine().config().timeout(None));
-    let view = app.engine().page(&caller, &page, deadline).await?;
+    let bytes = app.engine().export_page(&caller, &page, format, deadline).await?;
     app.note(&identity, &request_id, What::new(Kind::Export).within(&caller.workspace).on([&page]))?;
-    Ok(markdown(export::page(&view), "page.md"))
+    Ok(file(format, bytes, "page"))
 }
 
 /// A document to be kept as a file.
-pub(super) fn markdown(text: String, file_name: &'static str) -> Response {
-    let disposition = format!("attachment; filename=\"{file_name}\"");
-    let headers =
-        [(header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
-    (headers, text).into_response()
+pub(super) fn file(format: ExportFormat, bytes: Vec<u8>, name: &str) -> Response {
+    let (content_type, ending) = match format {
+        ExportFormat::Markdown => ("text/markdown; charset=utf-8", "md"),
+        ExportFormat::Pdf => ("application/pdf", "pdf"),
+    };
+    let disposition = format!("attachment; filename=\"{name}.{ending}\"");
+    let headers = [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, bytes).into_response()
 }
 
 /// Opens a page with its blocks. Public pages open without a token, given the workspace.

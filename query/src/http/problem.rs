@@ -177,7 +177,7 @@ impl From<QueryError> for ApiError {
                 Self::new(ProblemCode::NotYetVisible, "try again, or ask for less in `at_least`")
             }
             QueryError::AccessChanged => {
-                Self::new(ProblemCode::Unavailable, "access changed while the answer was written; ask again")
+                Self::new(ProblemCode::Unavailable, "access changed while this was made; ask again")
             }
             QueryError::DeadlineExceeded => {
                 Self::new(ProblemCode::DeadlineExceeded, "try again, or allow more in `timeout_ms`")
@@ -203,7 +203,10 @@ impl From<QueryError> for ApiError {
             QueryError::ModelInterrupted => {
                 Self::new(ProblemCode::ModelFailed, "the language model broke off; try again")
             }
-            QueryError::Index { .. } | QueryError::Disk { .. } | QueryError::Panicked { .. } => Self::internal().caused_by(error),
+            QueryError::Index { .. }
+            | QueryError::Disk { .. }
+            | QueryError::Document { .. }
+            | QueryError::Panicked { .. } => Self::internal().caused_by(error),
         }
     }
 }

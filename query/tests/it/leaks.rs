@@ -11,6 +11,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
+use super::export::text_of;
 use super::harness::{ADMIN_KEY, Client, Content, PageSpec, caller};
 
 const USERS: [&str; 5] = ["ada", "bob", "gus", "rex", "zoe"];
@@ -177,9 +178,12 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
         7 => (world.client.get_as(user, "/v1/suggest?limit=50&query=quark").await, "suggest quark".to_owned()),
         8 => (world.client.get_as(user, &format!("/v1/similar?limit=50&page={page}")).await, format!("similar {page}")),
         9 if rng.random_bool(0.5) => {
-            let mut reply = world.client.get_as(user, &format!("/v1/pages/{page}/export")).await;
-            reply.json = json!(String::from_utf8_lossy(&reply.body));
-            (reply, format!("export {page}"))
+            let format = *["markdown", "pdf"].choose(rng).unwrap();
+            let mut reply = world.client.get_as(user, &format!("/v1/pages/{page}/export?format={format}")).await;
+            // All of a PDF is read in eval's leak test; here as far as it is not packed, or poppler can read it.
+            let unpacked = if format == "pdf" && reply.status == 200 { text_of(&reply.body) } else { None };
+            reply.json = json!([String::from_utf8_lossy(&reply.body), unpacked]);
+            (reply, format!("export {page} as {format}"))
         }
         9 => (world.client.get_as(user, &format!("/v1/pages/{page}")).await, format!("page {page}")),
         10 => (

@@ -13,6 +13,7 @@
 
 mod config;
 mod file;
+mod room;
 mod sweep;
 pub(crate) mod turn;
 
@@ -20,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use access::{Caller, Subject};
 use index::Index;
@@ -43,8 +44,6 @@ const STRIPES: usize = 64;
 const NAME_BYTES: usize = 16;
 /// Bytes of the line that says whose a file is, at most.
 const OWNER_BYTES: u64 = 300;
-/// A workspace that is full is emptied to so many tenths.
-const FULL_TENTHS: u64 = 9;
 
 /// The conversations of one installation. Cloning is cheap. One process has them open.
 #[derive(Clone, Debug)]
@@ -57,6 +56,8 @@ struct Parts {
     index: Index,
     stripes: [Mutex<()>; STRIPES],
     workspaces: Mutex<HashMap<String, Known>>,
+    /// Set once the bytes of all workspaces were counted.
+    counted: OnceLock<()>,
 }
 
 /// What is remembered of a workspace.
@@ -84,7 +85,8 @@ impl Conversations {
     pub fn open(data_dir: &Path, config: &ConversationsConfig, index: Index) -> Self {
         let stripes = std::array::from_fn(|_| Mutex::default());
         let (folder, config) = (data_dir.join(FOLDER), config.clone());
-        Self(Arc::new(Parts { folder, config, index, stripes, workspaces: Mutex::default() }))
+        let workspaces = Mutex::default();
+        Self(Arc::new(Parts { folder, config, index, stripes, workspaces, counted: OnceLock::new() }))
     }
 
     /// Whether there is a folder of conversations.
@@ -214,66 +216,6 @@ impl Conversations {
         let state = known.read();
         let is_deleted = |page| state.head_of(page).is_some_and(|head| head.deleted);
         state.erased || !state.may_name(&owner.user) || turn.said.iter().any(|said| said.pages().any(is_deleted))
-    }
-
-    /// Makes room for so many bytes in a workspace that is full: the files that were not gone on with for longest go, but for the one that is
-    /// about to be.
-    fn make_room(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        let most = self.0.config.workspace_bytes_max;
-        let Some(folder) = path.parent() else { return Ok(()) };
-        if self.bytes_of(folder)? + bytes <= most {
-            return Ok(());
-        }
-        let mut files = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if is_of_person(&entry.path()) && entry.path() != path {
-                let about = entry.metadata()?;
-                files.push((about.modified()?, entry.path()));
-            }
-        }
-        files.sort();
-        for (_, oldest) in files {
-            if self.bytes_of(folder)? + bytes <= most / 10 * FULL_TENTHS {
-                break;
-            }
-            self.locked(&oldest, || {
-                let bytes = fs::metadata(&oldest).map_or(0, |about| about.len());
-                file::remove(&oldest)?;
-                self.count(&oldest, bytes, 0);
-                Ok(())
-            })?;
-            tracing::info!(
-                "a workspace had as many conversations as it may; those gone on with longest ago were removed"
-            );
-        }
-        Ok(())
-    }
-
-    /// Bytes of the files of a workspace. They are counted once.
-    fn bytes_of(&self, folder: &Path) -> io::Result<u64> {
-        let name = name_of(folder);
-        let mut workspaces = self.workspaces();
-        let known = workspaces.entry(name).or_default();
-        if let Some(bytes) = known.bytes {
-            return Ok(bytes);
-        }
-        let mut bytes = 0;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            bytes += if is_of_person(&entry.path()) { entry.metadata()?.len() } else { 0 };
-        }
-        known.bytes = Some(bytes);
-        Ok(bytes)
-    }
-
-    /// Notes that a file has another length now.
-    fn count(&self, path: &Path, before: u64, after: u64) {
-        let mut workspaces = self.workspaces();
-        let known = path.parent().and_then(|folder| workspaces.get_mut(&name_of(folder)));
-        if let Some(bytes) = known.and_then(|known| known.bytes.as_mut()) {
-            *bytes = (*bytes + after).saturating_sub(before);
-        }
     }
 
     fn make_folder_of(&self, path: &Path) -> io::Result<()> {

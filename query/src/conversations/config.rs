@@ -18,6 +18,9 @@ pub struct ConversationsConfig {
     pub person_bytes_max: u64,
     /// Bytes of all conversations of one workspace; at least `person_bytes_max`. 1 GiB. Those of the person who asked longest ago go first.
     pub workspace_bytes_max: u64,
+    /// Bytes of all conversations of all workspaces; at least `person_bytes_max`. 16 GiB. Of the workspace that has most, those of the person
+    /// who asked longest ago go first.
+    pub bytes_max: u64,
     /// Days after its last turn on which a conversation is removed, 1 to 3,650; 90.
     pub retention_days: u32,
     /// Characters of the turns before that a language model is given with a question, 0 to 80,000; 8,000. The newest turns, ten at most.
@@ -32,6 +35,7 @@ impl Default for ConversationsConfig {
             person_conversations_max: 200,
             person_bytes_max: 2 << 20,
             workspace_bytes_max: 1 << 30,
+            bytes_max: 16 << 30,
             retention_days: 90,
             history_chars_max: 8_000,
         }
@@ -49,6 +53,8 @@ impl ConversationsConfig {
         rule(bytes, "conversations.person_bytes_max", "must be from 256 KiB to 64 MiB")?;
         let room = self.workspace_bytes_max >= self.person_bytes_max;
         rule(room, "conversations.workspace_bytes_max", "must be at least `person_bytes_max`")?;
+        let room = self.bytes_max >= self.person_bytes_max;
+        rule(room, "conversations.bytes_max", "must be at least `person_bytes_max`")?;
         let days = (1..=3_650).contains(&self.retention_days);
         rule(days, "conversations.retention_days", "must be from 1 to 3,650")?;
         let history = self.history_chars_max <= 80_000;

@@ -239,7 +239,7 @@ fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn folders_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn folders_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = entries(folder)?;
     paths.retain(|path| path.is_dir());
     Ok(paths)

@@ -216,6 +216,41 @@ fn a_workspace_that_is_full_lets_go_of_those_who_asked_longest_ago() {
 }
 
 #[test]
+fn where_all_workspaces_are_full_the_one_that_has_most_lets_go() {
+    let site = Site::new();
+    let config = ConversationsConfig { person_bytes_max: 800, bytes_max: 4_000, ..ConversationsConfig::default() };
+    let conversations = site.open(&config);
+    let ask = |conversations: &Conversations, workspace: &str, user: &str, at: u64| {
+        let caller = caller(workspace, user);
+        assert_eq!(conversations.keep(&caller, &turn(id(), 1, "mirrors", "p"), true).unwrap(), Kept::Kept);
+        let path = conversations.path_of(&owner(&caller).unwrap());
+        let used = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        OpenOptions::new().append(true).open(path).unwrap().set_modified(used).unwrap();
+    };
+    // What globex asked is the oldest of all.
+    ask(&conversations, "globex", "ada", 1);
+    for at in 0..30 {
+        ask(&conversations, "acme", &format!("u{at}"), 1_000 + at);
+        assert!(conversations.bytes_of_all() <= 4_000, "{}", conversations.bytes_of_all());
+    }
+    let left = |workspace, user: &str| !conversations.list(&caller(workspace, user)).unwrap().is_empty();
+    assert!(left("globex", "ada"), "a workspace that asks little keeps what it has");
+    assert!(!left("acme", "u0") && left("acme", "u28") && left("acme", "u29"), "the first go");
+    // Another process counts what is there.
+    let again = site.open(&config);
+    ask(&again, "globex", "bob", 2_000);
+    let folders = ["acme", "globex"].map(|workspace| again.folder_of(&workspace.parse().unwrap()));
+    let counted: u64 = folders.iter().map(|folder| again.bytes_of(folder).unwrap()).sum();
+    assert_eq!(again.bytes_of_all(), counted);
+    assert!(counted <= 4_000 && left("globex", "bob"), "{counted}");
+    // Where there is no more room than for one, that one is there.
+    let small = ConversationsConfig { bytes_max: 800, ..config };
+    let conversations = site.open(&small);
+    ask(&conversations, "globex", "ada", 3_000);
+    assert!(!left("acme", "u29") && !left("globex", "bob") && left("globex", "ada"));
+}
+
+#[test]
 fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     let site = Site::new();
     let conversations = site.open(&ConversationsConfig::default());

@@ -156,7 +156,7 @@ impl Conversations {
             self.count(&path, before, after);
             // Whatever was erased while it was written.
             if self.is_gone(&owner, turn) {
-                self.clean(&path, None)?;
+                self.clean(&path, &|_| false)?;
                 return Ok(Kept::Refused);
             }
             Ok(Kept::Kept)

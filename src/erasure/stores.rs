@@ -18,6 +18,7 @@ use query::conversations::{Conversations, ConversationsConfig, Whose};
 use query::erasure::{Store, StoreError, Subject};
 use query::feedback::{Feedback, FeedbackConfig};
 use schemas::api::erasures::ErasureCheck;
+use schemas::ids::BlockId;
 
 /// How long a writer of a log is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -54,10 +55,10 @@ pub(crate) fn stores(site: Site) -> Vec<Box<dyn Store>> {
     } = site;
     let index = indexer.index().clone();
     vec![
-        Box::new(IndexStore { indexer }),
+        Box::new(IndexStore { indexer: indexer.clone() }),
         Box::new(DeadLetters { index: index.clone(), data_dir: data_dir.clone() }),
         Box::new(Answers { engine }),
-        Box::new(KeptConversations { conversations }),
+        Box::new(KeptConversations { conversations, indexer }),
         Box::new(FeedbackLog {
             data_dir: data_dir.clone(),
             index: index.clone(),
@@ -184,11 +185,21 @@ impl Store for Answers {
 /// Conversations that people had kept.
 struct KeptConversations {
     conversations: Conversations,
+    indexer: indexer::engine::Engine,
 }
 
-fn whose(subject: &Subject) -> Whose<'_> {
+impl KeptConversations {
+    /// The blocks of a page, those that were deleted too: they may have stood on another page when they were told.
+    fn blocks(&self, subject: &Subject) -> Result<Vec<BlockId>, StoreError> {
+        let Subject::Page(workspace, page) = subject else { return Ok(Vec::new()) };
+        let record = self.indexer.page_record(workspace, page)?;
+        Ok(record.map(|record| record.blocks.into_keys().collect()).unwrap_or_default())
+    }
+}
+
+fn whose<'a>(subject: &'a Subject, blocks: &'a [BlockId]) -> Whose<'a> {
     match subject {
-        Subject::Page(workspace, page) => Whose::Page(workspace, page),
+        Subject::Page(workspace, page) => Whose::Page(workspace, page, blocks),
         Subject::User(workspace, user) => Whose::Person(workspace, user),
         Subject::Workspace(workspace) => Whose::Workspace(workspace),
     }
@@ -196,19 +207,19 @@ fn whose(subject: &Subject) -> Whose<'_> {
 
 impl Store for KeptConversations {
     fn erase(&self, subject: &Subject) -> Result<bool, StoreError> {
-        self.conversations.erase(whose(subject))?;
+        self.conversations.erase(whose(subject, &self.blocks(subject)?))?;
         Ok(true)
     }
 
     fn look(&self, subject: &Subject) -> Result<ErasureCheck, StoreError> {
-        Ok(of_conversations(&self.conversations, subject)?)
+        Ok(of_conversations(&self.conversations, subject, &self.blocks(subject)?)?)
     }
 }
 
 /// What conversations were found to hold.
-fn of_conversations(conversations: &Conversations, subject: &Subject) -> io::Result<ErasureCheck> {
-    let left = u64::from(conversations.holds(whose(subject))?);
-    let looked_for = "turns that rest on the page, or files of the person or the workspace";
+fn of_conversations(conversations: &Conversations, subject: &Subject, blocks: &[BlockId]) -> io::Result<ErasureCheck> {
+    let left = u64::from(conversations.holds(whose(subject, blocks))?);
+    let looked_for = "turns that rest on the page or on blocks of it, or files of the person or the workspace";
     Ok(check("conversations", conversations.is_there(), looked_for, left, &[]))
 }
 
@@ -367,7 +378,8 @@ pub(crate) fn look_from_outside(
     Ok(vec![
         of_index(index, subject, remains),
         of_letters(data_dir, remains),
-        of_conversations(&conversations, subject).context("cannot look into conversations")?,
+        // Which blocks the page has is for the server to say: by the page alone.
+        of_conversations(&conversations, subject, &[]).context("cannot look into conversations")?,
         of_feedback(data_dir, subject).context("cannot look into the log of feedback")?,
         of_usage(data_dir, subject).context("cannot look into the usage ledger")?,
         of_audit(data_dir, subject).context("cannot look into the audit log")?,

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use schemas::ids::{PageId, UserId, WorkspaceId};
+use schemas::ids::{BlockId, PageId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use super::file::{ASIDE, Held, Owner, remove};
+use super::turn::Said;
 use super::{Conversations, is_of_person, name_of, owner_of};
 
 /// What the last sweep of a workspace saw.
@@ -37,8 +38,8 @@ pub enum Whose<'a> {
     Workspace(&'a WorkspaceId),
     /// All conversations of a person in a workspace.
     Person(&'a WorkspaceId, &'a UserId),
-    /// All text that was made from a page of a workspace.
-    Page(&'a WorkspaceId, &'a PageId),
+    /// All text that was made from a page of a workspace, or from these blocks of it when they stood on another one.
+    Page(&'a WorkspaceId, &'a PageId, &'a [BlockId]),
 }
 
 impl Conversations {
@@ -51,10 +52,10 @@ impl Conversations {
                 let path = self.path_of(&owner_of(workspace, user));
                 self.locked(&path, || self.remove_file(&path))
             }
-            Whose::Page(workspace, page) => {
-                let mut changed = 0;
+            Whose::Page(workspace, page, blocks) => {
+                let (mut changed, of_page) = (0, |said: &Said| said.rests_on(page, blocks));
                 for path in files_of(&self.folder_of(workspace))? {
-                    changed += u64::from(self.locked(&path, || self.clean(&path, Some(page)))?);
+                    changed += u64::from(self.locked(&path, || self.clean(&path, &of_page))?);
                 }
                 Ok(changed)
             }
@@ -69,11 +70,11 @@ impl Conversations {
                 let path = self.path_of(&owner_of(workspace, user));
                 Ok(path.exists() || path.with_extension(ASIDE).exists())
             }
-            Whose::Page(workspace, page) => {
+            Whose::Page(workspace, page, blocks) => {
                 for path in files_of(&self.folder_of(workspace))? {
                     let held = self.locked(&path, || Held::read(&path))?;
                     let said = held.turns.iter().filter_map(|(turn, _)| turn.said.as_ref());
-                    if said.into_iter().any(|said| said.pages().any(|other| other == page)) {
+                    if said.into_iter().any(|said| said.rests_on(page, blocks)) {
                         return Ok(true);
                     }
                 }
@@ -136,7 +137,7 @@ impl Conversations {
             for path in files_of(folder)? {
                 changed += u64::from(self.locked(&path, || {
                     remove_aside(&path)?;
-                    Ok(self.clean(&path, None)? | self.let_go(&path, now)?)
+                    Ok(self.clean(&path, &|_| false)? | self.let_go(&path, now)?)
                 })?);
             }
             (swept.deleted_pages, swept.at) = (deleted_pages, now);
@@ -151,8 +152,8 @@ impl Conversations {
         Ok(changed)
     }
 
-    /// Takes the text out of a file that was made from deleted pages, and from `page`. The file is locked. Says whether it changed.
-    pub(super) fn clean(&self, path: &Path, page: Option<&PageId>) -> io::Result<bool> {
+    /// Takes the text out of a file that was made from deleted pages, and what else `goes`. The file is locked. Says whether it changed.
+    pub(super) fn clean(&self, path: &Path, goes: &dyn Fn(&Said) -> bool) -> io::Result<bool> {
         let mut held = Held::read(path)?;
         let Some(owner) = held.owner.clone() else { return Ok(false) };
         let known = self.0.index.catalog().get(&owner.workspace);
@@ -164,11 +165,11 @@ impl Conversations {
         let is_gone = |of: &PageId| {
             let is_deleted =
                 |state: &index::catalog::WorkspaceState| state.head_of(of).is_some_and(|head| head.deleted);
-            page == Some(of) || state.as_deref().is_some_and(is_deleted)
+            state.as_deref().is_some_and(is_deleted)
         };
         let mut is_changed = false;
         for (turn, _) in &mut held.turns {
-            if turn.said.as_ref().is_some_and(|said| said.pages().any(is_gone)) {
+            if turn.said.as_ref().is_some_and(|said| goes(said) || said.pages().any(is_gone)) {
                 (turn.said, is_changed) = (None, true);
             }
         }

@@ -281,9 +281,10 @@ fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     let late = turn(talk, 4, "late", "p");
     assert_eq!(conversations.keep(&ada, &late, false).unwrap(), Kept::Refused, "of a page that was deleted meanwhile");
     assert!(
-        conversations.holds(Whose::Page(&acme, &q)).unwrap() && !conversations.holds(Whose::Page(&acme, &p)).unwrap()
+        conversations.holds(Whose::Page(&acme, &q, &[])).unwrap()
+            && !conversations.holds(Whose::Page(&acme, &p, &[])).unwrap()
     );
-    assert_eq!(conversations.erase(Whose::Page(&acme, &q)).unwrap(), 2, "those of ada and of bob");
+    assert_eq!(conversations.erase(Whose::Page(&acme, &q, &[])).unwrap(), 2, "those of ada and of bob");
     assert!(!site.text().contains("about domes") && !site.text().contains("about roofs"));
     let catalog = site.index.catalog();
     catalog.get(&acme).unwrap().write().put_member(&"ada".parse().unwrap(), None, true);
@@ -299,6 +300,24 @@ fn erased_people_and_workspaces_and_deleted_pages_go_from_disk() {
     assert!(!again.holds(Whose::Workspace(&globex)).unwrap() && !site.text().contains("walls"));
     assert_eq!(again.erase(Whose::Workspace(&acme)).unwrap(), 1);
     assert_eq!(site.text(), "");
+}
+
+#[test]
+fn what_a_block_said_on_another_page_goes_with_the_page_that_it_moved_to() {
+    let site = Site::new();
+    let conversations = site.open(&ConversationsConfig::default());
+    let (acme, ada): (WorkspaceId, _) = ("acme".parse().unwrap(), caller("acme", "ada"));
+    let (moved, other): (BlockId, BlockId) = ("b".parse().unwrap(), "c".parse().unwrap());
+    site.put("acme", "p");
+    site.put("acme", "q");
+    conversations.keep(&ada, &turn(id(), 1, "mirrors", "p"), true).unwrap();
+    let q = "q".parse().unwrap();
+    assert!(!conversations.holds(Whose::Page(&acme, &q, std::slice::from_ref(&other))).unwrap());
+    let blocks = [other, moved];
+    let of_page = Whose::Page(&acme, &q, &blocks);
+    assert!(conversations.holds(of_page).unwrap());
+    assert_eq!(conversations.erase(of_page).unwrap(), 1);
+    assert!(!conversations.holds(of_page).unwrap() && !site.text().contains("about mirrors"), "{}", site.text());
 }
 
 #[test]

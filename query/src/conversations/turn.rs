@@ -64,6 +64,13 @@ impl Said {
         self.sources.iter().map(|source| &source.page).chain(self.also.keys())
     }
 
+    /// Whether its words may come from a page, or from one of these blocks, wherever that stood.
+    pub(crate) fn rests_on(&self, page: &PageId, blocks: &[BlockId]) -> bool {
+        let of_sources = self.sources.iter().flat_map(|source| &source.blocks).map(|(block, _)| block);
+        self.pages().any(|other| other == page)
+            || of_sources.chain(self.also.values().flatten()).any(|block| blocks.contains(block))
+    }
+
     /// All places that its words may come from.
     pub(crate) fn places(&self) -> Places {
         let mut places = self.also.clone();

@@ -233,7 +233,7 @@ async fn erasure_reaches_what_is_kept() {
     client.content.erase_member("acme", "bob");
     assert_eq!(client.conversations.sweep(jiff::Timestamp::now()), 1);
     assert!(!client.conversations.holds(Whose::Person(&acme, &bob)).unwrap());
-    assert!(client.conversations.holds(Whose::Page(&acme, &"runbook".parse().unwrap())).unwrap());
+    assert!(client.conversations.holds(Whose::Page(&acme, &"runbook".parse().unwrap(), &[])).unwrap());
     client.content.index().catalog().get(&acme).unwrap().write().erase();
     assert_eq!(client.conversations.sweep(jiff::Timestamp::now()), 1);
     assert!(!client.conversations.holds(Whose::Workspace(&acme)).unwrap());

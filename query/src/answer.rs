@@ -146,7 +146,14 @@ impl Engine {
         let permit = self.answers().enter()?;
         let deadline = config.deadline(request.timeout_ms);
         let writer = self.answers().writer(Task::Answer).filter(|_| !request.extractive).cloned();
-        self.afford(writer.as_ref(), caller, config.answer_tokens_max)?;
+        // What is known already takes no tokens; that is seen by the sources.
+        let unaffordable = match self.afford(writer.as_ref(), caller, config.answer_tokens_max) {
+            Err(error) if self.answers().cache.is_on() => Some(error),
+            afforded => {
+                afforded?;
+                None
+            }
+        };
         let standing_alone = self.standing_alone(caller, &request, deadline).await;
         let plan = self.plan_for(caller, &request, standing_alone)?;
         let (count, tokens_max) = self.room_for_sources(writer.as_ref(), &request);
@@ -155,7 +162,11 @@ impl Engine {
         let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
         let asked =
             Asked { caller: caller.clone(), request, sampling, request_id, started, deadline, model_deadline, writer };
-        Ok(Answering::begin(self.clone(), asked, gathered, following, permit))
+        let mut answering = Answering::begin(self.clone(), asked, gathered, following, permit);
+        match unaffordable {
+            Some(error) if !answering.takes_no_model().await => Err(error),
+            _ => Ok(answering),
+        }
     }
 
     /// Markers that named no source, and links that led elsewhere, taken out of answers since the start.

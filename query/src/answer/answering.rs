@@ -4,6 +4,8 @@
 //! has gone stops it. Invariants: the first event is `sources`; the last one is `done` or `error`; every event that says
 //! something passes the gate (`Outgoing`); time is bounded by the deadline of the request.
 
+mod extracting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,14 +17,12 @@ use models::generate::{End, Generate, GenerateError, Request, StopReason, Task};
 use schemas::api::Consistency;
 use schemas::api::answers::{
     AnswerDegraded, AnswerObject, AnswerRequest, AnswerResponse, AnswerSource, AnswerUsage, DoneEvent, SourcesEvent,
-    Style,
 };
 use schemas::api::search::Degraded;
 use schemas::ids::PageId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::asking::{Asking, Came};
-use super::extractive::{Prepared, question};
 use super::following::{Complete, Following};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
@@ -265,6 +265,15 @@ impl Answering {
         }
     }
 
+    /// Whether it is told without asking a model: nothing was found, or it was answered before, which is written then.
+    pub(super) async fn takes_no_model(&mut self) -> bool {
+        let is_told = self.sources.is_empty() || self.recall().await;
+        if is_told {
+            self.state = State::Written;
+        }
+        is_told
+    }
+
     /// Writes what was answered before to the same question from the same sources, if that is known.
     async fn recall(&mut self) -> bool {
         // What a model may repeat of turns before is no source that kept answers are known by.
@@ -324,45 +333,6 @@ impl Answering {
         self.model = None;
         self.state = State::Written;
         self.extract().await;
-    }
-
-    /// Picks sentences of the sources.
-    async fn extract(&mut self) {
-        let titles: Vec<String> = self.sources.iter().map(|source| source.page.title.clone()).collect();
-        let readable = self.writing.sources().to_vec();
-        let mut asked = question(std::mem::take(&mut self.words));
-        let (text, length) = (self.asked.request.question.clone(), self.asked.request.length);
-        let embedded_max = self.engine.config().answer.embedded_max;
-        let embedder = self.view.as_ref().and_then(Gatherer::embedder).filter(|_| embedded_max > 0).cloned();
-        let deadline = self.asked.deadline;
-        let work = move || {
-            let mut prepared = Prepared::new(&readable, &titles);
-            if let Some(embedder) = embedder
-                && let Err(error) = prepared.embed(&mut asked, &text, &embedder, embedded_max, deadline.instant())
-            {
-                tracing::warn!(error = &error as &dyn std::error::Error, "sentences are picked by words alone");
-            }
-            let picked = prepared.extract(&asked, length).picked;
-            Ok(picked.into_iter().map(|of| (of.source, prepared.span(of.source, of.sentence))).collect::<Vec<_>>())
-        };
-        let picked = match self.engine.embedding_work(deadline, work).await {
-            Ok(picked) => picked,
-            Err(error) => {
-                return self.outgoing.fail_to_pick(error);
-            }
-        };
-        for (source, span) in picked {
-            let lead = match (self.asked.request.style, self.writing.is_empty()) {
-                (Style::Text, true) => "",
-                (Style::Text, false) => " ",
-                (Style::Bullets, true) => "- ",
-                (Style::Bullets, false) => "\n- ",
-            };
-            let (engine, view) = (&self.engine, self.view.as_ref());
-            let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
-            let written = self.writing.quote(lead, source, span, &link);
-            self.outgoing.push_written(written, &self.writing);
-        }
     }
 
     /// Judges what was written, and says that it is complete.

@@ -57,6 +57,27 @@ async fn the_same_question_of_the_same_sources_takes_no_model_again() {
 }
 
 #[tokio::test]
+async fn who_has_no_tokens_left_is_told_what_takes_none() {
+    let model = model();
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let first = asks(&client, "bob", QUESTION).await;
+    model.grow_dear();
+    let again = asks(&client, "bob", QUESTION).await;
+    assert_eq!((&again["cached"], &again["answer"]), (&json!(true), &first["answer"]));
+    let stream = client.answer_as("bob", json!({"question": QUESTION, "stream": true})).await.events();
+    let names: Vec<&str> = stream.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names[0], names[1], *names.last().unwrap()), ("sources", "delta", "done"), "{names:?}");
+    assert_eq!(stream.iter().filter(|(name, _)| name == "sources").count(), 1);
+    for other in
+        [json!({"question": QUESTION, "length": "long"}), json!({"question": "How long does a rollback take?"})]
+    {
+        let reply = client.answer_as("bob", other.clone()).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (429, "budget_exhausted"), "{other}: {}", reply.json);
+    }
+    assert_eq!(model.told().len(), 1);
+}
+
+#[tokio::test]
 async fn who_can_see_more_or_less_is_answered_anew() {
     let model = model();
     let client = Client::writing(acme(), Config::default(), Some(model.clone()));

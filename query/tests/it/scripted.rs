@@ -1,6 +1,7 @@
 //! Language models that write what a test says, and remember what they were asked.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream;
 use models::generate::{
@@ -20,7 +21,7 @@ pub enum Script {
 /// Writes by a script for each request.
 pub struct Scripted<F> {
     script: F,
-    is_poor: bool,
+    is_poor: AtomicBool,
     /// What it was asked.
     pub asked: Mutex<Vec<Request>>,
 }
@@ -28,12 +29,17 @@ pub struct Scripted<F> {
 impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Scripted<F> {
     /// A model that follows a script.
     pub fn new(script: F) -> Self {
-        Self { script, is_poor: false, asked: Mutex::default() }
+        Self { script, is_poor: AtomicBool::new(false), asked: Mutex::default() }
     }
 
     /// A model that nobody can afford.
     pub fn poor(script: F) -> Self {
-        Self { is_poor: true, ..Self::new(script) }
+        Self { is_poor: AtomicBool::new(true), ..Self::new(script) }
+    }
+
+    /// From now on nobody can afford it.
+    pub fn grow_dear(&self) {
+        self.is_poor.store(true, Ordering::Relaxed);
     }
 
     /// All that it was told, request after request.
@@ -79,6 +85,10 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
 
     fn afford(&self, _: &Account, _: u64) -> Result<(), GenerateError> {
         let retry_after = std::time::Duration::from_mins(1);
-        if self.is_poor { Err(GenerateError::Budget { whose: "user", retry_after }) } else { Ok(()) }
+        if self.is_poor.load(Ordering::Relaxed) {
+            Err(GenerateError::Budget { whose: "user", retry_after })
+        } else {
+            Ok(())
+        }
     }
 }

@@ -117,6 +117,22 @@ async fn a_connection_that_breaks_is_gone_on_with_while_the_answer_is_written() 
 }
 
 #[tokio::test]
+async fn a_stream_on_which_nothing_comes_shows_signs_of_life() {
+    for streams_max in [0, 8] {
+        let mut config = Config::default();
+        config.answer.heartbeat_ms = 100;
+        config.answer.resume.streams_max = streams_max;
+        let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::default()))));
+        let mut body = client.begin(request("bob", QUESTION, "")).await.into_body().into_data_stream();
+        let mut came = String::new();
+        while came.matches(": heartbeat\n\n").count() < 2 {
+            came.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+        }
+        assert!(came.starts_with("event: sources") || came.starts_with("id: "), "{came}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_comes_back_for_is_stopped() {
     let stopped = Arc::new(AtomicBool::new(false));
     let mut config = Config::default();

@@ -5,8 +5,8 @@
 #
 #   models   OpenAI: an emulator of its service, from npm; once as it should be, once turning away and breaking off at random
 #            llama: llama.cpp's server, from PyPI, with a tiny model of random weights: for the protocol alone
-#   openai   a server of ours, asked by OpenAI's own libraries for Python and JavaScript: with the extractor, and with the emulator as
-#            language model
+#   openai   a server of ours, asked by OpenAI's own libraries for Python and JavaScript and by that of the Model Context Protocol for Python:
+#            with the extractor, and with the emulator as language model
 #   s3       s3s-fs, which checks signatures and keeps its objects on disk; built once into .cache (two minutes or more)
 #   oidc     an OpenID provider, from npm
 #   metrics  promtool, of Debian's package prometheus: no server, it reads what ours says
@@ -67,10 +67,11 @@ ask_by_libraries() {
     export TESSERA_WORKSPACE=observatory TESSERA_USER=oskar
     if [ -n "$python" ]; then "$python" scripts/clients/openai_client.py; fi
     if [ -n "$javascript" ]; then node "$javascript/openai_client.mjs"; fi
+    if [ -n "$mcp" ]; then "$mcp" scripts/clients/mcp_client.py; fi
 }
 
 openai() {
-    local python_version=3.57.0 javascript_version=7.59.0 python="" javascript="" root tessera hash at config pid
+    local python_version=3.57.0 javascript_version=7.59.0 mcp_version=2.3.0 python="" javascript="" mcp="" root tessera hash at config pid
     root=$PWD/.cache/openai-python-$python_version
     if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "openai==$python_version"; }; }; then
         python=$root/bin/python
@@ -86,7 +87,14 @@ openai() {
         rm -rf "$root"
         echo "SKIPPED: OpenAI's JavaScript library; openai $javascript_version could not be installed, see above"
     fi
-    [ -n "$python$javascript" ] || return 0
+    root=$PWD/.cache/mcp-python-$mcp_version
+    if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "mcp==$mcp_version"; }; }; then
+        mcp=$root/bin/python
+    else
+        rm -rf "$root"
+        echo "SKIPPED: the Python library of the Model Context Protocol; mcp $mcp_version could not be installed, see above"
+    fi
+    [ -n "$python$javascript$mcp" ] || return 0
     tessera=${TESSERA:-}
     if [ -z "$tessera" ]; then
         cargo build --workspace

@@ -191,7 +191,7 @@ pub(super) fn run(core: &Core) {
         backlog.embedding.is_working = false;
         let failed = match embedded {
             Ok(Embedded { vectors, is_complete }) => {
-                traced_now.made(vectors.len());
+                traced_now.made(vectors.by_text.len());
                 backlog.embedding.put(key, vectors);
                 if !is_complete {
                     backlog.embedding.push(key, false);

@@ -12,6 +12,7 @@ const INSETS_MAX: usize = 12;
 
 /// How a run of text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "styles of a text, each for itself")]
 pub(super) struct Style {
     pub(super) bold: bool,
     pub(super) italic: bool,
@@ -207,10 +208,9 @@ impl Reader {
                     _ => "•".to_owned(),
                 });
             }
-            Tag::Table(_) => self.flush(),
             Tag::TableHead | Tag::TableRow => self.rows.push(Vec::new()),
             Tag::TableCell => self.text = Some(Rich::default()),
-            Tag::Paragraph | Tag::HtmlBlock => self.flush(),
+            Tag::Paragraph | Tag::HtmlBlock | Tag::Table(_) => self.flush(),
             // A picture is what is written in its place; nothing else is switched on.
             _ => {}
         }

@@ -171,7 +171,7 @@ impl<'a> Layout<'a> {
         if shaped.is_rtl {
             left = (column.right - line.width * look.size).max(column.left);
         }
-        let baseline = self.top + (look.height() + CAPITALS * look.size) / 2.0;
+        let baseline = self.top + f32::midpoint(look.height(), CAPITALS * look.size);
         for piece in pieces(shaped, &line.range) {
             let width = piece.width * look.size;
             let Style { italic, struck, link, .. } = piece.style;

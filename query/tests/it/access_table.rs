@@ -46,7 +46,7 @@ const KINDS: [&str; 19] = [
 const INVALID: std::ops::Range<usize> = 2..8;
 
 /// What endpoints are asked; some more than once.
-const REQUESTS: [&str; 43] = [
+const REQUESTS: [&str; 46] = [
     "GET /v1/search?query=deploy",
     "POST /v1/search",
     "GET /v1/suggest?query=dep",

@@ -66,7 +66,7 @@ pub(super) fn text_of(pdf: &[u8]) -> Option<String> {
     let output = match Command::new("pdftotext").arg("-layout").arg(&file).arg("-").output() {
         Ok(output) => output,
         Err(error) => {
-            println!("SKIPPED: what pdftotext reads ({error})");
+            eprintln!("SKIPPED: what pdftotext reads ({error})");
             return None;
         }
     };

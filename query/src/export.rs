@@ -1,6 +1,6 @@
 //! Pages and answers as documents, in Markdown or PDF, for people to take with them.
 //!
-//! Pure: what it is given was let out by the gate already. [`page`] and [`answer`] alone read it; both formats are made of the [`Document`]
+//! Pure: what it is given was let out by the gate already. `page` and `answer` alone read it; both formats are made of the `Document`
 //! that they give. Text is escaped, so that a page reads in Markdown as it stands in the workspace and cannot become another heading, link
 //! or picture than it has. Addresses are kept where they lead to the web or to mail.
 

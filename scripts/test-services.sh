@@ -70,15 +70,20 @@ ask_by_libraries() {
     if [ -n "$mcp" ]; then "$mcp" scripts/clients/mcp_client.py; fi
 }
 
-openai() {
-    local python_version=3.57.0 javascript_version=7.59.0 mcp_version=2.3.0 python="" javascript="" mcp="" root tessera hash at config pid
-    root=$PWD/.cache/openai-python-$python_version
-    if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "openai==$python_version"; }; }; then
-        python=$root/bin/python
+# The interpreter of an environment of its own with a library: NAME PACKAGE VERSION. Says what could not be had, and prints nothing then.
+python_with() {
+    local root=$PWD/.cache/$1-$3
+    if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "$2==$3"; }; } >&2; then
+        echo "$root/bin/python"
     else
         rm -rf "$root"
-        echo "SKIPPED: OpenAI's Python library; openai $python_version could not be installed, see above"
+        echo "SKIPPED: a client in Python; $2 $3 could not be installed, see above" >&2
     fi
+}
+
+openai() {
+    local python_version=3.57.0 javascript_version=7.59.0 mcp_version=2.3.0 python="" javascript="" mcp="" root tessera hash at config pid
+    python=$(python_with openai-python openai "$python_version")
     root=$PWD/.cache/openai-javascript-$javascript_version
     if command -v node >/dev/null && command -v npm >/dev/null && { [ -d "$root/node_modules" ] || npm install --prefix "$root" --silent --no-audit --no-fund --ignore-scripts "openai@$javascript_version"; }; then
         javascript=$root
@@ -87,13 +92,7 @@ openai() {
         rm -rf "$root"
         echo "SKIPPED: OpenAI's JavaScript library; openai $javascript_version could not be installed, see above"
     fi
-    root=$PWD/.cache/mcp-python-$mcp_version
-    if command -v python3 >/dev/null && { [ -x "$root/bin/python" ] || { python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "mcp==$mcp_version"; }; }; then
-        mcp=$root/bin/python
-    else
-        rm -rf "$root"
-        echo "SKIPPED: the Python library of the Model Context Protocol; mcp $mcp_version could not be installed, see above"
-    fi
+    mcp=$(python_with mcp-python mcp "$mcp_version")
     [ -n "$python$javascript$mcp" ] || return 0
     tessera=${TESSERA:-}
     if [ -z "$tessera" ]; then

@@ -38,6 +38,14 @@ impl ExportFormat {
             Self::Pdf => "application/pdf",
         }
     }
+
+    /// What a file's name ends with, after the dot.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Markdown => "md",
+            Self::Pdf => "pdf",
+        }
+    }
 }
 
 /// What a document says, whatever its format.

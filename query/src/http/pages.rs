@@ -63,12 +63,10 @@ pub(super) async fn export(
 
 /// A document to be kept as a file.
 pub(super) fn file(format: ExportFormat, bytes: Vec<u8>, name: &str) -> Response {
-    let (content_type, ending) = match format {
-        ExportFormat::Markdown => ("text/markdown; charset=utf-8", "md"),
-        ExportFormat::Pdf => ("application/pdf", "pdf"),
-    };
-    let disposition = format!("attachment; filename=\"{name}.{ending}\"");
-    let headers = [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    let charset = if format == ExportFormat::Markdown { "; charset=utf-8" } else { "" };
+    let content_type = format!("{}{charset}", format.media_type());
+    let disposition = format!("attachment; filename=\"{name}.{}\"", format.ending());
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_DISPOSITION, disposition)];
     (headers, bytes).into_response()
 }
 

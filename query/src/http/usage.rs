@@ -88,9 +88,11 @@ pub(super) async fn usage(
 fn budget(app: &App, workspace: &str, today: Date) -> Option<UsageBudget> {
     let bounds = &app.0.budgets;
     let allowance = |tokens_max: u64, from: Date| {
-        let sums = app.usage().map(|ledger: &Ledger| ledger.usage(workspace, from..=today)).unwrap_or_default();
-        let tokens = sums.iter().map(|sum| sum.totals.prompt_tokens + sum.totals.completion_tokens).sum();
-        (tokens_max > 0).then_some(UsageAllowance { tokens_max, tokens })
+        (tokens_max > 0).then(|| {
+            let sums = app.usage().map(|ledger: &Ledger| ledger.usage(workspace, from..=today)).unwrap_or_default();
+            let tokens = sums.iter().map(|sum| sum.totals.prompt_tokens + sum.totals.completion_tokens).sum();
+            UsageAllowance { tokens_max, tokens }
+        })
     };
     let day = allowance(bounds.workspace_tokens_per_day, today);
     let month = allowance(bounds.workspace_tokens_per_month, today.first_of_month());

@@ -19,6 +19,8 @@ import time
 
 QUERIES = pathlib.Path(__file__).resolve().parent.parent / "samples" / "northwind-observatory.queries.jsonl"
 FIRST_TEXT_SECONDS, WORD_SECONDS, WORDS = 0.2, 0.25, 40
+# Between two questions whose embeddings are not known yet: all at once would be shed.
+WARM_UP_SECONDS = 0.2
 
 
 async def read_head(reader):
@@ -58,7 +60,7 @@ async def ask(port, question):
     """Seconds until the sources, seconds added to the provider's first text."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = json.dumps({"question": question, "stream": True}).encode()
-    head = "POST /v1/answers HTTP/1.1\r\nhost: x\r\ntessera-workspace: observatory\r\ntessera-user: ada\r\ncontent-type: application/json\r\n"
+    head = "POST /v1/answers HTTP/1.1\r\nhost: localhost\r\ntessera-workspace: observatory\r\ntessera-user: ada\r\ncontent-type: application/json\r\n"
     started = time.perf_counter()
     writer.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
     sources, added, text, event = None, None, "", ""
@@ -78,6 +80,11 @@ async def ask(port, question):
     if event != "done" or added is None:
         raise RuntimeError(f"ended with {event}: {text}")
     return sources, added
+
+
+async def ask_after(seconds, port, question):
+    await asyncio.sleep(seconds)
+    return await ask(port, question)
 
 
 def percentiles(name, values):
@@ -125,7 +132,7 @@ async def measure(arguments, port, pid):
         except (OSError, asyncio.IncompleteReadError):
             await asyncio.sleep(0.1)
     # Their embeddings are remembered from then on.
-    await asyncio.gather(*(ask(port, question) for question in questions))
+    await asyncio.gather(*(ask_after(WARM_UP_SECONDS * number, port, question) for number, question in enumerate(questions)))
     await asyncio.sleep(1)
     before = anonymous_kib(pid)
     times, until, chooser = [], time.perf_counter() + arguments.seconds, random.Random(1)

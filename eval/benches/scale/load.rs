@@ -5,7 +5,8 @@
 //! callers: six in ten are searches, three complete what is typed, one opens a page. Texts are drawn from link texts and titles
 //! of the corpus, two and two, so that few come twice. A time is counted from when its request was due, whether or not it could
 //! be sent then, so that a server that stalls is not asked less. Rates grow by a quarter until the p99 of what was answered
-//! passes the goal or something fails; three times the last good one is offered then.
+//! passes the goal or something fails, twice: a rate that does not hold is offered once more, since the p99 of some hundred
+//! requests is that of a few. Three times the last good one is offered then.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,11 +27,12 @@ use crate::search::queries;
 use crate::{Plan, SEED, corpus, percentiles};
 
 const CALLERS: usize = 1_000;
-const FIRST_PER_SECOND: f64 = 10.0;
+const WARM_PER_SECOND: f64 = 30.0;
+const FIRST_PER_SECOND: f64 = 20.0;
 const GROWTH: f64 = 1.25;
 const STEPS_MAX: usize = 30;
-/// How long a rate is kept up; the overload, twice as long.
-const STEP: Duration = Duration::from_secs(15);
+/// How long a rate is kept up; the overload and warming up, twice as long.
+const STEP: Duration = Duration::from_secs(20);
 const P99_MS_MAX: f64 = 50.0;
 const OVERLOAD: f64 = 3.0;
 /// An answer that takes longer than this is of no use to somebody who types.
@@ -184,17 +186,20 @@ pub(crate) fn print(plan: &Plan, binary: &Path) -> Result<()> {
         server.is_ready(&client).await?;
         println!("\n{CALLERS} callers over HTTP: six searches to three suggestions and a page; times from when a request was due");
         println!("  offered    useful      p50      p95      p99    shed  shed p99  failed  allocated   load");
-        offer(&server, &client, &asked, FIRST_PER_SECOND, STEP).await?;
+        // Files are mapped, and what is asked for first is read from the disk.
+        offer(&server, &client, &asked, WARM_PER_SECOND, 2 * STEP).await?;
         let (mut rate, mut good) = (FIRST_PER_SECOND, None);
+        let mut is_second_try = false;
         for _ in 0..STEPS_MAX {
             let offered = offer(&server, &client, &asked, rate, STEP).await?;
             offered.print(Memory::of(server.process.id())?);
-            let [_, _, p99] = percentiles(offered.answered.clone());
-            if p99 >= P99_MS_MAX || offered.failed + offered.shed.len() > 0 {
+            if offered.is_good() {
+                good = Some(offered);
+                rate *= GROWTH;
+                is_second_try = false;
+            } else if std::mem::replace(&mut is_second_try, true) {
                 break;
             }
-            good = Some(offered);
-            rate *= GROWTH;
         }
         let good = good.context("the first rate is too much already")?;
         let over = offer(&server, &client, &asked, good.per_second * OVERLOAD, 2 * STEP).await?;
@@ -257,6 +262,12 @@ async fn offer(
 }
 
 impl Offered {
+    /// Whether all was answered, and soon enough.
+    fn is_good(&self) -> bool {
+        let [_, _, p99] = percentiles(self.answered.clone());
+        p99 < P99_MS_MAX && self.failed == 0 && self.shed.is_empty()
+    }
+
     fn count(&mut self, (end, took): (End, Duration)) {
         match end {
             End::Answered => self.answered.push(took),

@@ -2,9 +2,13 @@
 //!
 //! Pure. Text comes in pieces of any size; what could still become a marker or a link is held back until that is settled, so a
 //! marker may be split over pieces. Invariants: whatever comes in, what goes out holds no image, no link but to an address
-//! that `page_link` allows, no HTML element that loads or runs something, and no `[1]` that is no marker. Everything that is
-//! held back is bounded.
+//! that `page_link` allows, no HTML element that loads or runs something, and no `[1]` that is no marker. What stood on both sides
+//! of something that was removed stays apart, so that no two harmless parts join to what was never judged. Everything that is held
+//! back is bounded.
 
+mod link;
+
+use self::link::is_link;
 use super::defuse::is_hidden;
 
 /// What came out.
@@ -12,7 +16,7 @@ use super::defuse::is_hidden;
 pub enum Out {
     /// Text to show.
     Text(String),
-    /// A marker names a source.
+    /// A marker names a source that is there, by its number from 1.
     Marker(u32),
 }
 
@@ -35,26 +39,55 @@ const ELEMENTS: [&str; 32] = [
     "iframe", "image", "img", "input", "link", "map", "math", "meta", "noscript", "object", "picture", "portal",
     "script", "source", "style", "svg", "template", "track", "video",
 ];
-/// Schemes without slashes that a client may make a link of.
-const SCHEMES: [&str; 8] = ["javascript:", "vbscript:", "mailto:", "xmpp:", "data:", "tel:", "sms:", "file:"];
 
 /// Reads an answer as it comes.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
+    /// How many sources there are to name.
+    sources: u32,
     pending: String,
+    /// The last character that came out, and the one before it.
+    last: Option<char>,
+    before_last: Option<char>,
+    /// How many backslashes came out last.
+    backslashes: usize,
+    /// Whether something was removed since.
+    has_gap: bool,
     /// Links, images and elements that were removed.
     pub removed: u64,
+    /// Markers that named no source.
+    pub dropped: u64,
 }
 
 /// What is to be done with the beginning of what is pending.
 enum Step {
     /// So many bytes are settled.
-    Take(usize, Vec<Out>),
+    Take(usize, Vec<Found>),
     /// More must come first.
     Wait,
 }
 
+/// What was found in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// Text to show.
+    Text(String),
+    /// Text that closes what stands before it, and can join with nothing.
+    Closing(String),
+    /// A bracket that is to open nothing.
+    Bracket,
+    /// A marker, by its number.
+    Marker(u32),
+    /// Something was removed here.
+    Gap,
+}
+
 impl Scanner {
+    /// Of a text that may name so many sources.
+    pub fn new(sources: usize) -> Self {
+        Self { sources: u32::try_from(sources).unwrap_or(u32::MAX), ..Self::default() }
+    }
+
     /// Takes a piece, and gives what is settled.
     pub fn push(&mut self, piece: &str, page_link: PageLink<'_>) -> Vec<Out> {
         self.pending.extend(piece.chars().filter(|c| !is_hidden(*c)));
@@ -68,44 +101,106 @@ impl Scanner {
 
     fn settle(&mut self, ended: bool, page_link: PageLink<'_>) -> Vec<Out> {
         let pending = std::mem::take(&mut self.pending);
-        let mut reader = Reader { ended, page_link, removed: 0 };
-        let (taken, out) = reader.read(&pending);
+        let mut reader = Reader { ended, is_inner: false, page_link, removed: 0 };
+        let (taken, found) = reader.read(&pending);
         self.removed += reader.removed;
         pending[taken..].clone_into(&mut self.pending);
+        let mut out = Vec::new();
+        for found in found {
+            self.emit(found, &mut out);
+        }
         out
+    }
+
+    fn emit(&mut self, found: Found, out: &mut Vec<Out>) {
+        match found {
+            Found::Gap => self.has_gap = true,
+            Found::Marker(number) if !(1..=self.sources).contains(&number) => {
+                self.dropped += 1;
+                self.has_gap = true;
+            }
+            Found::Marker(number) => {
+                self.keep_apart('[', out);
+                out.push(Out::Marker(number));
+                (self.before_last, self.last, self.backslashes) = (Some('['), Some(']'), 0);
+            }
+            Found::Closing(text) if self.last.is_some_and(|last| last.is_alphanumeric() || CLOSING.contains(last)) => {
+                self.has_gap = false;
+                self.show(&text, out);
+            }
+            Found::Text(text) | Found::Closing(text) => {
+                if let Some(first) = text.chars().next() {
+                    self.keep_apart(first, out);
+                    self.show(&text, out);
+                }
+            }
+            Found::Bracket => {
+                self.keep_apart('[', out);
+                // After a backslash it opens nothing already, after two it would.
+                self.show(if self.backslashes % 2 == 1 { "[" } else { "\\[" }, out);
+            }
+        }
+    }
+
+    /// Puts a space where something was removed before this, unless nothing can join there.
+    fn keep_apart(&mut self, next: char, out: &mut Vec<Out>) {
+        let has_gap = std::mem::take(&mut self.has_gap);
+        let Some(last) = self.last.filter(|_| has_gap) else { return };
+        let opens = OPENING.contains(last) && self.before_last.is_none_or(char::is_whitespace);
+        let is_apart = last.is_whitespace() || next.is_whitespace() || opens;
+        if !(is_apart || stands_alone(last) && stands_alone(next)) {
+            self.show(" ", out);
+        }
+    }
+
+    fn show(&mut self, text: &str, out: &mut Vec<Out>) {
+        let without = text.trim_end_matches('\\');
+        self.backslashes = text.len() - without.len() + if without.is_empty() { self.backslashes } else { 0 };
+        let mut chars = text.chars().rev();
+        if let Some(last) = chars.next() {
+            self.before_last = chars.next().or(self.last);
+            self.last = Some(last);
+        }
+        match out.last_mut() {
+            Some(Out::Text(shown)) => shown.push_str(text),
+            _ => out.push(Out::Text(text.to_owned())),
+        }
     }
 }
 
+/// What opens something at the beginning of a word, after which text can begin without a space.
+const OPENING: &str = "(\"“„«「『（";
+/// What closes something or ends a sentence; a colon can make a target of what follows it.
+const CLOSING: &str = ".,;!?)]\"'…»”’*_。、，．；！？」』）";
+
 struct Reader<'a> {
     ended: bool,
+    /// Whether it is a part of a text, after which something comes.
+    is_inner: bool,
     page_link: PageLink<'a>,
     removed: u64,
 }
 
 impl Reader<'_> {
     /// Reads as far as it can be settled.
-    fn read(&mut self, text: &str) -> (usize, Vec<Out>) {
-        let mut out: Vec<Out> = Vec::new();
+    fn read(&mut self, text: &str) -> (usize, Vec<Found>) {
+        let mut found: Vec<Found> = Vec::new();
         let mut at = 0;
         while at < text.len() {
-            let Step::Take(len, outs) = self.step(&text[at..]) else { break };
+            let Step::Take(len, next) = self.step(&text[at..]) else { break };
             at += len;
-            for next in outs {
-                match (out.last_mut(), next) {
-                    (Some(Out::Text(last)), Out::Text(text)) => last.push_str(&text),
-                    (_, next) => out.push(next),
-                }
-            }
+            found.extend(next);
         }
-        (at, out)
+        (at, found)
     }
 
     /// A text that is whole.
-    fn whole(&mut self, text: &str) -> Vec<Out> {
+    fn whole(&mut self, text: &str) -> Vec<Found> {
         let ended = std::mem::replace(&mut self.ended, true);
-        let (_, out) = self.read(text);
-        self.ended = ended;
-        out
+        let is_inner = std::mem::replace(&mut self.is_inner, true);
+        let (_, found) = self.read(text);
+        (self.ended, self.is_inner) = (ended, is_inner);
+        found
     }
 
     fn step(&mut self, rest: &str) -> Step {
@@ -113,18 +208,21 @@ impl Reader<'_> {
             Some('!') if rest.len() == 1 && !self.ended => Step::Wait,
             Some('!') if rest[1..].starts_with('[') => match self.bracket(&rest[1..]) {
                 // An image is removed whole, whatever it shows.
-                Step::Take(len, outs) if len > 1 => {
-                    let is_marker = matches!(outs[..], [Out::Marker(_), ..]);
+                Step::Take(len, found) if len > 1 => {
+                    let is_marker = matches!(found[..], [Found::Marker(_), ..]);
                     self.removed += u64::from(!is_marker);
-                    let kept = if is_marker { text("!").into_iter().chain(outs).collect() } else { Vec::new() };
-                    Step::Take(1 + len, kept)
+                    Step::Take(1 + len, if is_marker { before(text("!"), found) } else { vec![Found::Gap] })
                 }
-                Step::Take(len, outs) => Step::Take(1 + len, outs),
+                Step::Take(len, found) => Step::Take(1 + len, before(text("!"), found)),
                 Step::Wait => Step::Wait,
             },
             Some('[') => self.bracket(rest),
             Some('<') => self.tag(rest),
-            Some(c) if c.is_whitespace() || stands_alone(c) => Step::Take(c.len_utf8(), text(&rest[..c.len_utf8()])),
+            Some(c) if c.is_whitespace() || stands_alone(c) => {
+                let alone = rest[..c.len_utf8()].to_owned();
+                let is_closing = CLOSING.contains(c);
+                Step::Take(alone.len(), vec![if is_closing { Found::Closing(alone) } else { Found::Text(alone) }])
+            }
             _ => self.word(rest),
         }
     }
@@ -133,45 +231,47 @@ impl Reader<'_> {
     fn bracket(&mut self, rest: &str) -> Step {
         let Some(close) = closing(rest, '[', ']', BRACKET_BYTES_MAX) else {
             let may_close = !self.ended && rest.len() <= BRACKET_BYTES_MAX && !rest.contains("\n\n");
-            return if may_close { Step::Wait } else { Step::Take(1, text("\\[")) };
+            return if may_close { Step::Wait } else { Step::Take(1, vec![Found::Bracket]) };
         };
         let (inner, after) = (&rest[1..close], &rest[close + 1..]);
         if after.is_empty() && !self.ended {
             return Step::Wait;
         }
-        let numbers = numbers(inner);
-        let markers = || numbers.clone().map(|all| all.into_iter().map(Out::Marker).collect::<Vec<_>>());
+        let markers = numbers(inner).map(|all| all.into_iter().map(Found::Marker).collect::<Vec<_>>());
         if after.starts_with('(') {
             let Some(end) = closing(after, '(', ')', TARGET_BYTES_MAX) else {
                 if !self.ended && after.len() <= TARGET_BYTES_MAX {
                     return Step::Wait;
                 }
-                let shown = markers().unwrap_or_else(|| self.whole(inner));
                 self.removed += 1;
-                return Step::Take(close + 2, shown);
+                let shown = markers.unwrap_or_else(|| before(vec![Found::Gap], self.whole(inner)));
+                return Step::Take(close + 2, before(shown, vec![Found::Gap]));
             };
             let target = after[1..end].split_whitespace().next().unwrap_or("").trim_matches(['<', '>']);
-            let allowed = (self.page_link)(target).filter(|_| numbers.is_none());
-            let shown = markers().unwrap_or_else(|| self.whole(inner));
             let len = close + 1 + end + 1;
-            let is_plain = !shown.iter().any(|out| matches!(out, Out::Marker(_)));
-            if let Some(address) = allowed.filter(|_| is_plain) {
-                let link = text("[").into_iter().chain(shown).chain(text(&format!("]({address})")));
-                return Step::Take(len, link.collect());
+            if let Some(markers) = markers {
+                self.removed += 1;
+                return Step::Take(len, before(markers, vec![Found::Gap]));
+            }
+            let shown = self.whole(inner);
+            let is_plain = !shown.iter().any(|found| matches!(found, Found::Marker(_)));
+            if let Some(address) = (self.page_link)(target).filter(|_| is_plain) {
+                let link = before(text("["), before(shown, text(&format!("]({address})"))));
+                return Step::Take(len, link);
             }
             self.removed += 1;
-            return Step::Take(len, shown);
+            return Step::Take(len, apart(shown));
         }
         // `[name]: target` would give a name a target.
-        let apart = if after.starts_with(':') { " " } else { "" };
-        if let Some(markers) = markers() {
-            return Step::Take(close + 1, markers.into_iter().chain(text(apart)).collect());
+        let colon = if after.starts_with(':') { text(" ") } else { Vec::new() };
+        if let Some(markers) = markers {
+            return Step::Take(close + 1, before(markers, colon));
         }
         let shown = self.whole(inner);
         if after.starts_with('[') {
-            return Step::Take(close + 1, shown);
+            return Step::Take(close + 1, apart(shown));
         }
-        Step::Take(close + 1, text("[").into_iter().chain(shown).chain(text(&format!("]{apart}"))).collect())
+        Step::Take(close + 1, before(text("["), before(shown, before(text("]"), colon))))
     }
 
     /// `<tag>`, `<https://...>`, or a sign.
@@ -193,12 +293,14 @@ impl Reader<'_> {
         let inner = &after[..end];
         let name = inner.trim_start_matches('/').to_lowercase();
         let name = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
-        let reaches_out =
-            inner.contains(['=', ':', '@', '&']) || ELEMENTS.contains(&name) || inner.starts_with(['!', '?']);
+        let reaches_out = inner.contains(['=', ':', '@', '&', '[', ']', '(', ')'])
+            || ELEMENTS.contains(&name)
+            || inner.starts_with(['!', '?'])
+            || inner.split_whitespace().any(|word| is_link(word, None));
         if reaches_out {
             self.removed += 1;
             let address = (self.page_link)(inner);
-            return Step::Take(end + 2, address.map_or_else(Vec::new, |address| text(&address)));
+            return Step::Take(end + 2, apart(address.map_or_else(Vec::new, |address| text(&address))));
         }
         Step::Take(end + 2, text(&rest[..end + 2]))
     }
@@ -209,25 +311,48 @@ impl Reader<'_> {
         if end == rest.len() && !self.ended && end <= WORD_BYTES_MAX {
             return Step::Wait;
         }
+        if end > WORD_BYTES_MAX {
+            let end = rest.floor_char_boundary(WORD_BYTES_MAX);
+            return Step::Take(end, before(self.judged(&rest[..end], None), vec![Found::Gap]));
+        }
         // `![` begins an image.
         if rest[end..].starts_with('[') && rest[..end].ends_with('!') && end > 1 {
             end -= 1;
         }
-        let word = &rest[..end];
-        if !is_link(word) {
-            return Step::Take(end, text(word));
+        let (word, next) = (&rest[..end], rest[end..].chars().next());
+        let is_last = next.map_or(!self.is_inner, char::is_whitespace);
+        if is_last && word.chars().all(|c| CLOSING.contains(c)) {
+            return Step::Take(end, vec![Found::Closing(word.to_owned())]);
+        }
+        Step::Take(end, self.judged(word, next))
+    }
+
+    /// A word as it may be shown, with what comes after it.
+    fn judged(&mut self, word: &str, next: Option<char>) -> Vec<Found> {
+        if !is_link(word, next) {
+            return text(word);
         }
         let trimmed = word.trim_matches(|c: char| "()\"'*_`~,;:.!?{}".contains(c));
         if let Some(address) = (self.page_link)(trimmed) {
-            return Step::Take(end, text(&word.replace(trimmed, &address)));
+            return text(&word.replace(trimmed, &address));
         }
         self.removed += 1;
-        Step::Take(end, text(REMOVED))
+        apart(text(REMOVED))
     }
 }
 
-fn text(text: &str) -> Vec<Out> {
-    if text.is_empty() { Vec::new() } else { vec![Out::Text(text.to_owned())] }
+fn text(text: &str) -> Vec<Found> {
+    if text.is_empty() { Vec::new() } else { vec![Found::Text(text.to_owned())] }
+}
+
+fn before(mut first: Vec<Found>, then: Vec<Found>) -> Vec<Found> {
+    first.extend(then);
+    first
+}
+
+/// What is left of something whose beginning and end were removed.
+fn apart(left: Vec<Found>) -> Vec<Found> {
+    before(vec![Found::Gap], before(left, vec![Found::Gap]))
 }
 
 /// Whether a `<` before it begins no tag.
@@ -275,34 +400,6 @@ fn numbers(inner: &str) -> Option<Vec<u32>> {
         is_number.then(|| part.parse().ok()).flatten()
     });
     numbers.collect()
-}
-
-/// Whether a client may make a link of a word.
-fn is_link(word: &str) -> bool {
-    let plain = word.replace('\\', "").to_lowercase();
-    let encoded =
-        plain.contains("&#") || ["&colon;", "&sol;", "&period;", "&commat;"].iter().any(|name| plain.contains(name));
-    if plain.contains("://") || encoded || plain.contains("www.") || plain.contains("](") {
-        return true;
-    }
-    let bare = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '/');
-    let has_scheme = |scheme: &str| {
-        plain
-            .find(scheme)
-            .is_some_and(|at| at + scheme.len() < plain.trim_end_matches(['*', '_', '`', '"', '\'', '.', ',']).len())
-    };
-    if SCHEMES.iter().any(|scheme| has_scheme(scheme)) || bare.starts_with("//") && bare.contains('.') {
-        return true;
-    }
-    // `host.example/path`, which some clients take for an address.
-    let Some(end) = bare.find(['/', '?', '#', ':']) else { return false };
-    let (host, path) = bare.split_at(end);
-    let labels: Vec<&str> = host.split('.').collect();
-    let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
-    let top = labels.last().is_some_and(|top| top.len() >= 2 && top.chars().all(char::is_alphabetic));
-    // After a colon comes a port, or it is no address.
-    let has_path = path.len() > 1 && (!path.starts_with(':') || path[1..].starts_with(|c: char| c.is_ascii_digit()));
-    labels.len() > 1 && labels.iter().all(|label| is_label(label)) && top && has_path
 }
 
 #[cfg(test)]

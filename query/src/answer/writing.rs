@@ -43,7 +43,7 @@ pub enum Written {
 pub struct Writing {
     sources: Vec<Readable>,
     scanner: Scanner,
-    /// What was written, without markers.
+    /// What was written, with spaces in the places of markers.
     text: String,
     /// What went out.
     shown: String,
@@ -56,15 +56,14 @@ pub struct Writing {
     /// Made with the first sentence: it goes through all sources, and nobody should wait for that before they are shown.
     by_words: Option<ByWords>,
     language: Language,
-    markers_dropped: u64,
 }
 
 impl Writing {
     /// Over sources, in the language of the question.
     pub fn new(sources: Vec<Readable>, language: Language) -> Self {
         Self {
+            scanner: Scanner::new(sources.len()),
             sources,
-            scanner: Scanner::default(),
             text: String::new(),
             shown: String::new(),
             closed: 0,
@@ -73,7 +72,6 @@ impl Writing {
             citations: Vec::new(),
             by_words: None,
             language,
-            markers_dropped: 0,
         }
     }
 
@@ -99,7 +97,7 @@ impl Writing {
 
     /// Markers that named no source, and links, images and elements that were removed.
     pub fn dropped(&self) -> (u64, u64) {
-        (self.markers_dropped, self.scanner.removed)
+        (self.scanner.dropped, self.scanner.removed)
     }
 
     /// Takes what a model wrote.
@@ -117,15 +115,15 @@ impl Writing {
     /// Adds a sentence of a source, after `lead`, with its marker.
     pub fn quote(&mut self, lead: &str, source: usize, span: Span, page_link: PageLink<'_>) -> Vec<Written> {
         let quoted = without_markers(&visible(self.sources[source].text.text(&span)));
-        let mut text = String::new();
         // A source's own markers are none of ours.
-        let outs = self.scanner.push(&quoted, page_link).into_iter().chain(self.scanner.finish(page_link));
-        for out in outs {
-            if let Out::Text(piece) = out {
-                text.push_str(&piece);
-            }
-        }
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut scanner = Scanner::new(0);
+        let outs = scanner.push(&quoted, page_link).into_iter().chain(scanner.finish(page_link));
+        let pieces = outs.filter_map(|out| match out {
+            Out::Text(piece) => Some(piece),
+            Out::Marker(_) => None,
+        });
+        let text = pieces.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+        self.scanner.removed += scanner.removed;
         let citation = self.cite(source, span);
         let sentence = self.sentences.len() as u32;
         let delta = format!("{lead}{text} [{}]", source + 1);
@@ -145,11 +143,12 @@ impl Writing {
                     delta.push_str(&text);
                     self.text.push_str(&text);
                 }
-                Out::Marker(number) if (1..=self.sources.len()).contains(&(number as usize)) => {
+                Out::Marker(number) => {
                     let _ = write!(delta, "[{number}]");
                     self.open_markers.push((self.text.len(), number as usize - 1));
+                    // What stands on both sides of it was judged apart.
+                    self.text.push(' ');
                 }
-                Out::Marker(_) => self.markers_dropped += 1,
             }
         }
         let mut written = Vec::new();
@@ -172,8 +171,7 @@ impl Writing {
                 None if ended => self.text.len(),
                 None => break,
             };
-            // A marker left a gap before the full stop.
-            let text = self.text[begin + range.start..begin + range.end].replace(" .", ".").replace(" ,", ",");
+            let text = without_gaps(&self.text[begin + range.start..begin + range.end]);
             let (of_this, later) = std::mem::take(&mut self.open_markers).into_iter().partition(|(at, _)| *at <= end);
             self.open_markers = later;
             self.closed = end;
@@ -281,6 +279,19 @@ impl Writing {
         }
         best.map(|(_, span)| span)
     }
+}
+
+/// A sentence without the gaps that markers left before signs that end something. Whatever else stood apart stays apart.
+fn without_gaps(sentence: &str) -> String {
+    let mut text = String::with_capacity(sentence.len());
+    for word in sentence.split_whitespace() {
+        let is_end = word.chars().all(|c| ".,;!?)。、，．；！？）".contains(c));
+        if !(is_end || text.is_empty()) {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 #[cfg(test)]

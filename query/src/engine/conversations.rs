@@ -206,7 +206,7 @@ fn messages(
     for turn in turns.into_iter().rev() {
         let said = turn.said.as_ref().zip(looked);
         let said = said.filter(|(said, looked)| looked.is_stale(said) == Some(false));
-        let answer = said.map(|(said, looked)| (looked.cleaned(&said.answer), said.places()));
+        let answer = said.map(|(said, looked)| (looked.cleaned(&said.answer, said.sources.len()), said.places()));
         let answer = answer.filter(|(text, _)| text.chars().count() + turn.question.chars().count() <= left);
         if let Some((text, places)) = answer {
             left -= text.chars().count();
@@ -253,10 +253,10 @@ impl Looked<'_> {
         self.pages.get(page)
     }
 
-    /// A text of which links lead nowhere but to pages that the caller can read now.
-    fn cleaned(&self, text: &str) -> String {
+    /// A text made of so many sources, of which links lead nowhere but to pages that the caller can read now.
+    fn cleaned(&self, text: &str, sources: usize) -> String {
         let link: PageLink<'_> = &|address| self.gate.page_address(address);
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::new(sources);
         let outs = scanner.push(text, link).into_iter().chain(scanner.finish(link));
         outs.map(|out| match out {
             Out::Text(text) => text,
@@ -271,12 +271,12 @@ impl Looked<'_> {
         let Some((stale, sources, said)) = seen else { return withdrawn(turn) };
         let mut sentences = said.sentences;
         for sentence in &mut sentences {
-            sentence.text = self.cleaned(&sentence.text);
+            sentence.text = self.cleaned(&sentence.text, sources.len());
         }
         ConversationTurn {
             stale,
             withdrawn: false,
-            answer: self.cleaned(&said.answer),
+            answer: self.cleaned(&said.answer, sources.len()),
             sentences,
             citations: said.citations,
             sources,

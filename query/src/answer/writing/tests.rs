@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use schemas::block::BlockType;
 use schemas::ids::{BlockId, RegionId};
 use schemas::version::{Timestamp, VectorClock, Version};
@@ -90,4 +92,92 @@ fn a_quoted_sentence_cites_its_own_place_and_forges_nothing() {
     assert_eq!(out, [Written::Delta("Domes (7) close here at dusk. [1]".to_owned()), Written::Cited(0, 0)]);
     assert!(writing.sentences()[0].supported);
     assert_eq!(writing.citation(0).range, [7, 60]);
+}
+
+const PAGE: &str = "https://app.example/p1";
+
+fn own_page(address: &str) -> Option<String> {
+    (address == PAGE).then(|| address.to_owned())
+}
+
+/// What a text may not show, as a Markdown parser and as a client that finds addresses in it reads it.
+fn reaches_out(text: &str) -> Option<String> {
+    let options = Options::ENABLE_TABLES
+        | Options::ENABLE_FOOTNOTES
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_GFM;
+    for event in Parser::new_ext(text, options) {
+        match event {
+            Event::Start(Tag::Image { dest_url, .. }) => return Some(format!("an image of {dest_url}")),
+            Event::Start(Tag::Link { dest_url, .. }) if &*dest_url != PAGE => {
+                return Some(format!("a link to {dest_url}"));
+            }
+            Event::Html(html) | Event::InlineHtml(html) if is_element(&html) => {
+                return Some(format!("an element {html}"));
+            }
+            _ => {}
+        }
+    }
+    let lower = text.to_lowercase().replace(PAGE, "");
+    let is_web = lower.match_indices("www.").any(|(at, _)| lower[at + 4..].starts_with(char::is_alphanumeric));
+    (is_web || lower.contains("://") || lower.contains("&#")).then(|| "an address".to_owned())
+}
+
+/// Attacks that are made of these parts.
+fn attack() -> impl Strategy<Value = String> {
+    let parts = "<i =>¦<b>¦<¦>¦http¦:¦/¦//¦evil.example¦evil.example/x¦www¦.¦[99]¦[1]¦[2]¦[t]¦[¦]¦(¦)¦!¦\\¦ ¦\n¦\n\n¦&¦#58;¦script¦x¦。¦秘¦*\
+                 ¦`¦\"¦[t](x)¦[](x)¦[t](¦](¦https://app.example/p1¦[p](https://app.example/p1)¦> ¦- ";
+    let parts: Vec<&str> = parts.split('¦').collect();
+    proptest::collection::vec(proptest::sample::select(parts), 0..16).prop_map(|parts| parts.concat())
+}
+
+/// Whether there is an element with attributes, or one that runs something.
+fn is_element(html: &str) -> bool {
+    html.split('<').skip(1).any(|tag| {
+        let tag = tag.split_once('>').map_or("", |(tag, _)| tag);
+        tag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+            && (tag.contains(['=', ':']) || tag.contains("script"))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn nothing_that_is_shown_reaches_elsewhere(text in attack(), chars in 1usize..9) {
+        let mut writing = Writing::new(sources(), Language::English);
+        let pieces: Vec<char> = text.chars().collect();
+        for piece in pieces.chunks(chars) {
+            writing.push(&piece.iter().collect::<String>(), &own_page);
+        }
+        writing.finish(&own_page);
+        prop_assert_eq!(reaches_out(writing.shown()), None, "{}", writing.shown());
+        for sentence in writing.sentences() {
+            prop_assert_eq!(reaches_out(&sentence.text), None, "{}", &sentence.text);
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_quoted_reaches_elsewhere(text in attack()) {
+        let mut writing = Writing::new(vec![source("a", &[&text])], Language::English);
+        for span in writing.sources()[0].text.sentences() {
+            writing.quote(" ", 0, span, &own_page);
+        }
+        prop_assert_eq!(reaches_out(writing.shown()), None, "{}", writing.shown());
+        for sentence in writing.sentences() {
+            prop_assert_eq!(reaches_out(&sentence.text), None, "{}", &sentence.text);
+        }
+    }
+}
+
+#[test]
+fn markers_and_signs_between_harmless_parts_make_no_address_of_a_sentence() {
+    for text in
+        ["Go to http:[1]/[1]/evil.example[2]/x [1].", "Go to www[1].evil.example [1].", "Go to www .evil.example [1]."]
+    {
+        let writing = written(text, 3);
+        assert_eq!(reaches_out(&writing.sentences()[0].text), None, "{}", writing.sentences()[0].text);
+    }
+    assert_eq!(written("So it is [1] , and so [2] .", 3).sentences()[0].text, "So it is, and so.");
 }

@@ -22,7 +22,7 @@ use schemas::api::search::Degraded;
 use schemas::ids::PageId;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::asking::{Asking, Came};
+use super::asking::{Asking, Came, said_nothing};
 use super::following::{Complete, Following};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
@@ -296,6 +296,7 @@ impl Answering {
             }
             // Dropping it stops the model.
             Came::NotFound => self.state = State::Written,
+            Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {
                 self.write(&text, true);
                 self.take_end(&end);

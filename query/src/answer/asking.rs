@@ -17,14 +17,23 @@ pub(crate) struct Asking {
     deadline: Deadline,
     /// What came so far, while it may still become the word for "not found".
     lead: Option<String>,
+    /// Whether it said anything.
+    has_said: bool,
+}
+
+/// What is said of a model that ended without a word.
+pub(crate) fn said_nothing() -> GenerateError {
+    GenerateError::Refused("it ended without a text".to_owned())
 }
 
 /// What came of a model.
 pub(crate) enum Came {
     /// Some text.
     Text(String),
-    /// It says that the sources do not answer, and was stopped.
+    /// It says that the sources do not answer.
     NotFound,
+    /// It ended without a word: it called a tool, thought for as long as it may write, or was held back.
+    Nothing,
     /// The last of the text, and how it ended.
     End(String, End),
     /// It failed; there may have been text before.
@@ -40,7 +49,7 @@ impl Asking {
     ) -> Result<(String, Self), GenerateError> {
         let begun = timeout_at(deadline.instant().into(), writer.generate(request)).await;
         let generation = begun.unwrap_or(Err(GenerateError::Late))?;
-        let asking = Self { pieces: generation.pieces, deadline, lead: Some(String::new()) };
+        let asking = Self { pieces: generation.pieces, deadline, lead: Some(String::new()), has_said: false };
         Ok((generation.model, asking))
     }
 
@@ -52,13 +61,19 @@ impl Asking {
             match timeout_at(self.deadline.instant().into(), self.pieces.next()).await {
                 Ok(Some(Ok(Piece::Text(text)))) => match self.settle(text, false) {
                     Some(text) if text.starts_with(NOT_FOUND) => return Came::NotFound,
-                    Some(text) => return Came::Text(text),
+                    Some(text) => {
+                        self.has_said |= !text.trim().is_empty();
+                        return Came::Text(text);
+                    }
                     None => {}
                 },
                 Ok(Some(Ok(Piece::End(end)))) => {
                     let left = self.settle(String::new(), true).unwrap_or_default();
-                    let left = if left.trim() == NOT_FOUND { String::new() } else { left };
-                    return Came::End(left, end);
+                    return match left.trim() {
+                        NOT_FOUND => Came::NotFound,
+                        "" if !self.has_said => Came::Nothing,
+                        _ => Came::End(left, end),
+                    };
                 }
                 Ok(Some(Err(error))) => return Came::Failed(error),
                 Ok(None) => return Came::Failed(GenerateError::Interrupted("the stream ended early".to_owned())),

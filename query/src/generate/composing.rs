@@ -20,7 +20,7 @@ use super::given::Addresses;
 use super::pick::{Line, Picks, pick};
 use super::{prompt, property};
 use crate::answer::answering::usage_of;
-use crate::answer::asking::{Asking, Came};
+use crate::answer::asking::{Asking, Came, said_nothing};
 use crate::answer::defuse::{visible, without_markers};
 use crate::answer::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
 use crate::answer::prompt::Titled;
@@ -251,6 +251,7 @@ impl Composing {
             }
             // Dropping it stops the model.
             Came::NotFound => self.state = State::Written,
+            Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {
                 self.write(&text, true);
                 self.truncated = end.reason != StopReason::Complete;
@@ -271,6 +272,7 @@ impl Composing {
                 self.state = State::Value(asking, value);
             }
             Came::NotFound => self.state = State::Written,
+            Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {
                 value.push_str(&text);
                 self.usage = usage_of(&end);
@@ -283,9 +285,6 @@ impl Composing {
     /// Lets out a value that a model wrote, if it is one; else what the extractor finds, if that is sure.
     async fn take_value(&mut self, written: &str) {
         self.state = State::Written;
-        if written.trim().is_empty() {
-            return;
-        }
         self.write(written, true);
         let said = self.writing.sentences().iter().map(|sentence| sentence.text.as_str());
         let said = said.collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use models::generate::{GenerateError, Request, Role, Task};
+use models::generate::{GenerateError, Request, Role, StopReason, Task};
 use query::answer::config::OnBudget;
 use query::answer::outgoing::AnswerEvent;
 use query::config::Config;
@@ -116,10 +116,15 @@ async fn the_model_is_given_what_the_caller_may_read_and_nothing_else() {
 
 #[tokio::test]
 async fn when_the_model_fails_the_extractor_answers_and_says_so() {
-    let scripts: [fn() -> Script; 3] = [
+    let scripts: [fn() -> Script; 7] = [
         || Script::Fails(GenerateError::Unavailable("down".into())),
         || Script::BreaksOff(Vec::new()),
         || Script::BreaksOff(pieces("Half an answ")),
+        // A tool that nobody offered was called, all tokens went into thinking, the text was held back.
+        || Script::Ends(StopReason::Complete),
+        || Script::Ends(StopReason::Length),
+        || Script::Ends(StopReason::Filtered),
+        || Script::Writes(pieces("  \n ")),
     ];
     for script in scripts {
         let client =
@@ -128,6 +133,18 @@ async fn when_the_model_fails_the_extractor_answers_and_says_so() {
         assert_eq!(reply["answer"], "A rollback takes one minute. [1]", "{reply}");
         assert_eq!((&reply["degraded"], reply["extractive"].as_bool()), (&json!(["model"]), Some(true)));
     }
+}
+
+#[tokio::test]
+async fn a_model_that_ends_without_a_word_is_no_answer_in_a_stream_either() {
+    let model = Arc::new(Scripted::new(|_: &Request| Script::Ends(StopReason::Filtered)));
+    let client = Client::writing(acme(), Config::default(), Some(model));
+    let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?", "stream": true})).await;
+    let (_, done) = reply.events().pop().unwrap();
+    assert_eq!((&done["not_found"], &done["degraded"]), (&json!(false), &json!(["model"])), "{done}");
+    let messages = json!([{"role": "user", "content": "How long does a rollback take?"}]);
+    let chat = client.chat_as("bob", json!({"model": "tessera", "messages": messages})).await.json;
+    assert!(chat["choices"][0]["message"]["content"].as_str().unwrap().starts_with("A rollback takes"), "{chat}");
 }
 
 /// A model whose budget is used up for two hours and a bit.

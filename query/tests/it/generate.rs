@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use models::generate::{GenerateError, Request, Task};
+use models::generate::{GenerateError, Request, StopReason, Task};
 use query::answer::outgoing::AnswerEvent;
 use query::config::Config;
 use query::engine::Engine;
@@ -254,6 +254,24 @@ async fn a_model_that_fails_is_said_where_the_extractor_cannot_help() {
     let request = json!({"task": "summarise", "pages": ["runbook"], "stream": true});
     let (name, error) = client.generate_as("bob", request).await.events().pop().unwrap();
     assert_eq!((name.as_str(), &error["code"]), ("error", &json!("model_interrupted")));
+}
+
+#[tokio::test]
+async fn a_model_that_ends_without_a_word_has_failed() {
+    for reason in [StopReason::Complete, StopReason::Length, StopReason::Filtered] {
+        let model = Arc::new(Scripted::new(move |_: &Request| Script::Ends(reason)));
+        let client = Client::writing(with_planning(), Config::default(), Some(model));
+        let reply = client.generate_as("bob", json!({"task": "fix", "text": "This are it."})).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (502, "model_failed"), "{reason:?}: {}", reply.json);
+        let property = json!({"name": "Budget", "type": "number"});
+        for request in [
+            json!({"task": "summarise", "pages": ["dome"]}),
+            json!({"task": "fill_property", "pages": ["dome"], "property": property}),
+        ] {
+            let made = client.generate_as("bob", request).await.json;
+            assert_eq!((&made["degraded"], &made["not_found"]), (&json!(["model"]), &json!(false)), "{made}");
+        }
+    }
 }
 
 #[tokio::test]

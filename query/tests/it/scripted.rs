@@ -12,6 +12,8 @@ use models::generate::{
 pub enum Script {
     /// These pieces, then the end.
     Writes(Vec<String>),
+    /// The end without a word, for this reason.
+    Ends(StopReason),
     /// These pieces, then it breaks off.
     BreaksOff(Vec<String>),
     /// Nothing comes.
@@ -54,6 +56,11 @@ pub fn pieces(text: &str) -> Vec<String> {
     text.chars().collect::<Vec<_>>().chunks(3).map(|piece| piece.iter().collect()).collect()
 }
 
+fn end(reason: StopReason, pieces: usize) -> Piece {
+    let usage = Usage { prompt_tokens: 100, completion_tokens: pieces as u64, cost_micros: 7 };
+    Piece::End(End { reason, usage })
+}
+
 impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F> {
     fn generate(&self, request: Request) -> Generating<'_> {
         let script = (self.script)(&request);
@@ -61,9 +68,10 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
         let (texts, last) = match script {
             Script::Fails(error) => return Box::pin(async move { Err(error) }),
             Script::Writes(texts) => {
-                let usage = Usage { prompt_tokens: 100, completion_tokens: texts.len() as u64, cost_micros: 7 };
-                (texts, Ok(Piece::End(End { reason: StopReason::Complete, usage })))
+                let last = end(StopReason::Complete, texts.len());
+                (texts, Ok(last))
             }
+            Script::Ends(reason) => (Vec::new(), Ok(end(reason, 0))),
             Script::BreaksOff(texts) => (texts, Err(GenerateError::Interrupted("as told".to_owned()))),
         };
         let pieces: Vec<Result<Piece, GenerateError>> =

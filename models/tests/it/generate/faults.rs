@@ -158,10 +158,19 @@ async fn a_text_that_is_complete_is_not_harmed_by_what_follows() {
 
 #[tokio::test]
 async fn an_end_without_a_text_is_an_end() {
-    let provider = Provider::start([Reply::stream().stop("content_filter").usage(3, 0).done()]).await;
-    let bench = Bench::new(config(vec![endpoint("first", &provider)]));
-    let (text, end) = bench.text().await.unwrap();
-    assert_eq!((text.as_str(), end.reason), ("", StopReason::Filtered));
+    let calls = r#"{"choices":[{"index":0,"delta":{"content":null,"tool_calls":[{"index":0,"function":{"name":"fetch","arguments":"{}"}}]}}]}"#;
+    for (reply, reason) in [
+        (Reply::stream().stop("content_filter"), StopReason::Filtered),
+        (Reply::stream().event(calls).event(calls).stop("tool_calls"), StopReason::Complete),
+        (Reply::stream().stop("length"), StopReason::Length),
+        (Reply::stream().text("").stop("stop"), StopReason::Complete),
+    ] {
+        let provider = Provider::start([reply.usage(3, 0).done()]).await;
+        let bench = Bench::new(config(vec![endpoint("first", &provider)]));
+        let (text, end) = bench.text().await.unwrap();
+        assert_eq!((text.as_str(), end.reason), ("", reason));
+        assert_eq!(bench.calls().len(), 1, "it is paid for, and nobody else is asked");
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,11 @@ pub use providers::{Clock, Providers, ProvidersError, SystemClock};
 /// A key of a provider: printed by nothing.
 pub use secrecy::SecretString as Secret;
 
+/// What a message takes beside its text: its role, and marks of its beginning and end.
+const MESSAGE_TOKENS: usize = 8;
+/// What begins the answer to messages.
+const ANSWER_TOKENS: usize = 8;
+
 /// Something that writes text when asked.
 pub trait Generate: Send + Sync + 'static {
     /// Begins to generate. Answers once a model has begun to write, or none will; dropping the stream stops it, and what it
@@ -45,7 +50,12 @@ pub trait Generate: Send + Sync + 'static {
     /// About how many tokens a text takes, never fewer than the model at hand would count.
     fn count_tokens(&self, text: &str) -> usize;
 
-    /// Most tokens that the messages of a request for a task may have.
+    /// About how many tokens messages take with what is put around their texts, never fewer.
+    fn count_messages(&self, messages: &[Message]) -> usize {
+        messages.iter().map(|message| self.count_tokens(&message.text) + MESSAGE_TOKENS).sum::<usize>() + ANSWER_TOKENS
+    }
+
+    /// Most tokens that the messages of a request for a task may have, as [`Generate::count_messages`] counts them.
     fn prompt_tokens_max(&self, task: Task) -> usize;
 
     /// Says whether so many tokens are left in the budgets of an account, and sets none aside: a request that is made later may

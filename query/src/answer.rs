@@ -25,6 +25,7 @@ pub mod outgoing;
 pub(crate) mod pack;
 pub(crate) mod prompt;
 pub mod resume;
+pub(crate) mod room;
 pub mod source;
 pub mod support;
 pub mod writing;
@@ -35,7 +36,6 @@ use std::time::Instant;
 
 use access::Caller;
 use futures_util::StreamExt as _;
-use models::embed::TokenCounter;
 use models::extract::Word;
 use models::generate::{Account, Generate, Piece, Request, Task};
 use schemas::api::answers::{
@@ -54,6 +54,7 @@ use answering::{Answering, Asked, Sampling};
 use cache::Cache;
 use config::{AnswerConfig, OnBudget};
 use following::Following;
+use room::{make_room, newest};
 
 /// Share of the time that the extractor keeps for itself when a model is late.
 pub(crate) const EXTRACTOR_SHARE: f32 = 0.1;
@@ -61,8 +62,6 @@ pub(crate) const EXTRACTOR_SHARE: f32 = 0.1;
 const REWRITE_SHARE: f32 = 0.2;
 /// Tokens of a question that stands alone.
 const REWRITE_TOKENS_MAX: u32 = 200;
-/// Tokens of the instructions around sources and question.
-const INSTRUCTIONS_TOKENS: usize = 400;
 
 /// What answers share.
 pub(crate) struct Answers {
@@ -135,7 +134,7 @@ impl Engine {
     pub(crate) async fn ask_following(
         &self,
         caller: &Caller,
-        request: AnswerRequest,
+        mut request: AnswerRequest,
         sampling: Sampling,
         request_id: String,
         following: Option<Following>,
@@ -156,9 +155,9 @@ impl Engine {
         };
         let standing_alone = self.standing_alone(caller, &request, deadline).await;
         let plan = self.plan_for(caller, &request, standing_alone)?;
-        let (count, tokens_max) = self.room_for_sources(writer.as_ref(), &request);
+        let room = make_room(writer.as_ref(), &mut request, config.sources_tokens_max);
         let retrieval = Deadline::after(self.config().timeout(request.timeout_ms)).min(deadline);
-        let gathered = self.gather(caller, plan, tokens_max, count, retrieval).await?;
+        let gathered = self.gather(caller, plan, room, retrieval).await?;
         let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
         let asked =
             Asked { caller: caller.clone(), request, sampling, request_id, started, deadline, model_deadline, writer };
@@ -237,7 +236,10 @@ impl Engine {
         let allowed = self.config().answer.rewrite && !request.messages.is_empty() && !request.extractive;
         let writer = self.answers().writer(Task::Rewrite).filter(|_| allowed)?;
         let deadline = deadline.keeping(1.0 - REWRITE_SHARE);
-        let messages = prompt::rewrite(&request.question, &request.messages);
+        let fixed = writer.count_messages(&prompt::rewrite(&request.question, &[]));
+        let left = writer.prompt_tokens_max(Task::Rewrite).saturating_sub(fixed);
+        let (kept, _) = newest(&**writer, &request.messages, left);
+        let messages = prompt::rewrite(&request.question, &request.messages[request.messages.len() - kept..]);
         let asked = Request {
             task: Task::Rewrite,
             messages,
@@ -263,25 +265,6 @@ impl Engine {
             tracing::warn!("no model made the question stand alone; it is taken as it is");
         }
         rewritten
-    }
-
-    /// How tokens are counted, and how many the sources may have.
-    fn room_for_sources(
-        &self,
-        writer: Option<&Arc<dyn Generate>>,
-        request: &AnswerRequest,
-    ) -> (crate::engine::sources::Count, usize) {
-        let tokens_max = self.config().answer.sources_tokens_max;
-        let Some(writer) = writer else {
-            let counter = TokenCounter::estimate();
-            return (Arc::new(move |text: &str| counter.count(text)), tokens_max);
-        };
-        let turns = request.messages.iter().map(|turn| turn.content.as_str());
-        let turns: usize = turns.chain(request.instructions.as_deref()).map(|text| writer.count_tokens(text)).sum();
-        let taken = INSTRUCTIONS_TOKENS + writer.count_tokens(&request.question) + turns;
-        let left = writer.prompt_tokens_max(Task::Answer).saturating_sub(taken);
-        let writer = Arc::clone(writer);
-        (Arc::new(move |text: &str| writer.count_tokens(text)), tokens_max.min(left))
     }
 }
 

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::Caller;
-use models::embed::TokenCounter;
 use models::generate::{Generate, Task};
 use schemas::api::answers::{ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN};
 use schemas::api::generate::{
@@ -29,14 +28,14 @@ use schemas::api::generate::{
 };
 
 use crate::answer::EXTRACTOR_SHARE;
+use crate::answer::room::Room;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
-use crate::engine::sources::Count;
 use crate::error::QueryError;
 use composing::{Composing, Ordered};
 
-/// Tokens of the instructions around sources and text.
-const INSTRUCTIONS_TOKENS: usize = 500;
+/// Tokens that the instructions over pages may have more than those over a text.
+const INSTRUCTIONS_TOKENS: usize = 100;
 
 impl Engine {
     /// Opens what a text is to be made of; it is then written piece by piece.
@@ -64,12 +63,12 @@ impl Engine {
         }
         let deadline = config.answer.deadline(request.timeout_ms);
         let opening = Deadline::after(config.timeout(request.timeout_ms)).min(deadline);
-        let (count, tokens_max) = self.room_for_pages(writer.as_ref(), &request)?;
+        let room = self.room_for_pages(writer.as_ref(), &request)?;
         let opened = if request.pages.is_empty() {
             None
         } else {
             let at_least = request.at_least.unwrap_or_default();
-            Some(self.open_pages(caller, request.pages.clone(), tokens_max, count, at_least, opening).await?)
+            Some(self.open_pages(caller, request.pages.clone(), room, at_least, opening).await?)
         };
         // After the pages: what is said of budgets must not tell what is there.
         self.afford(writer.as_ref(), caller, config.generate.tokens_max)?;
@@ -79,32 +78,23 @@ impl Engine {
         Composing::begin(self.clone(), ordered, opened, permit)
     }
 
-    /// How tokens are counted, and how many the pages may have; refuses a text that no model for this can read.
+    /// How much room there is for pages; refuses a text that no model for this can read.
     fn room_for_pages(
         &self,
         writer: Option<&Arc<dyn Generate>>,
         request: &GenerateRequest,
-    ) -> Result<(Count, usize), QueryError> {
+    ) -> Result<Room, QueryError> {
         let tokens_max = self.config().generate.sources_tokens_max;
-        let Some(writer) = writer else {
-            let counter = TokenCounter::estimate();
-            return Ok((Arc::new(move |text: &str| counter.count(text)), tokens_max));
-        };
-        let property = request.property.iter().flat_map(|property| {
-            let options = property.options.iter().map(String::as_str);
-            options.chain([property.name.as_str()]).chain(property.description.as_deref())
-        });
-        let taken: usize =
-            request.text.as_deref().into_iter().chain(property).map(|text| writer.count_tokens(text)).sum();
-        let most = writer.prompt_tokens_max(Task::Compose);
-        let left = most.saturating_sub(INSTRUCTIONS_TOKENS + taken);
-        if left == 0 && taken > 0 && !request.task.is_extractable() {
+        let Some(writer) = writer else { return Ok(Room::of_extractor(tokens_max)) };
+        let taken = writer.count_messages(&prompt::messages(request, &[])) + INSTRUCTIONS_TOKENS;
+        let left = writer.prompt_tokens_max(Task::Compose).saturating_sub(taken);
+        let is_given = request.text.is_some() || request.property.is_some();
+        if left == 0 && is_given && !request.task.is_extractable() {
             let field = if request.text.is_some() { "text" } else { "property" };
             let reason = format!("has about {taken} tokens, more than the language model takes");
             return Err(QueryError::InvalidRequest { field, reason });
         }
-        let writer = Arc::clone(writer);
-        Ok((Arc::new(move |text: &str| writer.count_tokens(text)), tokens_max.min(left)))
+        Ok(Room::of_prompt(writer, tokens_max.min(left)))
     }
 }
 

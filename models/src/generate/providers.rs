@@ -167,7 +167,7 @@ impl Providers {
 
     /// The endpoints that take a request.
     fn asking<'a>(&self, request: &'a Request) -> Result<Asking<'a>, GenerateError> {
-        let prompt_tokens = tokens::of_messages(&request.messages);
+        let prompt_tokens = self.count_messages(&request.messages);
         let takes = |index: &usize| prompt_tokens <= self.endpoints[*index].config.prompt_tokens_max;
         let for_task = self.for_task(request.task);
         if for_task.is_empty() {

@@ -4,19 +4,8 @@
 //! tokenizer exceeds over a sentence and more; `docs/providers.md` says which were compared, where they do, and how far above
 //! them this lies. Pure.
 
-use super::Message;
-
-/// What a message takes beside its text: its role, and marks of its beginning and end.
-const MESSAGE_TOKENS: usize = 8;
-/// What begins the answer.
-const ANSWER_TOKENS: usize = 8;
 /// Letters and digits without a break, from which on they are no words but keys or numbers.
 const WORD_CHARS_MAX: usize = 16;
-
-/// Tokens of a conversation, with all that is put around its texts.
-pub(super) fn of_messages(messages: &[Message]) -> usize {
-    messages.iter().map(|message| of_text(&message.text) + MESSAGE_TOKENS).sum::<usize>() + ANSWER_TOKENS
-}
 
 /// Tokens of a text, rather too many.
 pub(super) fn of_text(text: &str) -> usize {

@@ -238,10 +238,9 @@ impl Answering {
         }
         let titled = self.sources.iter().zip(self.writing.sources());
         let titled: Vec<Titled<'_>> =
-            titled.map(|(shown, source)| Titled { title: &shown.page.title, source }).collect();
-        let AnswerRequest { question, messages, style, length, instructions, .. } = &self.asked.request;
-        let manner = Manner { style: *style, length: *length, wishes: instructions.as_deref() };
-        let messages = prompt::answer(question, messages, &titled, manner);
+            titled.map(|(shown, source)| Titled { title: &shown.page.title, source: &source.text }).collect();
+        let request = &self.asked.request;
+        let messages = prompt::answer(&request.question, &request.messages, &titled, Manner::of(request));
         // A prompt leaves the house, too.
         let Some(messages) = self.outgoing.let_out(messages) else {
             return self.outgoing.fail(QueryError::AccessChanged);

@@ -6,17 +6,20 @@
 use std::fmt::Write as _;
 
 use models::generate::{Message, Role};
-use schemas::api::answers::{Length, Style, Turn, TurnRole};
+use schemas::api::answers::{AnswerRequest, Length, Style, Turn, TurnRole};
 
 use super::defuse::for_prompt;
-use super::writing::Readable;
+use super::source::SourceText;
 
 /// What a model writes when the sources do not answer.
 pub(crate) const NOT_FOUND: &str = "NOT_FOUND";
 
+/// Characters of a title, and of headings, that a model is told.
+const LINE_CHARS_MAX: usize = 300;
+
 /// How an answer is to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Manner<'a> {
+pub(crate) struct Manner<'a> {
     /// How it is laid out.
     pub style: Style,
     /// How long it is.
@@ -25,13 +28,20 @@ pub(super) struct Manner<'a> {
     pub wishes: Option<&'a str>,
 }
 
+impl<'a> Manner<'a> {
+    /// As a request wishes.
+    pub(crate) fn of(request: &'a AnswerRequest) -> Self {
+        Self { style: request.style, length: request.length, wishes: request.instructions.as_deref() }
+    }
+}
+
 /// A source with its title, as a model sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Titled<'a> {
     /// The title of the page.
     pub title: &'a str,
     /// The source.
-    pub source: &'a Readable,
+    pub source: &'a SourceText,
 }
 
 /// The messages for an answer from sources.
@@ -55,7 +65,8 @@ pub(super) fn rewrite(question: &str, turns: &[Turn]) -> Vec<Message> {
     messages
 }
 
-fn turn(turn: &Turn) -> Message {
+/// A turn of the conversation.
+pub(super) fn turn(turn: &Turn) -> Message {
     let role = match turn.role {
         TurnRole::User => Role::User,
         TurnRole::Assistant => Role::Assistant,
@@ -67,24 +78,31 @@ fn turn(turn: &Turn) -> Message {
 pub(crate) fn delimited(sources: &[Titled<'_>]) -> String {
     let mut text = String::from("Sources:\n");
     for (number, source) in (1..).zip(sources) {
-        let _ = writeln!(text, "<source id=\"{number}\">\n{}\n</source>", source_text(source));
+        text.push_str(&one(number, source));
     }
     text
 }
 
-fn source_text(source: &Titled<'_>) -> String {
-    let mut lines = vec![format!("Title: {}", for_prompt(source.title).replace('\n', " "))];
-    let text = &source.source.text;
-    if !text.headings.is_empty() {
-        lines.push(format!("Section: {}", for_prompt(&text.headings.join(" > ")).replace('\n', " ")));
+/// One source as delimited data.
+pub(crate) fn one(number: usize, source: &Titled<'_>) -> String {
+    let mut lines = vec![format!("<source id=\"{number}\">")];
+    lines.push(format!("Title: {}", line(source.title)));
+    if !source.source.headings.is_empty() {
+        lines.push(format!("Section: {}", line(&source.source.headings.join(" > "))));
     }
-    for block in &text.blocks {
+    for block in &source.source.blocks {
         if block.after_gap {
             lines.push("...".to_owned());
         }
         lines.push(for_prompt(&block.text));
     }
+    lines.push("</source>\n".to_owned());
     lines.join("\n")
+}
+
+/// A title as it goes into a prompt, cut where it is none any more.
+fn line(text: &str) -> String {
+    for_prompt(text).replace('\n', " ").chars().take(LINE_CHARS_MAX).collect()
 }
 
 fn instructions(manner: Manner<'_>) -> String {

@@ -9,7 +9,8 @@ use schemas::ids::PageId;
 use schemas::record::PageRecord;
 
 use super::Engine;
-use super::sources::{Count, Gatherer};
+use super::sources::Gatherer;
+use crate::answer::room::Room;
 use crate::answer::source::{SourceText, SourceTextBlock};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
@@ -28,15 +29,14 @@ pub(crate) struct Opened {
 }
 
 impl Engine {
-    /// Reads pages under the mask of a caller, at most `tokens_max` tokens of text, as `count` counts them.
+    /// Reads pages under the mask of a caller, as far as there is room.
     ///
     /// [`QueryError::NotFound`] where one is not there, or not for this caller.
     pub(crate) async fn open_pages(
         &self,
         caller: &Caller,
         pages: Vec<PageId>,
-        tokens_max: usize,
-        count: Count,
+        room: Room,
         at_least: Consistency,
         deadline: Deadline,
     ) -> Result<Opened, QueryError> {
@@ -50,12 +50,13 @@ impl Engine {
                 let record = view.searcher.page_record(&view.mask, ordinal).map_err(failed)?;
                 records.push((ordinal, page, record.ok_or(QueryError::NotFound)?));
             }
-            let (mut held, mut cut, mut left) = (Vec::with_capacity(records.len()), false, tokens_max);
+            let (mut held, mut cut, mut left) = (Vec::with_capacity(records.len()), false, room.tokens_max);
             let pages = records.len();
             for (at, (ordinal, page, record)) in records.into_iter().enumerate() {
-                let share = left / (pages - at);
-                let (source, taken, is_cut) = whole(page, &record, share, &*count);
-                left = left.saturating_sub(taken);
+                let around = room.around(view.workspace.read().head(ordinal), &[]);
+                let share = (left / (pages - at)).saturating_sub(around);
+                let (source, taken, is_cut) = whole(page, &record, share, &*room.count);
+                left = left.saturating_sub(taken + around);
                 cut |= is_cut;
                 held.push(Held::new(ordinal, source));
             }

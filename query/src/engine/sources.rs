@@ -17,6 +17,7 @@ use schemas::api::search::Degraded;
 use super::rank::{Ranking, read_passage};
 use super::{Engine, View};
 use crate::answer::pack::{Budget, Seen, pack};
+use crate::answer::room::Room;
 use crate::answer::source::SourceText;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
@@ -70,19 +71,13 @@ impl Gatherer {
     }
 }
 
-/// Counts the tokens of a text.
-pub(crate) type Count = Arc<dyn Fn(&str) -> usize + Send + Sync>;
-
 impl Engine {
-    /// Finds what a question may be answered from; `None` where nothing was ever said about the workspace.
-    ///
-    /// At most `tokens_max` tokens of text, as `count` counts them.
+    /// Finds what a question may be answered from, as far as there is room; `None` where nothing was ever said about the workspace.
     pub(crate) async fn gather(
         &self,
         caller: &Caller,
         plan: Plan,
-        tokens_max: usize,
-        count: Count,
+        room: Room,
         deadline: Deadline,
     ) -> Result<Option<Gathered>, QueryError> {
         self.wait_for(&caller.workspace, plan.at_least, deadline).await?;
@@ -98,7 +93,7 @@ impl Engine {
         let (engine, text) = (self.clone(), plan.query.wanted_text());
         let work = move || {
             let degraded = ranking.degraded.clone();
-            let held = engine.packed(&view, ranking, tokens_max, &*count)?;
+            let held = engine.packed(&view, ranking, &room)?;
             let words = words(&view, &text)?;
             Ok(Some(Gathered { view: Gatherer(view), held, words, degraded }))
         };
@@ -113,13 +108,7 @@ impl Engine {
         }
     }
 
-    fn packed(
-        &self,
-        view: &View,
-        mut ranking: Ranking,
-        tokens_max: usize,
-        count: &(dyn Fn(&str) -> usize + Send + Sync),
-    ) -> Result<Vec<Held<SourceText>>, QueryError> {
+    fn packed(&self, view: &View, mut ranking: Ranking, room: &Room) -> Result<Vec<Held<SourceText>>, QueryError> {
         let config = &self.config().answer;
         let mut found = std::mem::take(&mut ranking.passages);
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.address.cmp(&b.address)));
@@ -146,13 +135,16 @@ impl Engine {
             }
             let failed = QueryError::index("read a page");
             let Some(text) = view.searcher.page_text(&view.mask, ranked.page).map_err(failed)? else { continue };
-            let Some(page) = view.workspace.read().access.page_of(ranked.page).cloned() else { continue };
-            let budget = Budget { count, tokens_max: config.source_tokens_max.min(tokens_max - tokens) };
+            let head = view.workspace.read().head(ranked.page).cloned();
+            let Some(page) = head.as_ref().map(|head| head.page.clone()) else { continue };
+            let headings = passages.first().map(|first| first.headings.as_slice()).unwrap_or_default();
+            let left = room.tokens_max.saturating_sub(tokens + room.around(head.as_ref(), headings));
+            let budget = Budget { count: &*room.count, tokens_max: config.source_tokens_max.min(left) };
             let score = (ranked.score / best_score).clamp(0.0, 1.0);
             let Some(source) = pack(&text.in_order(&page), &passages, score, &budget) else { continue };
             let text = source.whole();
-            let taken = count(&text);
-            if text.trim().is_empty() || tokens + taken > tokens_max || seen.is_repeated(&text) {
+            let taken = room.taken(head.as_ref(), &source);
+            if text.trim().is_empty() || tokens + taken > room.tokens_max || seen.is_repeated(&text) {
                 continue;
             }
             tokens += taken;

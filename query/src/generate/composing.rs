@@ -218,7 +218,7 @@ impl Composing {
         let Some(writer) = self.ordered.writer.clone() else { return self.extract().await };
         let titled = self.sources.iter().zip(self.writing.sources());
         let titled: Vec<Titled<'_>> =
-            titled.map(|(shown, source)| Titled { title: &shown.page.title, source }).collect();
+            titled.map(|(shown, source)| Titled { title: &shown.page.title, source: &source.text }).collect();
         let messages = prompt::messages(&self.ordered.request, &titled);
         // A prompt leaves the house, too.
         let Some(messages) = self.outgoing.let_out(messages) else {

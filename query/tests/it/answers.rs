@@ -238,6 +238,49 @@ async fn a_follow_up_is_found_by_what_was_asked_before_or_by_a_rewritten_questio
     );
 }
 
+/// Tokens of what a model was asked, as it counts them.
+fn tokens_asked(request: &Request) -> usize {
+    request.messages.iter().map(|message| message.text.len().div_ceil(3) + 8).sum::<usize>() + 8
+}
+
+#[tokio::test]
+async fn a_long_conversation_leaves_room_for_sources() {
+    let model = writes("A rollback takes one minute [1].");
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let mut turns = vec![json!({"role": "user", "content": "words ".repeat(1_300)}); 8];
+    turns.push(json!({"role": "user", "content": "What is a rollback?"}));
+    turns.push(json!({"role": "assistant", "content": "Going back."}));
+    let request = json!({"question": "How long does a rollback take?", "messages": turns});
+    let reply = client.answer_as("bob", request).await.json;
+    assert_eq!((&reply["not_found"], &reply["degraded"]), (&json!(false), &json!([])), "{reply}");
+    let asked = model.asked.lock().unwrap();
+    assert_eq!(asked[0].messages.len(), 4, "the newest turns that fit are told");
+    assert_eq!(asked[0].messages[1].text, "What is a rollback?");
+    assert!(tokens_asked(&asked[0]) <= 4_000);
+}
+
+#[tokio::test]
+async fn titles_and_what_delimits_sources_are_counted() {
+    let mut content = acme();
+    let title: &'static str = String::leak("Deploy ".repeat(200));
+    for number in 0..8 {
+        let text: &'static [&'static str] = Vec::leak(vec![&*String::leak(format!("Deploy part {number} by night."))]);
+        let page: &'static str = String::leak(format!("part-{number}"));
+        content.page("acme", page, PageSpec { title, text, grants: &["workspace:view"], ..PageSpec::default() });
+    }
+    content.commit();
+    let model = writes("Deploy by night [1].");
+    let client = Client::writing(content, Config::default(), Some(model.clone()));
+    let reply = client.answer_as("bob", json!({"question": "How do we deploy a part?"})).await.json;
+    assert!(reply["sources"].as_array().unwrap().len() >= 4, "{reply}");
+    let pages: Vec<String> = (0..8).map(|number| format!("part-{number}")).collect();
+    let made = client.generate_as("bob", json!({"task": "explain", "pages": pages})).await.json;
+    assert_eq!((&made["cut"], made["sources"].as_array().unwrap().len()), (&json!(false), 8), "{made}");
+    for asked in &*model.asked.lock().unwrap() {
+        assert!(tokens_asked(asked) <= 4_000, "{}", tokens_asked(asked));
+    }
+}
+
 #[tokio::test]
 async fn filters_and_the_scope_of_the_question_narrow_the_sources() {
     let client = Client::new();

@@ -26,7 +26,7 @@ pub(crate) struct Budget<'a> {
 
 /// Words that stand side by side in what is compared for repetition.
 const SHINGLE_WORDS: usize = 4;
-/// Share of the shorter text's shingles from which on two texts are the same.
+/// Share of a text's shingles from which on it says nearly nothing but what another one said.
 const DUPLICATE_SHARE: f64 = 0.8;
 
 /// Takes what stands for a page, of whose blocks in reading order these passages were found, best first; nothing when no block of theirs is
@@ -167,13 +167,12 @@ impl Taken<'_> {
 pub(crate) struct Seen(Vec<Vec<u64>>);
 
 impl Seen {
-    /// Whether a text says nearly what one before it said; if not, it is remembered.
+    /// Whether a text says nearly nothing but what one before it said; if not, it is remembered. A longer text that holds a short one is
+    /// none.
     pub(crate) fn is_repeated(&mut self, text: &str) -> bool {
         let shingles = shingles(text);
-        let is_same = |known: &Vec<u64>| {
-            shared(known, &shingles) as f64 >= DUPLICATE_SHARE * known.len().min(shingles.len()) as f64
-        };
-        let repeated = self.0.iter().any(is_same);
+        let is_said = |known: &Vec<u64>| shared(known, &shingles) as f64 >= DUPLICATE_SHARE * shingles.len() as f64;
+        let repeated = self.0.iter().any(is_said);
         if !repeated {
             self.0.push(shingles);
         }

@@ -259,6 +259,28 @@ async fn a_long_conversation_leaves_room_for_sources() {
     assert!(tokens_asked(&asked[0]) <= 4_000);
 }
 
+/// The texts of the blocks that were taken of a page; nothing where it is no source.
+fn taken(answer: &Value, page: &str) -> Option<Vec<String>> {
+    let source = answer["sources"].as_array().unwrap().iter().find(|source| source["page"]["id"] == page)?;
+    let blocks = source["blocks"].as_array().unwrap().iter();
+    Some(blocks.map(|block| block["text"].as_str().unwrap().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_short_page_does_not_hide_a_longer_one_that_holds_it() {
+    let mut content = acme();
+    let root = PageSpec { grants: &["workspace:view"], ..PageSpec::default() };
+    let short: &[&str] = &["To reset the kappa press the red button."];
+    content.page("acme", "short", PageSpec { title: "Kappa reset", text: short, ..root });
+    let long: &[&str] =
+        &["To reset the kappa press the red button. Then wait for the green lamp, and tell the night shift of it."];
+    content.page("acme", "long", PageSpec { title: "Kappa", text: long, ..root });
+    content.commit();
+    let client = Client::writing(content, Config::default(), None);
+    let answer = client.answer_as("bob", json!({"question": "How do I reset the kappa?"})).await.json;
+    assert!(taken(&answer, "short").is_some() && taken(&answer, "long").is_some(), "{answer}");
+}
+
 #[tokio::test]
 async fn titles_and_what_delimits_sources_are_counted() {
     let mut content = acme();

@@ -122,3 +122,12 @@ fn what_is_nearly_the_same_is_seen() {
     assert!(seen.is_repeated("望遠鏡は湿度が九十を超えると閉じます"));
     assert!(!seen.is_repeated("") && seen.is_repeated(""));
 }
+
+#[test]
+fn a_longer_text_that_holds_a_short_one_is_no_repetition() {
+    let mut seen = Seen::default();
+    assert!(!seen.is_repeated("Press the red button"));
+    let longer = "Press the red button and wait for the lamp, then call the night shift before you leave the dome.";
+    assert!(!seen.is_repeated(longer));
+    assert!(seen.is_repeated("wait for the lamp, then call the night shift before you leave"));
+}

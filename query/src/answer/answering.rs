@@ -255,7 +255,7 @@ impl Answering {
             deadline: deadline.instant(),
             account: account(&self.asked.caller),
         };
-        match Asking::begin(&writer, request, deadline).await {
+        match Asking::begin(&writer, request, deadline, true).await {
             Ok((model, asking)) => {
                 self.model = Some(model);
                 self.state = State::Model(asking);
@@ -293,7 +293,6 @@ impl Answering {
                 self.write(&text, false);
                 self.state = State::Model(asking);
             }
-            // Dropping it stops the model.
             Came::NotFound => self.state = State::Written,
             Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {

@@ -233,10 +233,11 @@ impl Composing {
             deadline: deadline.instant(),
             account: account(&self.ordered.caller),
         };
-        match Asking::begin(&writer, request, deadline).await {
+        let is_value = self.ordered.request.task == GenerateTask::FillProperty;
+        let may_lack = is_value || self.ordered.request.task == GenerateTask::ActionItems;
+        match Asking::begin(&writer, request, deadline, may_lack).await {
             Ok((model, asking)) => {
                 self.model = Some(model);
-                let is_value = self.ordered.request.task == GenerateTask::FillProperty;
                 self.state = if is_value { State::Value(asking, String::new()) } else { State::Model(asking) };
             }
             Err(error) => self.fall_back(&error).await,
@@ -249,7 +250,6 @@ impl Composing {
                 self.write(&text, false);
                 self.state = State::Model(asking);
             }
-            // Dropping it stops the model.
             Came::NotFound => self.state = State::Written,
             Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {

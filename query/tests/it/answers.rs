@@ -207,6 +207,18 @@ async fn a_model_that_finds_nothing_or_invents_everything_did_not_find_it() {
 }
 
 #[tokio::test]
+async fn a_word_that_a_model_quotes_does_not_end_its_answer() {
+    let says = "A rollback takes one minute [1]. NOT_FOUND is said twice.";
+    let model = Arc::new(Scripted::new(move |_: &Request| {
+        Script::Writes(says.split_inclusive(' ').map(str::to_owned).collect())
+    }));
+    let client = Client::writing(acme(), Config::default(), Some(model));
+    let reply = client.answer_as("bob", json!({"question": "How long does a rollback take?"})).await.json;
+    assert_eq!((reply["answer"].as_str(), &reply["not_found"]), (Some(says), &json!(false)), "{reply}");
+    assert_eq!(reply["sentences"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_model_is_left_out_where_the_request_says_so() {
     let model = writes("Anything [1].");
     let client = Client::writing(acme(), Config::default(), Some(model.clone()));

@@ -257,6 +257,17 @@ async fn a_model_that_fails_is_said_where_the_extractor_cannot_help() {
 }
 
 #[tokio::test]
+async fn a_text_may_say_the_word_that_means_not_found_to_others() {
+    let client = client("NOT_FOUND means that no page is there.");
+    for task in ["fix", "rewrite", "summarise"] {
+        let request = json!({"task": task, "text": "NOT_FOUND mean that no page are there."});
+        let made = client.generate_as("bob", request).await.json;
+        assert_eq!(made["text"], "NOT_FOUND means that no page is there.", "{task}: {made}");
+        assert_eq!(made["not_found"], false);
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_ends_without_a_word_has_failed() {
     for reason in [StopReason::Complete, StopReason::Length, StopReason::Filtered] {
         let model = Arc::new(Scripted::new(move |_: &Request| Script::Ends(reason)));

@@ -178,7 +178,7 @@ pub fn sentences(text: &str) -> Vec<&str> {
 }
 
 /// Each sentence alone and each two that stand side by side.
-fn windows(text: &str) -> Vec<String> {
+pub(super) fn windows(text: &str) -> Vec<String> {
     let sentences = sentences(text);
     let pairs = sentences.windows(2).map(|pair| pair.join(" "));
     sentences.iter().map(|sentence| (*sentence).to_owned()).chain(pairs).collect()

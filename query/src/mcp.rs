@@ -4,7 +4,7 @@
 //! `fetch` gives `{"id", "title", "text", "url", "metadata"}`, each as structured content and as the same JSON in a text. The tools read
 //! alone, and say so. Invariants: a call is for the one [`Caller`] that its request was admitted for, and goes through the same engine, mask
 //! and gate as the HTTP API; a page that is not there and one that may not be seen are answered alike. What pages say is data: it is
-//! handed over as it stands, and whether an assistant obeys it is not ours to decide.
+//! handed over without characters that no reader sees, else as it stands, and whether an assistant obeys it is not ours to decide.
 
 use access::Caller;
 use axum::http::request::Parts;
@@ -15,15 +15,16 @@ use rmcp::model::{
     PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
-use schemas::api::PageSummary;
 use schemas::api::pages::PageView;
 use schemas::api::search::{LIMIT_DEFAULT, LIMIT_MAX, QUERY_CHARS_MAX, SearchRequest};
+use schemas::api::{Crumb, PageSummary};
 use schemas::ids::PageId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
+use crate::answer::defuse::visible;
 use crate::audit::Audit;
 use crate::audit::act::{Act, Actor, Kind, What, Who};
 use crate::deadline::Deadline;
@@ -152,9 +153,9 @@ impl Tools {
         let results = response.results.into_iter().map(|hit| Found {
             url: self.url(&hit.page),
             id: hit.page.id,
-            title: hit.page.title,
-            path: hit.breadcrumb.into_iter().map(|crumb| crumb.title).collect(),
-            text: hit.snippet.text,
+            title: visible(&hit.page.title),
+            path: path(&hit.breadcrumb),
+            text: visible(&hit.snippet.text),
         });
         Ok(json!({ "results": results.collect::<Vec<_>>() }))
     }
@@ -167,15 +168,15 @@ impl Tools {
         self.note(by, None, What::new(Kind::Open).on([&page]))?;
         let (text, truncated) = text_of(&view);
         let metadata = json!({
-            "path": view.breadcrumb.iter().map(|crumb| &crumb.title).collect::<Vec<_>>(),
+            "path": path(&view.breadcrumb),
             "kind": view.page.kind,
-            "tags": view.page.tags,
+            "tags": view.page.tags.iter().map(|tag| visible(tag)).collect::<Vec<_>>(),
             "edited_at": view.page.edited_at,
             "edited_by": view.page.edited_by,
             "truncated": truncated,
         });
         let url = self.url(&view.page);
-        let fetched = Fetched { id: view.page.id, title: view.page.title, text, url, metadata };
+        let fetched = Fetched { id: view.page.id, title: visible(&view.page.title), text, url, metadata };
         Ok(serde_json::to_value(fetched).expect("a page is text, numbers and lists of them"))
     }
 
@@ -189,12 +190,17 @@ impl Tools {
     }
 }
 
+/// The titles of the pages above one.
+fn path(breadcrumb: &[Crumb]) -> Vec<String> {
+    breadcrumb.iter().map(|crumb| visible(&crumb.title)).collect()
+}
+
 /// The text of a page, one line a block, indented as blocks are nested; and whether it was cut.
 fn text_of(view: &PageView) -> (String, bool) {
     let mut text = String::new();
     let mut left = FETCH_CHARS_MAX;
     for block in view.blocks.iter().filter(|block| !block.text.is_empty()) {
-        let line = format!("{}{}\n", "  ".repeat(block.depth.min(16) as usize), block.text);
+        let line = format!("{}{}\n", "  ".repeat(block.depth.min(16) as usize), visible(&block.text));
         let chars = line.chars().count();
         if chars > left {
             text.extend(line.chars().take(left));

@@ -359,6 +359,14 @@ async fn the_extractor_quotes_planted_pages_without_their_markup() {
             let request = json!({"task": "fill_property", "pages": ["planted"], "property": property});
             let filled = client.generate_as("bob", request).await.json;
             check_text(attack.name, filled["value"]["value"].as_str().unwrap_or(""));
+            // What assistants are handed over is the page, without what no reader sees.
+            for (tool, arguments) in [("search", json!({"query": "kappa reset"})), ("fetch", json!({"id": "planted"}))]
+            {
+                let told = client.tool_as("bob", tool, arguments).await.json["result"]["structuredContent"].to_string();
+                assert!(told.contains("planted"), "{}: {told}", attack.name);
+                assert!(!told.chars().any(query::answer::defuse::is_hidden), "{}: {told:?}", attack.name);
+                assert!(!told.contains("is not announced"), "{}: {told}", attack.name);
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `/mcp`: what assistants are offered, what they get, and what they do not.
 
+use query::config::Config;
 use query::http::HttpConfig;
 use serde_json::{Value, json};
 
-use super::harness::{Client, Reply};
+use super::harness::{Client, PageSpec, Reply, acme};
 
 fn result(reply: &Reply) -> &Value {
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
@@ -65,6 +66,29 @@ async fn what_may_not_be_seen_is_what_is_not_there() {
     );
     let found = client.tool_as("bob", "search", json!({"query": "lanternfish"})).await;
     assert!(!result(&found).to_string().contains("anternfish"), "{}", found.json);
+}
+
+#[tokio::test]
+async fn characters_that_no_reader_sees_are_not_handed_over() {
+    let mut content = acme();
+    let title = "Kappa\u{200b} reset\u{e0049}\u{e0067}\u{e006e}";
+    let text: &[&str] = &["Press the\u{202e} red\u{200d} button.\u{e0068}\u{e0069}"];
+    let root = PageSpec { grants: &["workspace:view"], ..PageSpec::default() };
+    content.page("acme", "above", PageSpec { title: "Ka\u{ad}ppa", ..root });
+    let planted = PageSpec { title, text, tags: &["re\u{2060}set"], parent: Some("above"), ..root };
+    content.page("acme", "planted", planted);
+    content.commit();
+    let client = Client::writing(content, Config::default(), None);
+    let found = client.tool_as("bob", "search", json!({"query": "kappa reset"})).await;
+    let results = result(&found)["structuredContent"]["results"].as_array().unwrap();
+    let first = results.iter().find(|result| result["id"] == "planted").unwrap();
+    assert_eq!((&first["title"], &first["path"]), (&json!("Kappa reset"), &json!(["Kappa"])), "{first}");
+    let page = client.tool_as("bob", "fetch", json!({"id": "planted"})).await;
+    let page = &result(&page)["structuredContent"];
+    assert_eq!((&page["text"], &page["metadata"]["tags"]), (&json!("Press the red button.\n"), &json!(["reset"])));
+    for told in [first, page] {
+        assert!(!told.to_string().chars().any(query::answer::defuse::is_hidden), "{told}");
+    }
 }
 
 #[tokio::test]

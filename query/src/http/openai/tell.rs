@@ -14,6 +14,7 @@ use schemas::api::openai::{
 use serde::Serialize;
 
 use crate::answer::answering::Answering;
+use crate::answer::defuse::visible;
 use crate::answer::outgoing::AnswerEvent;
 use crate::error::QueryError;
 use crate::http::App;
@@ -80,7 +81,7 @@ impl Teller {
     }
 
     fn linked(&self, source: &AnswerSource) -> Linked {
-        Linked { url: self.app.page_address(&source.page), title: source.page.title.clone() }
+        Linked { url: self.app.page_address(&source.page), title: visible(&source.page.title) }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -61,7 +61,9 @@ async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Resp
             let mut response = error.into_response();
             let public_url = app.config().public_url.trim_end_matches('/');
             let challenge = format!("Bearer realm=\"tessera\", resource_metadata=\"{public_url}{}\"", METADATA[1]);
-            if !public_url.is_empty()
+            // Who is told to wait is signed in.
+            if response.status() == StatusCode::UNAUTHORIZED
+                && !public_url.is_empty()
                 && let Ok(challenge) = HeaderValue::try_from(challenge)
             {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

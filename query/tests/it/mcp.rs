@@ -128,3 +128,21 @@ async fn whoever_shows_nothing_is_told_where_to_sign_in() {
     let plain = Client::with(HttpConfig::default());
     assert_eq!(plain.get("/.well-known/oauth-protected-resource", &[]).await.status, 404);
 }
+
+#[tokio::test]
+async fn whoever_is_signed_in_and_has_to_wait_is_not_told_to_sign_in() {
+    let mut config = HttpConfig {
+        public_url: "https://search.example.com".into(),
+        authorization_servers: vec!["https://login.example.com".into()],
+        ..HttpConfig::default()
+    };
+    (config.rate.caller_per_second, config.rate.caller_burst) = (1, 1);
+    let client = Client::with(config);
+    let mut replies = Vec::new();
+    for _ in 0..20 {
+        replies.push(client.mcp_as("bob", "tools/list", json!({})).await);
+    }
+    let limited = replies.iter().find(|reply| reply.status == 429).unwrap();
+    assert!(limited.headers.contains_key("retry-after"));
+    assert!(!limited.headers.contains_key("www-authenticate"), "{:?}", limited.headers);
+}

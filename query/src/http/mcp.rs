@@ -23,8 +23,8 @@ use crate::mcp::{Admitted, Tools};
 use crate::trace::Place;
 
 const ENDPOINT: &str = "/mcp";
-/// Where RFC 9728 has clients look, for a server as a whole and for this endpoint.
-const METADATA: [&str; 2] = ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
+/// What RFC 9728 has clients put between the host and the path of a resource to find out about it.
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The endpoint and its metadata.
 pub(super) fn routes(app: &App) -> Router<App> {
@@ -38,7 +38,43 @@ pub(super) fn routes(app: &App) -> Router<App> {
     let admitted = Router::new()
         .route_service(ENDPOINT, service)
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), admit));
-    METADATA.iter().fold(admitted, |router, path| router.route(path, get(metadata)))
+    let routed =
+        admitted.route(WELL_KNOWN, get(about_server)).route(&format!("{WELL_KNOWN}{ENDPOINT}"), get(about_endpoint));
+    match Public::of(&app.config().public_url) {
+        // Without what only patterns of paths may have.
+        Some(public) if !public.path.is_empty() && !public.path.contains(['{', '}']) => {
+            routed.route(&format!("{WELL_KNOWN}{}{ENDPOINT}", public.path), get(about_endpoint))
+        }
+        _ => routed,
+    }
+}
+
+/// Where the server is reached from outside.
+struct Public<'a> {
+    /// Scheme and host.
+    origin: &'a str,
+    /// Below which path, without a slash at its end; mostly empty.
+    path: &'a str,
+}
+
+impl<'a> Public<'a> {
+    /// Of what is configured; `None` where nothing is.
+    fn of(url: &'a str) -> Option<Self> {
+        let url = url.trim_end_matches('/');
+        let host = url.find("://").map_or(0, |at| at + 3);
+        let (origin, path) = url.split_at(url[host..].find('/').map_or(url.len(), |at| host + at));
+        (!url.is_empty()).then_some(Self { origin, path })
+    }
+
+    /// Where clients find out about the endpoint.
+    fn metadata(&self) -> String {
+        format!("{}{WELL_KNOWN}{}{ENDPOINT}", self.origin, self.path)
+    }
+
+    /// The endpoint, as tokens are given for it.
+    fn endpoint(&self) -> String {
+        format!("{}{}{ENDPOINT}", self.origin, self.path)
+    }
 }
 
 /// Finds out who is asking, and lets the tools know.
@@ -59,12 +95,13 @@ async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Resp
         }
         Err(error) => {
             let mut response = error.into_response();
-            let public_url = app.config().public_url.trim_end_matches('/');
-            let challenge = format!("Bearer realm=\"tessera\", resource_metadata=\"{public_url}{}\"", METADATA[1]);
             // Who is told to wait is signed in.
             if response.status() == StatusCode::UNAUTHORIZED
-                && !public_url.is_empty()
-                && let Ok(challenge) = HeaderValue::try_from(challenge)
+                && let Some(public) = Public::of(&app.config().public_url)
+                && let Ok(challenge) = HeaderValue::try_from(format!(
+                    "Bearer realm=\"tessera\", resource_metadata=\"{}\"",
+                    public.metadata()
+                ))
             {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
@@ -73,17 +110,27 @@ async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Resp
     }
 }
 
-/// Says for what and by whom tokens are given, where that was configured.
-async fn metadata(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let config = app.config();
-    let public_url = config.public_url.trim_end_matches('/');
-    if public_url.is_empty() || config.authorization_servers.is_empty() {
+/// Says by whom tokens for the endpoint are given, where that was configured.
+async fn about_endpoint(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let public = Public::of(&app.config().public_url).ok_or_else(ApiError::not_found)?;
+    metadata(&app, &public.endpoint())
+}
+
+/// The same of all that is at the host: the resource is the one that was asked about. Below a path, the host is not ours to tell of.
+async fn about_server(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let public = Public::of(&app.config().public_url).filter(|public| public.path.is_empty());
+    metadata(&app, public.ok_or_else(ApiError::not_found)?.origin)
+}
+
+fn metadata(app: &App, resource: &str) -> Result<Json<Value>, ApiError> {
+    let servers = &app.config().authorization_servers;
+    if servers.is_empty() {
         return Err(ApiError::not_found());
     }
     Ok(Json(json!({
-        "resource": format!("{public_url}{ENDPOINT}"),
+        "resource": resource,
         "resource_name": "Tessera",
-        "authorization_servers": config.authorization_servers,
+        "authorization_servers": servers,
         "bearer_methods_supported": ["header"],
     })))
 }

@@ -124,6 +124,9 @@ async fn whoever_shows_nothing_is_told_where_to_sign_in() {
     let told = client.get("/.well-known/oauth-protected-resource/mcp", &[]).await;
     assert_eq!(told.json["resource"], "https://search.example.com/mcp");
     assert_eq!(told.json["authorization_servers"], json!(["https://login.example.com"]));
+    // What is told of a resource names that one (RFC 9728, 3.3).
+    let told = client.get("/.well-known/oauth-protected-resource", &[]).await;
+    assert_eq!(told.json["resource"], "https://search.example.com");
     // Where nothing was configured, nothing is promised.
     let plain = Client::with(HttpConfig::default());
     assert_eq!(plain.get("/.well-known/oauth-protected-resource", &[]).await.status, 404);
@@ -145,4 +148,20 @@ async fn whoever_is_signed_in_and_has_to_wait_is_not_told_to_sign_in() {
     let limited = replies.iter().find(|reply| reply.status == 429).unwrap();
     assert!(limited.headers.contains_key("retry-after"));
     assert!(!limited.headers.contains_key("www-authenticate"), "{:?}", limited.headers);
+}
+
+#[tokio::test]
+async fn below_a_path_what_is_told_of_the_resource_stands_between_host_and_path() {
+    let config = HttpConfig {
+        public_url: "https://example.com/search/".into(),
+        authorization_servers: vec!["https://login.example.com".into()],
+        ..HttpConfig::default()
+    };
+    let client = Client::with(config);
+    let refused = client.post("/mcp", &[("content-type", "application/json")], "{}").await;
+    let challenge = refused.headers["www-authenticate"].to_str().unwrap();
+    let path = "/.well-known/oauth-protected-resource/search/mcp";
+    assert!(challenge.ends_with(&format!("resource_metadata=\"https://example.com{path}\"")), "{challenge}");
+    assert_eq!(client.get(path, &[]).await.json["resource"], "https://example.com/search/mcp");
+    assert_eq!(client.get("/.well-known/oauth-protected-resource", &[]).await.status, 404, "the host is not ours");
 }

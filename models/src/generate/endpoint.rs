@@ -120,11 +120,12 @@ impl Endpoint {
         self.health().breaker.fail(now);
     }
 
-    /// Notes what went wrong.
-    pub(super) fn note(&self, fault: &Fault, now: Instant) {
+    /// Notes what went wrong after so much time; `slowest` is how long a first text may take.
+    pub(super) fn note(&self, fault: &Fault, spent: Duration, slowest: Duration, now: Instant) {
         let mut health = self.health();
         if fault.is_of_endpoint() {
             health.breaker.fail(now);
+            health.latency.note_failure(spent, slowest, now);
         }
         if let Some(wait) = fault.retry_after() {
             health.breaker.leave_alone(now + wait);

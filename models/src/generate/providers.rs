@@ -220,7 +220,7 @@ impl Providers {
                 })
             }
             Err(fault) => {
-                endpoint.note(&fault, now);
+                endpoint.note(&fault, now.saturating_duration_since(asked_at), self.config.first_text_max(), now);
                 call.settle(fault.outcome(), None);
                 Err(fault)
             }

@@ -56,7 +56,7 @@ impl Candidate {
     }
 }
 
-/// How soon first texts come: a mean in which the last ones weigh most.
+/// How soon first texts come: a mean in which the last ones weigh most. A failure counts as a text that came late.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Latency {
     mean: Option<(Duration, Instant)>,
@@ -73,6 +73,13 @@ impl Latency {
         let mean =
             self.mean.map_or(latency, |(mean, _)| mean.mul_f64(1.0 - Self::NEWEST) + latency.mul_f64(Self::NEWEST));
         self.mean = Some((mean, now));
+    }
+
+    /// Notes that none came in so much time: it counts as one that came no sooner than was expected; where nothing was known, as late as
+    /// one may.
+    pub(super) fn note_failure(&mut self, spent: Duration, slowest: Duration, now: Instant) {
+        let expected = self.expected(now).unwrap_or(slowest);
+        self.note(spent.max(expected), now);
     }
 
     /// How soon a first text is to be expected.
@@ -126,5 +133,20 @@ mod tests {
         latency.note(Duration::from_millis(200), now);
         assert_eq!(latency.expected(now).unwrap().as_millis(), 130);
         assert_eq!(latency.expected(now + Latency::HALF_LIFE).unwrap().as_millis(), 65);
+    }
+
+    #[test]
+    fn a_failure_makes_nobody_faster() {
+        let (now, slowest) = (Instant::now(), Duration::from_secs(20));
+        let ms = |latency: &Latency| latency.expected(now).unwrap().as_millis();
+        let mut unknown = Latency::default();
+        unknown.note_failure(Duration::from_millis(1), slowest, now);
+        assert_eq!(ms(&unknown), 20_000);
+        let mut known = Latency::default();
+        known.note(Duration::from_millis(300), now);
+        known.note_failure(Duration::from_millis(1), slowest, now);
+        assert_eq!(ms(&known), 300, "turned away at once");
+        known.note_failure(slowest, slowest, now);
+        assert_eq!(ms(&known), 6_210, "silent");
     }
 }

@@ -58,6 +58,21 @@ async fn the_fastest_is_asked_first() {
 }
 
 #[tokio::test]
+async fn one_that_fails_is_not_the_fastest() {
+    for reply in [Reply::stream().hang(), Reply::status("500 Internal Server Error", "", "{}")] {
+        let providers = [Provider::start([reply]).await, Provider::start([Reply::whole("sound", 1, 1)]).await];
+        let mut config = config(vec![endpoint("first", &providers[0]), endpoint("sound", &providers[1])]);
+        (config.routing, config.first_text_ms_max) = (Routing::Fastest, 200);
+        config.endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 1);
+        let bench = Bench::new(config);
+        for _ in 0..8 {
+            bench.text().await.unwrap();
+        }
+        assert_eq!(times(&providers), [1, 8], "asked again after it failed");
+    }
+}
+
+#[tokio::test]
 async fn a_task_without_an_endpoint_and_a_prompt_too_long_are_told_apart() {
     let provider = Provider::start([Reply::whole("one", 1, 1)]).await;
     let mut first = endpoint("first", &provider);

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use futures_util::stream::StreamExt as _;
 use models::generate::{
-    Account, BudgetConfig, Config, Generate as _, Generation, Message, Piece, Providers, Request, Role, SystemClock,
-    Task,
+    Account, BudgetConfig, Config, Generate as _, Generation, Message, Meter, Piece, Providers, Request, Role,
+    SystemClock, Task,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,6 +109,7 @@ fn request(question: &str) -> Request {
         temperature: None,
         deadline: Instant::now() + Duration::from_mins(2),
         account: Account { workspace: "acme".to_owned(), user: "ada".to_owned() },
+        meter: Meter::default(),
     }
 }
 

@@ -20,6 +20,7 @@ mod wire;
 mod writing;
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::Stream;
@@ -95,6 +96,34 @@ pub struct Request {
     pub deadline: Instant,
     /// Who pays.
     pub account: Account,
+    /// What the calls that it took are added to, however each ended, as the ledger has them.
+    pub meter: Meter,
+}
+
+/// What calls to language models took together. Cloning gives the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Mutex<Usage>>);
+
+impl Meter {
+    /// Adds what a call took.
+    pub fn add(&self, usage: &Usage) {
+        let Usage { prompt_tokens, completion_tokens, cost_micros } = *usage;
+        let mut total = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        total.prompt_tokens = total.prompt_tokens.saturating_add(prompt_tokens);
+        total.completion_tokens = total.completion_tokens.saturating_add(completion_tokens);
+        total.cost_micros = total.cost_micros.saturating_add(cost_micros);
+    }
+
+    /// What they took until now.
+    pub fn total(&self) -> Usage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Meter {
+    fn eq(&self, other: &Self) -> bool {
+        self.total() == other.total()
+    }
 }
 
 /// What a text is for. Each may be written by another model.

@@ -37,7 +37,7 @@ use std::time::Instant;
 use access::Caller;
 use futures_util::StreamExt as _;
 use models::extract::Word;
-use models::generate::{Account, Generate, Piece, Request, Task};
+use models::generate::{Account, Generate, Meter, Piece, Request, Task};
 use schemas::api::answers::{
     ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN, AnswerRequest, INSTRUCTIONS_CHARS_MAX, QUESTION_CHARS_MAX,
     TURN_CHARS_MAX, TURNS_MAX, Turn, TurnRole,
@@ -153,14 +153,24 @@ impl Engine {
                 None
             }
         };
-        let standing_alone = self.standing_alone(caller, &request, deadline).await;
+        let meter = Meter::default();
+        let standing_alone = self.standing_alone(caller, &request, deadline, &meter).await;
         let plan = self.plan_for(caller, &request, standing_alone)?;
         let room = make_room(writer.as_ref(), &mut request, config.sources_tokens_max);
         let retrieval = Deadline::after(self.config().timeout(request.timeout_ms)).min(deadline);
         let gathered = self.gather(caller, plan, room, retrieval).await?;
         let model_deadline = deadline.keeping(EXTRACTOR_SHARE);
-        let asked =
-            Asked { caller: caller.clone(), request, sampling, request_id, started, deadline, model_deadline, writer };
+        let asked = Asked {
+            caller: caller.clone(),
+            request,
+            sampling,
+            request_id,
+            started,
+            deadline,
+            model_deadline,
+            writer,
+            meter,
+        };
         let mut answering = Answering::begin(self.clone(), asked, gathered, following, permit);
         match unaffordable {
             Some(error) if !answering.takes_no_model().await => Err(error),
@@ -232,7 +242,13 @@ impl Engine {
     }
 
     /// Has a model make the question stand alone, where that is allowed and there is a conversation before it.
-    async fn standing_alone(&self, caller: &Caller, request: &AnswerRequest, deadline: Deadline) -> Option<String> {
+    async fn standing_alone(
+        &self,
+        caller: &Caller,
+        request: &AnswerRequest,
+        deadline: Deadline,
+        meter: &Meter,
+    ) -> Option<String> {
         let allowed = self.config().answer.rewrite && !request.messages.is_empty() && !request.extractive;
         let writer = self.answers().writer(Task::Rewrite).filter(|_| allowed)?;
         let deadline = deadline.keeping(1.0 - REWRITE_SHARE);
@@ -247,6 +263,7 @@ impl Engine {
             temperature: Some(0.0),
             deadline: deadline.instant(),
             account: account(caller),
+            meter: meter.clone(),
         };
         let rewritten = async {
             let mut generation = writer.generate(asked).await.ok()?;

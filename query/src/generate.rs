@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::Caller;
-use models::generate::{Generate, Task};
+use models::generate::{Generate, Meter, Task};
 use schemas::api::answers::{ANSWER_TIMEOUT_MS_MAX, ANSWER_TIMEOUT_MS_MIN};
 use schemas::api::generate::{
     DESCRIPTION_CHARS_MAX, GenerateRequest, GenerateTask, NAME_CHARS_MAX, OPTIONS_MAX, PAGES_MAX, PROPERTY_CHARS_MAX,
@@ -73,8 +73,16 @@ impl Engine {
         // After the pages: what is said of budgets must not tell what is there.
         self.afford(writer.as_ref(), caller, config.generate.tokens_max)?;
         let model_deadline = if request.task.is_extractable() { deadline.keeping(EXTRACTOR_SHARE) } else { deadline };
-        let ordered =
-            Ordered { caller: caller.clone(), request, request_id, started, deadline, model_deadline, writer };
+        let ordered = Ordered {
+            caller: caller.clone(),
+            request,
+            request_id,
+            started,
+            deadline,
+            model_deadline,
+            writer,
+            meter: Meter::default(),
+        };
         Composing::begin(self.clone(), ordered, opened, permit)
     }
 

@@ -12,7 +12,7 @@ use super::ledger::{Entry, Ledger};
 use super::tokens::Counter;
 use super::trace::Chat;
 use super::wire::ChunkUsage;
-use super::{Account, Clock, GenerateError, Request, Task, Usage};
+use super::{Account, Clock, GenerateError, Meter, Request, Task, Usage};
 
 /// The ledger and the budgets, which rest on it.
 pub(super) struct Accounts {
@@ -52,7 +52,8 @@ impl Accounts {
         let tokens = prompt_tokens + u64::from(request.tokens_max);
         self.budgets.reserve(&request.account, tokens, now)?;
         let (accounts, account) = (Arc::clone(self), request.account.clone());
-        Ok(Reserved { accounts, account, task: request.task, prompt_tokens, tokens })
+        let meter = request.meter.clone();
+        Ok(Reserved { accounts, account, meter, task: request.task, prompt_tokens, tokens })
     }
 }
 
@@ -60,6 +61,8 @@ impl Accounts {
 pub(super) struct Reserved {
     accounts: Arc<Accounts>,
     account: Account,
+    /// What whoever asked is told that it took.
+    meter: Meter,
     task: Task,
     /// As counted here.
     prompt_tokens: u64,
@@ -144,6 +147,7 @@ impl Call {
         let usage = Usage { prompt_tokens, completion_tokens, cost_micros: cost.ceil() as u64 };
 
         self.chat.end(outcome, &usage);
+        self.reserved.meter.add(&usage);
         self.reserved.settle(prompt_tokens.saturating_add(completion_tokens));
         let Reserved { accounts, account, task, .. } = &self.reserved;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

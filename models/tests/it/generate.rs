@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use futures_util::stream::StreamExt as _;
 use jiff::Timestamp;
 use models::generate::{
-    Account, Clock, Config, End, EndpointConfig, Entry, Generate as _, GenerateError, Generation, Message, Piece,
-    Providers, Request, Role, Secret, Task,
+    Account, Clock, Config, End, EndpointConfig, Entry, Generate as _, GenerateError, Generation, Message, Meter,
+    Piece, Providers, Request, Role, Secret, Task,
 };
 use provider::{Provider, Reply};
 use tempfile::TempDir;
@@ -128,5 +128,6 @@ fn request() -> Request {
         temperature: Some(0.5),
         deadline: Instant::now() + Duration::from_mins(1),
         account: Account { workspace: "acme".to_owned(), user: "ada".to_owned() },
+        meter: Meter::default(),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use access::Caller;
 use index::analysis::{Language, detect_language};
 use models::extract::Word;
-use models::generate::{End, Generate, GenerateError, Request, StopReason, Task};
+use models::generate::{Generate, GenerateError, Meter, Request, StopReason, Task, Usage};
 use schemas::api::Consistency;
 use schemas::api::answers::{
     AnswerDegraded, AnswerObject, AnswerRequest, AnswerResponse, AnswerSource, AnswerUsage, DoneEvent, SourcesEvent,
@@ -47,6 +47,8 @@ pub(crate) struct Asked {
     pub(crate) model_deadline: Deadline,
     /// Who writes; the extractor where there is nobody.
     pub(crate) writer: Option<Arc<dyn Generate>>,
+    /// What language models took for it.
+    pub(crate) meter: Meter,
 }
 
 /// How a language model is to write, where whoever asks says so.
@@ -69,7 +71,6 @@ pub struct Answering {
     language: Language,
     degraded: BTreeSet<AnswerDegraded>,
     consistency: Consistency,
-    usage: AnswerUsage,
     model: Option<String>,
     truncated: bool,
     /// As what it is to be kept.
@@ -148,7 +149,6 @@ impl Answering {
             language,
             degraded,
             consistency,
-            usage: AnswerUsage::default(),
             model: None,
             truncated: false,
             keyed: None,
@@ -210,7 +210,7 @@ impl Answering {
             truncated: done.truncated,
             cached: done.cached,
             conversation: done.conversation,
-            usage: self.usage,
+            usage: usage_of(&self.asked.meter),
             consistency: self.consistency,
             took_ms: done.took_ms,
             request_id: std::mem::take(&mut self.asked.request_id),
@@ -254,6 +254,7 @@ impl Answering {
             temperature: self.asked.sampling.temperature,
             deadline: deadline.instant(),
             account: account(&self.asked.caller),
+            meter: self.asked.meter.clone(),
         };
         match Asking::begin(&writer, request, deadline, true).await {
             Ok((model, asking)) => {
@@ -297,7 +298,7 @@ impl Answering {
             Came::Nothing => self.fall_back(&said_nothing()).await,
             Came::End(text, end) => {
                 self.write(&text, true);
-                self.take_end(&end);
+                self.truncated = end.reason != StopReason::Complete;
                 self.state = State::Written;
             }
             Came::Failed(error) => self.fall_back(&error).await,
@@ -308,11 +309,6 @@ impl Answering {
         let (engine, view) = (&self.engine, self.view.as_ref());
         let link = |address: &str| view.and_then(|view| view.gate(engine).page_address(address));
         self.outgoing.write(&mut self.writing, text, ended, &link);
-    }
-
-    fn take_end(&mut self, end: &End) {
-        self.truncated = end.reason != StopReason::Complete;
-        self.usage = usage_of(end);
     }
 
     /// The model failed: the extractor answers if nothing went out yet, else the answer ends here. So it does where the budget is
@@ -349,7 +345,7 @@ impl Answering {
         }
         let message = not_found.then(|| not_found::not_found(&self.asked.request.question).to_owned());
         let conversation = self.keep(not_found, message.as_deref()).await;
-        self.outgoing.push(AnswerEvent::Usage(self.usage));
+        self.outgoing.push(AnswerEvent::Usage(usage_of(&self.asked.meter)));
         self.outgoing.push(AnswerEvent::Done(DoneEvent {
             sentences: if not_found { Vec::new() } else { self.writing.sentences().to_vec() },
             not_found,
@@ -387,11 +383,8 @@ impl Answering {
     }
 }
 
-/// What a text took, as responses show it.
-pub(crate) fn usage_of(end: &End) -> AnswerUsage {
-    AnswerUsage {
-        prompt_tokens: end.usage.prompt_tokens,
-        completion_tokens: end.usage.completion_tokens,
-        cost_micros: end.usage.cost_micros,
-    }
+/// What all calls for a text took, those that failed too, as responses show it.
+pub(crate) fn usage_of(meter: &Meter) -> AnswerUsage {
+    let Usage { prompt_tokens, completion_tokens, cost_micros } = meter.total();
+    AnswerUsage { prompt_tokens, completion_tokens, cost_micros }
 }

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use access::Caller;
 use index::analysis::{Language, detect_language};
-use models::generate::{Generate, GenerateError, Request, StopReason, Task};
+use models::generate::{Generate, GenerateError, Meter, Request, StopReason, Task};
 use schemas::api::Consistency;
-use schemas::api::answers::{AnswerDegraded, AnswerSource, AnswerUsage, DoneEvent, SourcesEvent};
+use schemas::api::answers::{AnswerDegraded, AnswerSource, DoneEvent, SourcesEvent};
 use schemas::api::generate::{FilledValue, GenerateRequest, GenerateResponse, GenerateTask, GenerationObject};
 use schemas::ids::PageId;
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,6 +49,8 @@ pub(crate) struct Ordered {
     pub(crate) model_deadline: Deadline,
     /// Who writes; the extractor where there is nobody.
     pub(crate) writer: Option<Arc<dyn Generate>>,
+    /// What language models took for it.
+    pub(crate) meter: Meter,
 }
 
 /// A text that is being made.
@@ -62,7 +64,6 @@ pub struct Composing {
     language: Language,
     degraded: BTreeSet<AnswerDegraded>,
     consistency: Consistency,
-    usage: AnswerUsage,
     model: Option<String>,
     truncated: bool,
     cut: bool,
@@ -135,7 +136,6 @@ impl Composing {
             language,
             degraded: BTreeSet::new(),
             consistency,
-            usage: AnswerUsage::default(),
             model: None,
             truncated: false,
             cut,
@@ -198,7 +198,7 @@ impl Composing {
             model: done.model,
             degraded: done.degraded,
             truncated: done.truncated,
-            usage: self.usage,
+            usage: usage_of(&self.ordered.meter),
             consistency: self.consistency,
             took_ms: done.took_ms,
             request_id: std::mem::take(&mut self.ordered.request_id),
@@ -232,6 +232,7 @@ impl Composing {
             temperature: None,
             deadline: deadline.instant(),
             account: account(&self.ordered.caller),
+            meter: self.ordered.meter.clone(),
         };
         let is_value = self.ordered.request.task == GenerateTask::FillProperty;
         let may_lack = is_value || self.ordered.request.task == GenerateTask::ActionItems;
@@ -255,7 +256,6 @@ impl Composing {
             Came::End(text, end) => {
                 self.write(&text, true);
                 self.truncated = end.reason != StopReason::Complete;
-                self.usage = usage_of(&end);
                 self.state = State::Written;
             }
             Came::Failed(error) => self.fall_back(&error).await,
@@ -273,9 +273,8 @@ impl Composing {
             }
             Came::NotFound => self.state = State::Written,
             Came::Nothing => self.fall_back(&said_nothing()).await,
-            Came::End(text, end) => {
+            Came::End(text, _) => {
                 value.push_str(&text);
-                self.usage = usage_of(&end);
                 self.take_value(&value).await;
             }
             Came::Failed(error) => self.fall_back(&error).await,
@@ -380,7 +379,7 @@ impl Composing {
         let is_value = self.ordered.request.task == GenerateTask::FillProperty;
         let not_found = self.writing.is_empty() || is_value && self.value.is_none();
         let sentences = if not_found || !has_pages { Vec::new() } else { self.writing.sentences().to_vec() };
-        self.outgoing.push(AnswerEvent::Usage(self.usage));
+        self.outgoing.push(AnswerEvent::Usage(usage_of(&self.ordered.meter)));
         self.outgoing.push(AnswerEvent::Done(DoneEvent {
             sentences,
             not_found,

@@ -136,6 +136,32 @@ async fn when_the_model_fails_the_extractor_answers_and_says_so() {
 }
 
 #[tokio::test]
+async fn usage_is_what_all_calls_took_however_they_ended() {
+    let mut config = Config::default();
+    config.answer.rewrite = true;
+    let turns = json!([{"role": "user", "content": "What is a rollback?"}]);
+    let scripts: [fn() -> Script; 4] = [
+        || Script::Writes(vec!["NOT_FOUND".to_owned()]),
+        || Script::BreaksOff(vec!["A rollback".to_owned()]),
+        || Script::Ends(StopReason::Length),
+        || Script::Writes(vec!["A rollback takes one minute [1].".to_owned()]),
+    ];
+    for (script, written) in scripts.into_iter().zip([1, 1, 0, 1]) {
+        let model = Arc::new(Scripted::new(move |request: &Request| match request.task {
+            Task::Rewrite => Script::Writes(pieces("How long?")),
+            _ => script(),
+        }));
+        let client = Client::writing(acme(), config.clone(), Some(model.clone()));
+        let request = json!({"question": "How long does it take?", "messages": turns});
+        let usage = client.answer_as("bob", request).await.json["usage"].take();
+        assert_eq!(model.told().len(), 2);
+        assert_eq!(usage, json!({"prompt_tokens": 200, "completion_tokens": 3 + written, "cost_micros": 14}));
+        let made = client.generate_as("bob", json!({"task": "summarise", "pages": ["runbook"]})).await.json;
+        assert_eq!(made["usage"]["cost_micros"], 7, "{made}");
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_ends_without_a_word_is_no_answer_in_a_stream_either() {
     let model = Arc::new(Scripted::new(|_: &Request| Script::Ends(StopReason::Filtered)));
     let client = Client::writing(acme(), Config::default(), Some(model));

@@ -57,13 +57,17 @@ pub fn pieces(text: &str) -> Vec<String> {
 }
 
 fn end(reason: StopReason, pieces: usize) -> Piece {
-    let usage = Usage { prompt_tokens: 100, completion_tokens: pieces as u64, cost_micros: 7 };
-    Piece::End(End { reason, usage })
+    Piece::End(End { reason, usage: usage(pieces) })
+}
+
+fn usage(pieces: usize) -> Usage {
+    Usage { prompt_tokens: 100, completion_tokens: pieces as u64, cost_micros: 7 }
 }
 
 impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F> {
     fn generate(&self, request: Request) -> Generating<'_> {
         let script = (self.script)(&request);
+        let meter = request.meter.clone();
         self.asked.lock().unwrap().push(request);
         let (texts, last) = match script {
             Script::Fails(error) => return Box::pin(async move { Err(error) }),
@@ -74,6 +78,8 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
             Script::Ends(reason) => (Vec::new(), Ok(end(reason, 0))),
             Script::BreaksOff(texts) => (texts, Err(GenerateError::Interrupted("as told".to_owned()))),
         };
+        // What a text takes, it takes however it ends.
+        meter.add(&usage(texts.len()));
         let pieces: Vec<Result<Piece, GenerateError>> =
             texts.into_iter().map(|text| Ok(Piece::Text(text))).chain([last]).collect();
         Box::pin(async move { Ok(Generation { model: "scripted".to_owned(), pieces: Box::pin(stream::iter(pieces)) }) })

@@ -192,3 +192,24 @@ async fn the_ledger_adds_up_under_faults() {
     let reopened = Providers::open(settings, HashMap::new(), dir.path(), clock).unwrap();
     assert_eq!(reopened.ledger().all(), sums);
 }
+
+#[tokio::test]
+async fn the_meter_of_a_request_has_what_the_ledger_has_of_it() {
+    let silent = Provider::start([Reply::stream().hang()]).await;
+    let cut = Provider::start([Reply::stream().text("The key is")]).await;
+    let mut config = config(vec![endpoint("first", &silent), endpoint("second", &cut)]);
+    config.first_text_ms_max = 100;
+    config.endpoints.iter_mut().for_each(|endpoint| endpoint.completion_price = 10.0);
+    let bench = Bench::new(config);
+    let request = request();
+    let meter = request.meter.clone();
+    let (_, end) = read(bench.providers.generate(request).await.unwrap()).await;
+    assert!(matches!(end, Err(GenerateError::Interrupted(_))), "{end:?}");
+    let calls = bench.calls();
+    let sum = |of: fn(&Entry) -> u64| calls.iter().map(of).sum::<u64>();
+    let total = meter.total();
+    assert_eq!((calls.len(), total.prompt_tokens), (2, sum(|call| call.prompt_tokens)));
+    assert_eq!(total.completion_tokens, sum(|call| call.completion_tokens));
+    assert_eq!(total.cost_micros, sum(|call| call.cost_micros));
+    assert!(total.prompt_tokens > 0 && total.cost_micros > 0, "{total:?}");
+}

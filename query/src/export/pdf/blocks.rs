@@ -10,6 +10,9 @@ use crate::export::is_kept;
 /// Lists and quotations that a block is shown to be inside of, at most.
 const INSETS_MAX: usize = 12;
 
+/// Longest line that is shaped at once, in bytes: one that is longer is cut there, between words where there are some.
+pub(super) const LINE_BYTES_MAX: usize = 10_000;
+
 /// How a run of text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "styles of a text, each for itself")]
@@ -65,9 +68,7 @@ impl Rich {
                 if at > 0 {
                     lines.push(Self::default());
                 }
-                if let Some(line) = lines.last_mut() {
-                    line.push(piece, *style);
-                }
+                push_cut(&mut lines, piece, *style);
             }
             start = *end;
         }
@@ -80,6 +81,22 @@ impl Rich {
             style.bold = true;
         }
         self
+    }
+}
+
+/// Adds text to the last line, and begins another one where that is full.
+fn push_cut(lines: &mut Vec<Rich>, mut text: &str, style: Style) {
+    loop {
+        let Some(line) = lines.last_mut() else { return };
+        let room = LINE_BYTES_MAX.saturating_sub(line.text.len());
+        if text.len() <= room {
+            return line.push(text, style);
+        }
+        let most = text.floor_char_boundary(room);
+        let cut = text[..most].rfind(' ').map_or(most, |space| space + 1);
+        line.push(&text[..cut], style);
+        text = &text[cut..];
+        lines.push(Rich::default());
     }
 }
 

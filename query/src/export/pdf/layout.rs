@@ -1,7 +1,7 @@
 //! Text on sheets: lines one below the other, a new sheet where one is full.
 //!
 //! Invariants: nothing stands outside the frame but the number of the sheet; there are never more sheets than allowed; time is looked at
-//! with each sheet.
+//! with each sheet, and before each line of text is shaped, which are of a bounded length.
 
 use krilla::metadata::Metadata;
 
@@ -144,10 +144,18 @@ impl<'a> Layout<'a> {
         self.paper.heading(level, text, self.top);
     }
 
+    /// Shapes a line, if there is time.
+    pub(super) fn shaped(&mut self, line: &Rich) -> Result<Shaped, PdfError> {
+        if self.deadline.has_passed() {
+            return Err(PdfError::Late);
+        }
+        Ok(self.shaper.shape(line))
+    }
+
     /// Text, line by line.
     pub(super) fn text(&mut self, rich: &Rich, look: Look, column: &Column) -> Result<(), PdfError> {
         for line in rich.lines() {
-            let shaped = self.shaper.shape(&line);
+            let shaped = self.shaped(&line)?;
             let padding = if look.is_shaded { SHADE_PADDING } else { 0.0 };
             let inner = Column { left: column.left + padding, right: column.right - padding, bars: Vec::new() };
             for line in broken(&shaped, look.wrap, inner.width() / look.size) {

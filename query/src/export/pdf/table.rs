@@ -1,8 +1,8 @@
 //! Tables: columns as wide as what they hold, rows that are broken between sheets only where one is longer than a sheet, and the first row again
-//! at the top of each sheet. A table with more columns than fit is given as lines of text.
+//! at the top of each sheet. A table with more columns than fit, or with a cell that is longer than a line may be, is given as lines of text.
 
 use super::PdfError;
-use super::blocks::{Rich, Style};
+use super::blocks::{LINE_BYTES_MAX, Rich, Style};
 use super::layout::{Column, Layout, Look, PALE, THIN};
 use super::lines::{Line, broken};
 use super::shape::Shaped;
@@ -27,14 +27,15 @@ impl Layout<'_> {
         if columns == 0 {
             return Ok(());
         }
-        if column.width() < columns as f32 * WIDTH_MIN {
+        let is_wide = column.width() < columns as f32 * WIDTH_MIN;
+        if is_wide || rows.iter().flatten().any(|cell| cell.text.len() > LINE_BYTES_MAX) {
             return rows.iter().try_for_each(|row| self.text(&joined(row), look, column));
         }
         let mut natural = vec![WIDTH_MIN; columns];
         let mut shaped: Vec<Vec<Shaped>> = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let cells = row.iter().map(|cell| if at == 0 { cell.clone().bold() } else { cell.clone() });
-            let cells: Vec<Shaped> = cells.map(|cell| self.shaper.shape(&cell)).collect();
+            let cells: Vec<Shaped> = cells.map(|cell| self.shaped(&cell)).collect::<Result<_, _>>()?;
             for (cell, natural) in cells.iter().zip(&mut natural) {
                 let width: f32 = cell.clusters.iter().map(|cluster| cluster.advance).sum();
                 // Rounding must not break a line that is as wide as its column.

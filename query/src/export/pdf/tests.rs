@@ -76,6 +76,25 @@ fn markdown_is_read_as_blocks() {
 }
 
 #[test]
+fn a_line_is_shaped_in_parts_of_a_bounded_length_while_there_is_time() {
+    let words = "é word ".repeat(4_000);
+    let mut rich = Rich::of(&words, PLAIN);
+    rich.push("bold", Style { bold: true, ..PLAIN });
+    let lines = rich.lines();
+    assert!(lines.len() > 3 && lines.iter().all(|line| line.text.len() <= 10_000));
+    assert!(lines[..3].iter().all(|line| line.text.ends_with(' ')), "cut between words");
+    assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<String>(), rich.text);
+    assert_eq!(Rich::of(&"x".repeat(25_000), PLAIN).lines().len(), 3);
+    let late = Deadline::after(Duration::ZERO);
+    for body in ["One line.", "| a | b |\n| --- | --- |\n| c | d |"] {
+        let drawn = draw(&document(body), &fonts(), &ExportConfig::default(), late);
+        assert!(matches!(drawn, Err(PdfError::Late)), "{body}");
+    }
+    let long = format!("| a | b |\n| --- | --- |\n| c | {words} |");
+    assert!(drawn(&document(&long)).bytes.len() > 1_000, "a cell that is too long is given as text");
+}
+
+#[test]
 fn the_same_document_gives_the_same_bytes_with_its_title_and_date() {
     let document = document(
         "\n## Use\n\nOpen *it* ~~slowly~~ by `hand`. שלום (world) مرحبا\n\n> - a\n\n| a | b |\n| --- | --- |\n| c | d |\n",

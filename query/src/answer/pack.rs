@@ -1,7 +1,7 @@
 //! Packing: from the passages of a page to the blocks that stand for it in an answer.
 //!
-//! Pure. What is taken first are the blocks of the passages that were found, then those beside them, as far as the next heading
-//! and the budget reach; a table comes whole where it fits. Invariants: blocks come in reading order and none twice; a block
+//! Pure. What is taken first are the blocks of the passages that were found, then the few between two of them, then those beside
+//! them, as far as the next heading and the budget reach; a table comes whole where it fits. Invariants: blocks come in reading order and none twice; a block
 //! that was found is always there, cut to its passage when it is long.
 
 use std::cmp::Ordering;
@@ -24,6 +24,8 @@ pub(crate) struct Budget<'a> {
     pub tokens_max: usize,
 }
 
+/// Most blocks between two that were taken for them to come along.
+const GAP_BLOCKS_MAX: usize = 3;
 /// Words that stand side by side in what is compared for repetition.
 const SHINGLE_WORDS: usize = 4;
 /// Share of a text's shingles from which on it says nearly nothing but what another one said.
@@ -41,6 +43,7 @@ pub(crate) fn pack(listed: &[TextBlock], passages: &[Passage], score: f32, budge
         return None;
     }
     taken.tables();
+    taken.between();
     taken.beside();
     let blocks = taken.finish();
     let first = passages.first()?;
@@ -91,6 +94,26 @@ impl Taken<'_> {
             let wanted = if self.tokens + tokens <= 2 * self.budget.tokens_max { &missing[..] } else { &[before][..] };
             for of in wanted {
                 self.take(*of, 0..listed[*of].text.len(), language, 2 * self.budget.tokens_max);
+            }
+        }
+    }
+
+    /// The blocks of small gaps between those that were taken, each gap whole, the smallest first.
+    fn between(&mut self) {
+        let places: Vec<usize> = self.blocks.keys().copied().collect();
+        let gaps = places.windows(2).map(|pair| pair[0] + 1..pair[1]);
+        let mut gaps: Vec<std::ops::Range<usize>> =
+            gaps.filter(|gap| (1..=GAP_BLOCKS_MAX).contains(&gap.len())).collect();
+        gaps.sort_by_key(ExactSizeIterator::len);
+        let listed = self.listed;
+        for gap in gaps {
+            let tokens: usize = gap.clone().map(|at| (self.budget.count)(&listed[at].text)).sum();
+            if self.tokens + tokens > self.budget.tokens_max {
+                continue;
+            }
+            let language = self.blocks[&(gap.start - 1)].1;
+            for at in gap {
+                self.take(at, 0..listed[at].text.len(), language, self.budget.tokens_max);
             }
         }
     }

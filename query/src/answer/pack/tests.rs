@@ -90,6 +90,19 @@ fn a_second_passage_leaves_a_gap_that_is_told() {
 }
 
 #[test]
+fn a_small_gap_between_two_passages_is_filled_where_there_is_room() {
+    let record = record(&PROSE);
+    let passages = [passage("four four", &[(5, 0, 9)]), passage("two two", &[(3, 0, 7)])];
+    check(&record, &passages, 6, &["two two", "three three", "four four"]);
+    let source = check(&record, &passages, 4, &["two two", "four four"]);
+    assert!(source.blocks[1].after_gap);
+    let blocks: Vec<(&str, &str)> = ["a", "b", "c", "d", "e", "f"].map(|text| ("paragraph", text)).to_vec();
+    let passages = [passage("a", &[(0, 0, 1)]), passage("f", &[(5, 0, 1)])];
+    let source = pack(&self::record(&blocks), &passages, 1.0, &Budget { count: &words, tokens_max: 100 }).unwrap();
+    assert_eq!(source.blocks.len(), 2, "a wide gap stays");
+}
+
+#[test]
 fn a_table_comes_whole_or_with_its_first_row() {
     let mut blocks = vec![("paragraph", "intro")];
     blocks.extend([

@@ -28,6 +28,8 @@ pub(crate) struct Budget<'a> {
 const GAP_BLOCKS_MAX: usize = 3;
 /// Words that stand side by side in what is compared for repetition.
 const SHINGLE_WORDS: usize = 4;
+/// Shingles of a block from which on it is looked for in what was said: shorter ones repeat by chance.
+const BLOCK_SHINGLES_MIN: usize = 4;
 /// Share of a text's shingles from which on it says nearly nothing but what another one said.
 const DUPLICATE_SHARE: f64 = 0.8;
 
@@ -201,6 +203,31 @@ impl Seen {
         }
         repeated
     }
+
+    /// Takes blocks out of a source that stand in one before it word for word, as blocks that are shown on several pages do; says
+    /// whether anything is left that says something. Rows of tables stay, since they come whole.
+    pub(crate) fn leave_out_repeated(&self, source: &mut SourceText) -> bool {
+        let mut has_gap = false;
+        source.blocks.retain_mut(|block| {
+            let is_repeated = !says_little(&block.kind) && block.kind != BlockType::TableRow && self.holds(&block.text);
+            block.after_gap |= !is_repeated && std::mem::take(&mut has_gap);
+            has_gap |= is_repeated;
+            !is_repeated
+        });
+        source.blocks.iter().any(|block| !says_little(&block.kind))
+    }
+
+    /// Whether all of a text stands in one before it.
+    fn holds(&self, text: &str) -> bool {
+        let shingles = shingles(text);
+        let is_said = |known: &Vec<u64>| shared(known, &shingles) == shingles.len();
+        shingles.len() >= BLOCK_SHINGLES_MIN && self.0.iter().any(is_said)
+    }
+}
+
+/// Whether it is a heading, which says little without what stands below it.
+fn says_little(kind: &BlockType) -> bool {
+    matches!(kind, BlockType::Heading(_))
 }
 
 /// How many numbers two lists share, in each of which they rise.

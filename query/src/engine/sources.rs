@@ -141,7 +141,11 @@ impl Engine {
             let left = room.tokens_max.saturating_sub(tokens + room.around(head.as_ref(), headings));
             let budget = Budget { count: &*room.count, tokens_max: config.source_tokens_max.min(left) };
             let score = (ranked.score / best_score).clamp(0.0, 1.0);
-            let Some(source) = pack(&text.in_order(&page), &passages, score, &budget) else { continue };
+            let Some(mut source) = pack(&text.in_order(&page), &passages, score, &budget) else { continue };
+            let packed = source.blocks.len();
+            if !seen.leave_out_repeated(&mut source) && source.blocks.len() < packed {
+                continue;
+            }
             let text = source.whole();
             let taken = room.taken(head.as_ref(), &source);
             if text.trim().is_empty() || tokens + taken > room.tokens_max || seen.is_repeated(&text) {

@@ -320,6 +320,25 @@ async fn a_short_page_does_not_hide_a_longer_one_that_holds_it() {
 }
 
 #[tokio::test]
+async fn what_is_shown_on_several_pages_is_quoted_once() {
+    const SYNCED: &str = "To reset the kappa press the red button and wait for the green lamp.";
+    let mut content = acme();
+    let root = PageSpec { grants: &["workspace:view"], ..PageSpec::default() };
+    let north: &[&str] = &[SYNCED, "The kappa of the north dome stands behind the stairs."];
+    content.page("acme", "north", PageSpec { title: "Kappa reset, north", text: north, ..root });
+    let south: &[&str] = &["The kappa of the south dome hangs under the roof.", SYNCED];
+    content.page("acme", "south", PageSpec { title: "Kappa reset, south", text: south, ..root });
+    content.commit();
+    let client = Client::writing(content, Config::default(), None);
+    let answer = client.answer_as("bob", json!({"question": "How do I reset the kappa?", "length": "long"})).await.json;
+    let (north, south) = (taken(&answer, "north").unwrap(), taken(&answer, "south").unwrap());
+    let is_synced = |text: &&String| text.as_str() == SYNCED;
+    assert_eq!(north.iter().chain(&south).filter(is_synced).count(), 1, "{answer}");
+    assert_eq!(north.len() + south.len(), 3, "{answer}");
+    assert_eq!(answer["answer"].as_str().unwrap().matches("press the red button").count(), 1, "{answer}");
+}
+
+#[tokio::test]
 async fn titles_and_what_delimits_sources_are_counted() {
     let mut content = acme();
     let title: &'static str = String::leak("Deploy ".repeat(200));

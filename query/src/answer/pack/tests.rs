@@ -137,6 +137,30 @@ fn what_is_nearly_the_same_is_seen() {
 }
 
 #[test]
+fn a_block_that_stood_in_a_source_before_is_left_out() {
+    let shared = "To reset the kappa press the red button and wait for the lamp.";
+    let source = |blocks: &[(&str, &str)]| {
+        let found = passage(blocks[0].1, &[(0, 0, blocks[0].1.len() as u32)]);
+        pack(&record(blocks), &[found], 1.0, &Budget { count: &words, tokens_max: 100 }).unwrap()
+    };
+    let mut seen = Seen::default();
+    assert!(!seen.is_repeated(&source(&[("paragraph", "Of the north dome."), ("callout", shared)]).whole()));
+    let texts = |blocks: &[(&str, &str)]| {
+        let mut source = source(blocks);
+        let says = seen.leave_out_repeated(&mut source);
+        let blocks = source.blocks.into_iter().map(|block| (block.text, block.after_gap));
+        (blocks.collect::<Vec<_>>(), says)
+    };
+    let other = "Of the south dome.".to_owned();
+    assert_eq!(texts(&[("paragraph", &other), ("callout", shared)]), (vec![(other.clone(), false)], true));
+    let (blocks, _) = texts(&[("paragraph", shared), ("paragraph", &other)]);
+    assert_eq!(blocks, [(other.clone(), true)]);
+    assert_eq!(texts(&[("callout", shared)]), (vec![], false));
+    assert!(texts(&[("table_row", shared)]).1 && texts(&[("paragraph", &shared.replace("red", "green"))]).1);
+    assert!(texts(&[("paragraph", "Of the north dome.")]).1, "a few words repeat by chance");
+}
+
+#[test]
 fn a_longer_text_that_holds_a_short_one_is_no_repetition() {
     let mut seen = Seen::default();
     assert!(!seen.is_repeated("Press the red button"));

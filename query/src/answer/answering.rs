@@ -237,8 +237,13 @@ impl Answering {
             return;
         }
         let titled = self.sources.iter().zip(self.writing.sources());
-        let titled: Vec<Titled<'_>> =
-            titled.map(|(shown, source)| Titled { title: &shown.page.title, source: &source.text }).collect();
+        let titled: Vec<Titled<'_>> = titled
+            .map(|(shown, source)| Titled {
+                title: &shown.page.title,
+                edited_at: shown.page.edited_at,
+                source: &source.text,
+            })
+            .collect();
         let request = &self.asked.request;
         let messages = prompt::answer(&request.question, &request.messages, &titled, Manner::of(request));
         // A prompt leaves the house, too.

@@ -1,10 +1,14 @@
 //! What a language model is told: its instructions, the conversation, the sources as delimited data, and the question.
 //!
-//! Pure. Sources and turns are defused before they stand here. The model is given no tools, and whatever it writes goes through
-//! `markup` and `writing`; these instructions make good answers likely, and are no wall.
+//! Pure. Sources and turns are defused before they stand here. Of a page a model is told its title and the day of its last change, which are
+//! the page's own. It is not told what pages above it are called and who wrote it: it could say that, and a kept text is looked after by the
+//! pages that it rests on, neither by those above them nor by people.
+//! The model is given no tools, and whatever it writes goes through `markup` and `writing`; these instructions make good answers likely,
+//! and are no wall.
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use models::generate::{Message, Role};
 use schemas::api::answers::{AnswerRequest, Length, Style, Turn, TurnRole};
 
@@ -40,6 +44,8 @@ impl<'a> Manner<'a> {
 pub(crate) struct Titled<'a> {
     /// The title of the page.
     pub title: &'a str,
+    /// When the page was changed last.
+    pub edited_at: Option<Timestamp>,
     /// The source.
     pub source: &'a SourceText,
 }
@@ -87,6 +93,7 @@ pub(crate) fn delimited(sources: &[Titled<'_>]) -> String {
 pub(crate) fn one(number: usize, source: &Titled<'_>) -> String {
     let mut lines = vec![format!("<source id=\"{number}\">")];
     lines.push(format!("Title: {}", line(source.title)));
+    lines.extend(source.edited_at.map(|at| format!("Edited: {}", at.strftime("%Y-%m-%d"))));
     if !source.source.headings.is_empty() {
         lines.push(format!("Section: {}", line(&source.source.headings.join(" > "))));
     }

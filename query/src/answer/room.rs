@@ -55,9 +55,9 @@ impl Room {
         if !self.is_prompt {
             return (self.count)(&source.whole());
         }
-        let title = head.map_or("", |head| head.title.as_str());
+        let (title, edited_at) = head.map_or(("", None), |head| (head.title.as_str(), head.edited_at));
         // Two digits are the most that a number of a source has.
-        (self.count)(&prompt::one(99, &Titled { title, source }))
+        (self.count)(&prompt::one(99, &Titled { title, edited_at, source }))
     }
 }
 

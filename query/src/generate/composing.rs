@@ -217,8 +217,13 @@ impl Composing {
         }
         let Some(writer) = self.ordered.writer.clone() else { return self.extract().await };
         let titled = self.sources.iter().zip(self.writing.sources());
-        let titled: Vec<Titled<'_>> =
-            titled.map(|(shown, source)| Titled { title: &shown.page.title, source: &source.text }).collect();
+        let titled: Vec<Titled<'_>> = titled
+            .map(|(shown, source)| Titled {
+                title: &shown.page.title,
+                edited_at: shown.page.edited_at,
+                source: &source.text,
+            })
+            .collect();
         let messages = prompt::messages(&self.ordered.request, &titled);
         // A prompt leaves the house, too.
         let Some(messages) = self.outgoing.let_out(messages) else {

@@ -105,6 +105,9 @@ async fn the_model_is_given_what_the_caller_may_read_and_nothing_else() {
     let told = model.told();
     assert_eq!(told.len(), 1, "no model is asked before the sources");
     assert!(told[0].contains("<source id=\"1\">\nTitle: ") && told[0].contains("blue green"), "{}", told[0]);
+    assert!(told[0].contains("Title: Deploy runbook\nEdited: 2026-03-03\n"), "{}", told[0]);
+    // What stands above a page and who wrote it is not told: a kept answer could say it to others.
+    assert!(!told[0].contains("Engineering") && !told[0].contains("bob"), "{}", told[0]);
     assert!(!told[0].to_lowercase().contains("lanternfish") && !told[0].contains("Globex"), "{}", told[0]);
     let asked = model.asked.lock().unwrap();
     assert_eq!(

@@ -91,7 +91,10 @@ async fn every_task_is_done_by_a_model_over_text_and_over_pages() {
         assert_eq!(made["citations"][0]["page"], "runbook", "{task}");
         assert_eq!(made["sources"][1]["page"]["title"], "Handbook", "{task}");
         let told = model.told().pop().unwrap();
-        assert!(told.contains("<source id=\"2\">\nTitle: Handbook\nHow we deploy"), "{task}: {told}");
+        assert!(
+            told.contains("<source id=\"2\">\nTitle: Handbook\nEdited: 2026-03-01\nHow we deploy"),
+            "{task}: {told}"
+        );
     }
 }
 

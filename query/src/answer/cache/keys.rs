@@ -155,7 +155,7 @@ impl SourceKey {
     /// Of a source that was let out.
     pub(crate) fn of(source: &AnswerSource) -> Self {
         // What the model is shown, and the versions of it.
-        let shown = serde_json::json!([source.page.title, source.headings, source.blocks]);
+        let shown = serde_json::json!([source.page.title, source.page.edited_at, source.headings, source.blocks]);
         Self::new(source.page.id.clone(), shown.to_string().as_bytes())
     }
 

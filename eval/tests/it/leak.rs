@@ -4,6 +4,8 @@
 //! what they are told is within what the oracle allows by the events delivered so far, whatever is committed. Once all
 //! of it is searchable, the answer is what going through all permitted pages finds. A case is one answer to one caller.
 //!
+//! Chats and the tools of assistants are asked over HTTP. Answers that were kept for somebody are asked for by others.
+//!
 //! `LEAK_CASES` sets how many cases there are, `LEAK_SEED` where they begin; the seed is printed.
 
 use std::collections::BTreeSet;
@@ -21,6 +23,7 @@ use schemas::ids::{PageId, UserId, WorkspaceId};
 use schemas::page::Parent;
 
 use crate::oracle::{Above, Oracle, Page};
+use crate::served::Served;
 use crate::site::{Site, caller, runtime};
 
 const CASES: u64 = 20_000;
@@ -30,6 +33,9 @@ const WORKSPACES: u32 = 4;
 const STEPS: u32 = 16;
 /// Requests in each workspace after each batch, before it is committed and after.
 const REQUESTS: u32 = 20;
+/// Chats and calls of tools in each workspace after each batch, and people who ask what was just answered.
+const CHATS: u32 = 4;
+const ASKED_AGAIN: usize = 4;
 /// Turns of conversations in each workspace after each batch, each with a look at one of before.
 const TALKS: u32 = 4;
 
@@ -58,6 +64,7 @@ fn answers_hold_nothing_their_caller_may_not_see_and_miss_nothing_it_may() {
     assert!(played.cases >= cases);
     assert!(played.turns_shown > 0 && played.turns_withdrawn > 0, "{played:?}");
     assert!(played.gone_on > 0 && played.lost > 0, "{played:?}");
+    assert!(played.kept > 0 && played.kept_for_others > 0 && played.fetched > 0, "{played:?}");
 }
 
 /// What was played through.
@@ -70,6 +77,11 @@ struct Played {
     /// Answers whose connection broke that were gone on with to their end, and those of which access was lost meanwhile.
     gone_on: u64,
     lost: u64,
+    /// Answers that were kept and given again, and those of them that were written for somebody else.
+    kept: u64,
+    kept_for_others: u64,
+    /// Pages that assistants fetched.
+    fetched: u64,
 }
 
 impl Played {
@@ -79,6 +91,9 @@ impl Played {
         self.turns_withdrawn += other.turns_withdrawn;
         self.gone_on += other.gone_on;
         self.lost += other.lost;
+        self.kept += other.kept;
+        self.kept_for_others += other.kept_for_others;
+        self.fetched += other.fetched;
     }
 }
 
@@ -107,6 +122,7 @@ fn play(seed: u64) -> Played {
     let (site, runtime) = (Site::new(), runtime());
     let mut products: Vec<Product> = (0..WORKSPACES).map(|number| Product::new(number, &mut rng)).collect();
     let (mut played, mut begun) = (Played::default(), Begun::default());
+    let served = runtime.block_on(Served::start(site.parroting.clone()));
     for step in 0..STEPS {
         for product in &mut products {
             let batch = if step + 1 == STEPS && rng.random_bool(0.2) {
@@ -129,7 +145,8 @@ fn play(seed: u64) -> Played {
             }
             for product in &products {
                 let context = format!("seed {seed}, step {step}");
-                let asking = Asking { site: &site, products: &products, product, settled, context: &context };
+                let asking =
+                    Asking { site: &site, served: &served, products: &products, product, settled, context: &context };
                 played.add(runtime.block_on(interrogate(&asking, &mut begun, &mut rng)));
             }
         }
@@ -141,6 +158,7 @@ fn play(seed: u64) -> Played {
 /// What is asked about, and when.
 struct Asking<'a> {
     site: &'a Site,
+    served: &'a Served,
     products: &'a [Product],
     product: &'a Product,
     settled: bool,
@@ -149,7 +167,7 @@ struct Asking<'a> {
 
 /// Asks on behalf of everyone and judges what is told.
 async fn interrogate(asking: &Asking<'_>, begun: &mut Begun, rng: &mut SmallRng) -> Played {
-    let &Asking { site, products, product, settled, context } = asking;
+    let &Asking { site, products, product, settled, context, .. } = asking;
     let oracle = oracle(product);
     let users = product.users();
     let verdicts: Vec<Verdicts> = users.iter().map(|user| verdicts(&oracle, product, user.as_ref())).collect();
@@ -182,11 +200,81 @@ async fn interrogate(asking: &Asking<'_>, begun: &mut Begun, rng: &mut SmallRng)
     }
     give_feedback(site, product, &verdicts, context, rng).await;
     let mut played = Played { cases: u64::from(REQUESTS), ..Played::default() };
+    played.add(ask_again(asking, &verdicts, rng).await);
+    for _ in 0..CHATS {
+        played.add(ask_elsewhere(asking, &verdicts, rng).await);
+    }
     for _ in 0..TALKS {
         played.add(talk(asking, &verdicts, &mut begun.talks, rng).await);
         played.add(break_connections(asking, &verdicts, &mut begun.broken, rng).await);
     }
     played
+}
+
+/// Several ask the same, so that the later ones may be given what was written for the first: never more than they may see.
+async fn ask_again(asking: &Asking<'_>, verdicts: &[Verdicts], rng: &mut SmallRng) -> Played {
+    let &Asking { site, product, context, .. } = asking;
+    let users = product.users();
+    let question = (*SHARED_WORDS.choose(rng).unwrap()).to_owned();
+    let mut played = Played::default();
+    let mut asked: BTreeSet<usize> = BTreeSet::new();
+    for _ in 0..ASKED_AGAIN {
+        let at = rng.random_range(0..users.len());
+        let request = Request::Answer { question: question.clone(), stream: rng.random_bool(0.5) };
+        let told = ask(&site.parroting, &caller(&product.workspace, users[at].as_ref()), &request).await;
+        let told = told.unwrap_or_else(|error| panic!("{context}: {error:#}"));
+        judge(asking, &verdicts[at], &told, &format!("{:?} asked {request:?} again", users[at]));
+        let is_kept = told.json.contains("\"cached\":true");
+        // Of those who asked here, nobody was given it before.
+        let for_others = is_kept && !asked.contains(&at) && !asked.is_empty();
+        played.add(Played {
+            cases: 1,
+            kept: u64::from(is_kept),
+            kept_for_others: u64::from(for_others),
+            ..Played::default()
+        });
+        asked.insert(at);
+    }
+    played
+}
+
+/// Somebody asks as other software does: in a chat, or by the tools of an assistant.
+async fn ask_elsewhere(asking: &Asking<'_>, verdicts: &[Verdicts], rng: &mut SmallRng) -> Played {
+    let &Asking { served, products, product, settled, context, .. } = asking;
+    let users = product.users();
+    let at = rng.random_range(0..users.len());
+    let Some(user) = &users[at] else { return Played::default() };
+    let (asker, verdicts) = (caller(&product.workspace, Some(user)), &verdicts[at]);
+    let page = product.page_ids().choose(rng).unwrap().clone();
+    let question = match Request::random(product, rng) {
+        Request::Answer { question, .. } | Request::Title(question) | Request::Suggest(question) => question,
+        _ => (*SHARED_WORDS.choose(rng).unwrap()).to_owned(),
+    };
+    let mut fetched = 0;
+    let (request, told) = match rng.random_range(0..4) {
+        0 | 1 => {
+            let stream = rng.random_bool(0.5);
+            let told = served.chat(&asker, &question, stream).await;
+            (Request::Answer { question, stream }, told)
+        }
+        2 => (Request::Free { query: question.clone(), trash: false }, served.tool_search(&asker, &question).await),
+        _ => {
+            let told = served.tool_fetch(&asker, &page).await;
+            let (is_given, opens) = (told.pages.contains(&page), verdicts.opens.contains(&page));
+            assert!(!settled || is_given == opens, "{context}: {user} fetched {page}: {}", told.json);
+            fetched = u64::from(is_given);
+            (Request::Page(page), told)
+        }
+    };
+    let found = leak(products, product, verdicts, &request, &told);
+    let found = found.or_else(|| told.json.contains("evil.example").then(|| "a link leads elsewhere".to_owned()));
+    assert!(
+        found.is_none(),
+        "{context}: {user} {request:?}: {found:?}\n{verdicts:?}\n{}\n{:#?}",
+        told.json,
+        product.known()
+    );
+    Played { cases: 1, fetched, ..Played::default() }
 }
 
 /// Somebody begins a conversation or goes on with one, and somebody reads one again: its owner is told what may be seen now, everyone else

@@ -12,5 +12,6 @@ mod oracle;
 mod race;
 mod relevance;
 mod sample;
+mod served;
 mod site;
 mod trec_eval;

@@ -86,5 +86,5 @@ pub(crate) fn caller(workspace: &WorkspaceId, user: Option<&UserId>) -> Caller {
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -99,3 +99,17 @@ fn spread<T>(all: Vec<T>, max: usize) -> impl Iterator<Item = T> {
     let is_taken = move |at: usize| at * count / len != (at + 1) * count / len;
     all.into_iter().enumerate().filter(move |(at, _)| is_taken(*at)).map(|(_, one)| one)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_taken_as_there_may_be_whatever_there_are() {
+        for (len, max, expected) in [(225, 50, 50), (1_190, 50, 50), (49, 50, 49), (50, 50, 50), (7, usize::MAX, 7)] {
+            let taken: Vec<usize> = spread((0..len).collect(), max).collect();
+            assert_eq!(taken.len(), expected, "{max} of {len}");
+            assert!(taken.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+}

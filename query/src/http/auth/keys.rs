@@ -1,10 +1,12 @@
 //! Service keys in a file: made, listed, replaced and revoked by `tessera keys`, and read anew by a server that runs.
 //!
 //! The file is JSON, written whole beside the former one and moved into its place, readable by its owner alone. Invariants: it
-//! holds hashes, no key; a change holds within [`LOOK_EVERY`] without a restart; a file that cannot be read lets no key in.
+//! holds hashes, no key; a change holds within [`LOOK_EVERY`] without a restart; a file that cannot be read lets no key in, and is read again
+//! until it can be.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -294,17 +296,21 @@ pub struct Keys {
 #[derive(Debug)]
 struct Seen {
     looked: Instant,
-    /// Which file it was: when it was changed and how long it was.
-    of: Option<(SystemTime, u64)>,
+    of: Option<Stamp>,
+    /// Whether it could not be read: then it is read again, changed or not.
+    has_failed: bool,
     keys: Arc<[KeyRecord]>,
 }
+
+/// Which file it was: when it was changed, how long it was, and its number, for each change of ours is a new file.
+type Stamp = (SystemTime, u64, u64);
 
 impl Keys {
     /// Reads the file. Fails on one that is there and cannot be read, so that a server does not start over it.
     pub fn open(file: KeyFile) -> Result<Self, KeysError> {
         let of = stamp(&file.path);
         let keys = file.read()?.into();
-        Ok(Self { file, seen: Mutex::new(Seen { looked: Instant::now(), of, keys }) })
+        Ok(Self { file, seen: Mutex::new(Seen { looked: Instant::now(), of, has_failed: false, keys }) })
     }
 
     fn current(&self) -> Arc<[KeyRecord]> {
@@ -312,25 +318,27 @@ impl Keys {
         if seen.looked.elapsed() >= LOOK_EVERY {
             seen.looked = Instant::now();
             let of = stamp(&self.file.path);
-            if of != seen.of {
+            if of != seen.of || seen.has_failed {
+                let read = self.file.read();
+                if let (Err(error), false) = (&read, seen.has_failed) {
+                    let causes = crate::error::with_causes(error);
+                    tracing::error!(
+                        causes,
+                        "cannot read the service keys; none of them is let in until they can be read"
+                    );
+                }
                 seen.of = of;
-                seen.keys = self.file.read().map_or_else(
-                    |error| {
-                        let causes = crate::error::with_causes(&error);
-                        tracing::error!(causes, "cannot read the service keys; none of them is let in");
-                        Arc::from([])
-                    },
-                    Arc::from,
-                );
+                seen.has_failed = read.is_err();
+                seen.keys = read.unwrap_or_default().into();
             }
         }
         Arc::clone(&seen.keys)
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 #[cfg(test)]

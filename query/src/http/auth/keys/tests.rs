@@ -86,6 +86,35 @@ fn a_server_sees_what_was_changed_and_believes_no_broken_file() {
     assert!(matches!(Keys::open(file), Err(KeysError::Malformed { .. })));
 }
 
+/// Too many open files for a moment, and every key was locked out until somebody changed the file.
+#[test]
+fn keys_come_back_when_the_file_can_be_read_again_and_one_file_in_place_of_another_is_seen() {
+    let (_dir, file) = file();
+    let (key, record) = file.create(importer(), Timestamp::now()).unwrap();
+    let hash = blake3::hash(key.as_bytes());
+    let keys = KeyRing::new(Vec::new(), Some(Keys::open(file.clone()).unwrap()));
+    let look = || keys.file.as_ref().unwrap().seen.lock().unwrap().looked -= LOOK_EVERY;
+    let good = fs::read(file.path()).unwrap();
+    let changed = fs::metadata(file.path()).unwrap().modified().unwrap();
+    // The same file as far as it can be told apart, once unreadable and once not.
+    let put = |path: &Path, bytes: &[u8]| {
+        fs::write(path, bytes).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(changed + Duration::from_secs(1)).unwrap();
+    };
+    put(file.path(), &vec![b' '; good.len()]);
+    look();
+    assert_eq!(keys.find(&hash), None);
+    put(file.path(), &good);
+    look();
+    assert_eq!(keys.find(&hash), Some(record));
+    // As long as the former and of the same moment.
+    let other = file.path().with_extension("other");
+    put(&other, &String::from_utf8(good).unwrap().replace(hash.to_hex().as_str(), &"0".repeat(64)).into_bytes());
+    fs::rename(&other, file.path()).unwrap();
+    look();
+    assert_eq!(keys.find(&hash), None);
+}
+
 #[test]
 fn keys_of_the_configuration_and_of_the_file_are_one_ring() {
     let (_dir, file) = file();

@@ -42,6 +42,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
                 header::ACCEPT,
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
+                own("last-event-id"),
                 own("mcp-protocol-version"),
                 own("mcp-session-id"),
                 own("tessera-user"),
@@ -49,7 +50,14 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
                 own("traceparent"),
                 own("x-request-id"),
             ])
-            .expose_headers([header::ETAG, header::RETRY_AFTER, own("mcp-session-id"), own("x-request-id")])
+            .expose_headers([
+                header::CONTENT_DISPOSITION,
+                header::ETAG,
+                header::LOCATION,
+                header::RETRY_AFTER,
+                own("mcp-session-id"),
+                own("x-request-id"),
+            ])
             .max_age(REMEMBERED),
     )
 }

@@ -54,7 +54,7 @@ fn preflight(origin: &str) -> Request<Body> {
         .uri("/v1/search")
         .header("origin", origin)
         .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "authorization,content-type")
+        .header("access-control-request-headers", "authorization,content-type,last-event-id")
         .body(Body::empty())
         .unwrap()
 }
@@ -68,13 +68,19 @@ async fn pages_of_listed_origins_may_ask_and_no_others() {
         assert_eq!(told.status, StatusCode::OK);
         assert_eq!(told.headers["access-control-allow-origin"], origin);
         assert!(told.headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
-        assert!(told.headers["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+        let allowed = told.headers["access-control-allow-headers"].to_str().unwrap();
+        // Who asks, and where a streamed answer is gone on with.
+        assert!(allowed.contains("authorization") && allowed.contains("last-event-id"), "{allowed}");
         assert!(told.headers["vary"].to_str().unwrap().contains("origin"));
         // A refusal can be read as well, or a page could not tell what is wrong.
         let refused = client.get("/v1/search?query=deploy", &[("origin", origin)]).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
         assert_eq!(refused.headers["access-control-allow-origin"], origin);
-        assert!(refused.headers["access-control-expose-headers"].to_str().unwrap().contains("retry-after"));
+        let exposed = refused.headers["access-control-expose-headers"].to_str().unwrap();
+        // When to come again; how an export is named; where an erasure is looked for.
+        for header in ["retry-after", "content-disposition", "location"] {
+            assert!(exposed.contains(header), "{header} in {exposed}");
+        }
     }
     for origin in ["https://app.example.com.evil.example", "https://evil.example", "null", "http://app.example.com"] {
         let told = client.send(preflight(origin)).await;

@@ -2,7 +2,7 @@
 //!
 //! Whoever is slow to send a header, to send a body or to take an answer is given up. When there are as many connections as
 //! may be, some more are let in for one request each, for what must go on under any load: health checks, counters, and events, which may
-//! take access away. At the end no connection is closed on a request that has come: it is answered, or told to come again; and the listener
+//! take access away. These are given up soonest, so that whoever connects and says nothing does not hold their places. At the end no connection is closed on a request that has come: it is answered, or told to come again; and the listener
 //! closes once nobody has connected for a moment, so that whoever stops connecting when `/readyz` says so is never reset.
 
 use std::borrow::Cow;
@@ -41,6 +41,8 @@ const BUFFER_BYTES: usize = 32 << 10;
 const QUIET: Duration = Duration::from_millis(100);
 /// At the end, how long such a time is waited for after the last request in flight was answered: some connect on and on.
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a connection of the reserve may take to shake hands, and then to send its header.
+const RESERVED_WAIT: Duration = Duration::from_secs(2);
 /// As many connections as wait to be taken, at most.
 const BACKLOG: usize = 1_024;
 /// At the end, how long a connection on which nothing has come yet is left open for a request that is on its way.
@@ -60,9 +62,11 @@ pub struct ConnectionsConfig {
     pub reserved: usize,
     /// Longest header of a request, its first line included, in bytes, 1,024 to 65,536; 16,384. More is answered with 431.
     pub header_bytes_max: usize,
-    /// How long a header may take to come, and how long a connection may rest between two requests, in milliseconds, 10 to 600,000; 75,000:
-    /// longer than proxies let one rest, or they would send requests on connections that are being closed. A handshake of TLS may take as
-    /// long.
+    /// How long a connection may take for its first header, in milliseconds, 10 to 600,000; 10,000. A handshake of TLS before it may take as
+    /// long. One of those beyond `max` is given 2,000 at most.
+    pub first_header_timeout_ms: u32,
+    /// How long a further header may take to come, and how long a connection may rest between two requests, in milliseconds, 10 to 600,000;
+    /// 75,000: longer than proxies let one rest, or they would send requests on connections that are being closed.
     pub header_timeout_ms: u32,
     /// How long a body may stand still while it comes, in milliseconds, 10 to 600,000; 10,000.
     pub body_stall_ms: u32,
@@ -76,6 +80,7 @@ impl Default for ConnectionsConfig {
             max: 1_024,
             reserved: 64,
             header_bytes_max: 16_384,
+            first_header_timeout_ms: 10_000,
             header_timeout_ms: 75_000,
             body_stall_ms: 10_000,
             write_stall_ms: 30_000,
@@ -87,6 +92,7 @@ impl ConnectionsConfig {
     /// The first value that cannot hold, and why.
     pub(super) fn wrong(&self) -> Option<String> {
         let ms = [
+            ("first_header_timeout_ms", self.first_header_timeout_ms),
             ("header_timeout_ms", self.header_timeout_ms),
             ("body_stall_ms", self.body_stall_ms),
             ("write_stall_ms", self.write_stall_ms),
@@ -119,6 +125,7 @@ pub(super) struct Connections {
 struct Parts {
     router: Router,
     tls: Option<Tls>,
+    first_header_timeout: Duration,
     header_timeout: Duration,
     header_bytes_max: usize,
     body_stall: Duration,
@@ -149,6 +156,7 @@ impl Connections {
         let parts = Parts {
             router,
             tls,
+            first_header_timeout: ms(config.first_header_timeout_ms),
             header_timeout: ms(config.header_timeout_ms),
             header_bytes_max: config.header_bytes_max,
             body_stall: ms(config.body_stall_ms),
@@ -259,7 +267,7 @@ impl Parts {
         let stream = Impatient::new(stream, self.write_stall);
         match &self.tls {
             None => self.serve(stream, place).await,
-            Some(tls) => match tokio::time::timeout(self.header_timeout, tls.accept(stream)).await {
+            Some(tls) => match tokio::time::timeout(self.patience(&place), tls.accept(stream)).await {
                 Ok(Ok(stream)) => self.serve(stream, place).await,
                 Ok(Err(error)) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "no connection by TLS came about");
@@ -296,6 +304,10 @@ impl Parts {
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(io), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = silent(self.patience(&place), &is_asked) => {
+                tracing::debug!("nothing was asked on a connection in time");
+                return;
+            }
             () = self.stopped(&is_asked) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -306,12 +318,25 @@ impl Parts {
         }
     }
 
+    /// How long a connection may take to shake hands, and then for its first header.
+    fn patience(&self, place: &Place) -> Duration {
+        if place.is_reserved { self.first_header_timeout.min(RESERVED_WAIT) } else { self.first_header_timeout }
+    }
+
     /// Waits until a connection is to end.
     async fn stopped(&self, is_asked: &AtomicBool) {
         self.stopping.cancelled().await;
         if !is_asked.load(Ordering::Relaxed) {
             tokio::time::sleep(ON_ITS_WAY).await;
         }
+    }
+}
+
+/// Waits until a connection has asked nothing for so long; for good where it asked.
+async fn silent(patience: Duration, is_asked: &AtomicBool) {
+    tokio::time::sleep(patience).await;
+    if is_asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

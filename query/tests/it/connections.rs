@@ -173,6 +173,40 @@ async fn beyond_all_connections_what_must_go_on_is_answered() {
     served.stop().await;
 }
 
+/// As many sockets as there are places, opened by anyone, kept health checks and revocations out for more than a minute.
+#[tokio::test]
+async fn whoever_connects_and_says_nothing_does_not_hold_the_places_of_what_must_go_on() {
+    let patient =
+        ConnectionsConfig { first_header_timeout_ms: 600_000, header_timeout_ms: 600_000, ..Default::default() };
+    let connections = ConnectionsConfig { max: 1, reserved: 1, ..patient };
+    let served = Served::start(HttpConfig { connections, ..HttpConfig::default() }).await;
+    let _silent = [served.connect().await, served.connect().await];
+    let answered = async {
+        while !served.ask(&get("/healthz")).await.starts_with("HTTP/1.1 200") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(120), answered).await.expect("its place is given up");
+    let taken = served.ask(&(batch(BATCH.len() + 1) + BATCH + "}")).await;
+    assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
+    served.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_first_request_is_waited_for_less_long_than_a_further_one() {
+    let connections =
+        ConnectionsConfig { first_header_timeout_ms: 100, header_timeout_ms: 600_000, ..Default::default() };
+    let served = Served::start(HttpConfig { connections, ..HttpConfig::default() }).await;
+    let mut asked = served.connect().await;
+    asked.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert!(head(&mut asked).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(rest(&mut served.connect().await).await, "", "one that asks nothing is closed");
+    // The other one is older, and is still there.
+    asked.write_all(get("/v1/search?query=deploy").as_bytes()).await.unwrap();
+    assert!(rest(&mut asked).await.contains("HTTP/1.1 401"));
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_server_that_stops_answers_what_has_come_and_sends_others_away() {
     let served = Served::start(HttpConfig::default()).await;

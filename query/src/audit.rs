@@ -63,7 +63,7 @@ pub struct Unrecorded;
 
 impl Audit {
     /// Opens the log below the folder of all data, and starts its thread; `None` where it is off. A log of a time when it was on is still kept
-    /// clean of who is erased, once at each start.
+    /// clean of who is erased and of what is too old, once at each start.
     pub fn open(
         data_dir: &Path,
         config: &AuditConfig,
@@ -181,11 +181,13 @@ impl Audit {
     }
 }
 
-/// Takes out of a log of a time when it was on whoever was erased. For a process that records nothing.
+/// Takes out of a log of a time when it was on whoever was erased, and what is too old. For a process that records nothing.
 pub fn clean_left(data_dir: &Path, config: &AuditConfig, key: Option<AuditKey>, erased: &dyn Erased) -> io::Result<()> {
     let dir = data_dir.join(FOLDER);
     if dir.exists() {
-        redact(&mut Segments::open(&dir, config.clone(), Sealer::new(key)?)?, erased, Timestamp::now())?;
+        let mut log = Segments::open(&dir, config.clone(), Sealer::new(key)?)?;
+        log.retire_due(Timestamp::now())?;
+        redact(&mut log, erased, Timestamp::now())?;
     }
     Ok(())
 }

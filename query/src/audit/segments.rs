@@ -274,8 +274,23 @@ impl Segments {
         Ok(())
     }
 
+    /// Removes what is too old from a log to which nothing is added, perhaps. A segment that holds more than its first line ends when its time
+    /// is over, so that what is in it can be removed in its turn.
+    pub(super) fn retire_due(&mut self, now: Timestamp) -> io::Result<()> {
+        if list(&self.dir)?.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        self.find_end(now)?;
+        let holds_acts = self.tail.as_ref().is_some_and(|tail| tail.next_seq > tail.first_seq + 1);
+        if holds_acts && self.is_full(now) {
+            self.begin_next(now)?;
+        }
+        self.retire(now)
+    }
+
     /// Removes segments that are too old, or beyond what all may take, after a line that says so.
-    pub(super) fn retire(&mut self, now: Timestamp) -> io::Result<()> {
+    fn retire(&mut self, now: Timestamp) -> io::Result<()> {
         let segments = list(&self.dir)?;
         let Some(first_hash) = self.tail.as_ref().and_then(|tail| tail.first_hash) else { return Ok(()) };
         let oldest_kept = SignedDuration::from_hours(24 * i64::from(self.config.retention_days));

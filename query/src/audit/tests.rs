@@ -288,6 +288,45 @@ fn old_segments_are_retired_with_a_proof_and_others_may_not_be_missing() {
     assert!(site.files().len() <= 4 && site.report().intact, "{:?}", site.report().problems);
 }
 
+/// Segments went only when the next one began, so that of a server which nobody asked anything lines stayed for ever.
+#[test]
+fn old_segments_are_retired_from_a_log_to_which_nothing_is_added() {
+    let mut site = Site::keyed();
+    site.config.retention_days = 3;
+    let mut log = site.log();
+    site.write(&mut log, 20);
+    let before = site.files().len();
+    for day in 0..60 {
+        site.now += jiff::SignedDuration::from_hours(25);
+        log.retire_due(site.now).unwrap();
+        let report = site.report();
+        assert!(report.intact, "day {day}: {:?}", report.problems);
+        assert!(site.files().len() <= before + 2, "no segment a day of nothing: {:?}", site.files());
+    }
+    assert!(!site.text().contains("page-"), "{}", site.text());
+    assert!(site.files().len() <= 3 && site.report().retired >= 20, "{:?}", site.report());
+}
+
+#[test]
+fn a_start_retires_what_is_too_old_also_where_the_log_is_off() {
+    for enabled in [true, false] {
+        let mut site = Site { now: "2020-03-01T00:00:00Z".parse().unwrap(), ..Site::new() };
+        let dir = site.dir.path().to_owned();
+        let mut log = Segments::open(&dir.join(FOLDER), site.config.clone(), Sealer::new(None).unwrap()).unwrap();
+        site.write(&mut log, 30);
+        let first = path_of(&dir.join(FOLDER), 1);
+        assert!(first.exists());
+        let config = AuditConfig { enabled, ..site.config.clone() };
+        if let Some(audit) = Audit::open(&dir, &config, None, Arc::new(Gone::default())).unwrap() {
+            assert!(audit.settle(PATIENCE));
+        } else {
+            clean_left(&dir, &config, None, &Gone::default()).unwrap();
+        }
+        assert!(!first.exists(), "enabled: {enabled}");
+        assert!(verify(&dir.join(FOLDER), Wanted::default()).unwrap().intact);
+    }
+}
+
 #[test]
 fn who_is_erased_leaves_the_files_and_the_chain_holds() {
     let mut site = Site::keyed();

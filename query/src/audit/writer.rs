@@ -86,6 +86,9 @@ impl Log for Writer {
     }
 
     fn sweep(&mut self) {
+        if let Err(error) = self.log.retire_due(Timestamp::now()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old segments of the audit log cannot be retired");
+        }
         match redact(&mut self.log, &*self.erased, Timestamp::now()) {
             Ok(0) => {}
             Ok(lines) => tracing::info!(lines, "who was erased was taken out of the audit log"),

@@ -253,7 +253,7 @@ fn every_command_of_the_documents_does_what_they_say() {
             }
         }
         if !here.is_empty() {
-            run_all(&here, &demo);
+            run_all(&here, &demo, &folder(&demo));
             run += here.len();
         }
     }
@@ -262,8 +262,43 @@ fn every_command_of_the_documents_does_what_they_say() {
     assert!(stale.is_empty(), "no document has these any more: {stale:?}");
 }
 
-fn run_all(commands: &[&Documented], demo: &Demo) {
-    let site = folder(demo);
+/// What a snapshot lacks was not said: whoever restored one had no keys, no audit log and no receipts any more.
+#[test]
+fn a_backup_as_documented_brings_back_what_lies_beside_the_index() {
+    let demo = Demo::start();
+    let site = folder(&demo);
+    let dir = site.dir.path();
+    let made = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .current_dir(dir)
+        .args(["keys", "create", "backend", "--scopes", "ingest"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let receipt = r#"{"a":"file of a store that the index knows nothing of"}"#;
+    std::fs::create_dir_all(dir.join(".tessera/usage")).unwrap();
+    std::fs::write(dir.join(".tessera/usage/usage.ndjson"), receipt).unwrap();
+    let commands = commands(Path::new("docs/backup.md"));
+    assert!(commands.len() > 10, "{commands:?}");
+    run_all(&commands.iter().collect::<Vec<_>>(), &demo, &site);
+    for file in ["keys.json", "usage/usage.ndjson"] {
+        let read = |folder: &str| std::fs::read(dir.join(folder).join(file)).unwrap();
+        assert_eq!(read(".tessera"), read(".tessera.before"), "{file}");
+    }
+    let shown = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .current_dir(dir)
+        .args(["audit", "show", "--kind", "key_created"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("backend"), "the log of before is gone on with");
+    let found = Command::new(env!("CARGO_BIN_EXE_tessera"))
+        .current_dir(dir)
+        .args(["search", "vellumcrest", "--workspace", "observatory", "--as", "petra", "--lexical"])
+        .output()
+        .unwrap();
+    assert!(found.status.success() && !found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stderr));
+}
+
+fn run_all(commands: &[&Documented], demo: &Demo, site: &Site) {
     let path = site.dir.path().join("commands.sh");
     std::fs::write(&path, script(commands, demo)).unwrap();
     let log = std::fs::File::create(site.dir.path().join("log")).unwrap();

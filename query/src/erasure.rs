@@ -297,7 +297,7 @@ impl Shared {
     fn work_on(&self, mut job: Erasure) -> Result<bool, JobsError> {
         (job.status, job.tries) = (ErasureStatus::Running, job.tries.saturating_add(1));
         let mut job = self.lock().jobs.put(job)?;
-        let Some(subject) = Subject::of(job.kind, &job.workspace, &job.subject) else { return Ok(true) };
+        let Some(subject) = Subject::of(job.kind, &job.workspace, &job.subject) else { return Ok(false) };
         let checks = match self.try_once(&subject) {
             Tried::Done(checks) => checks,
             Tried::Stopped => return Ok(false),

@@ -59,8 +59,12 @@ pub fn read(dir: &Path) -> Result<Vec<Erasure>, JobsError> {
             continue;
         }
         let bytes = fs::read(&path).map_err(|source| JobsError::Io { path: path.clone(), source })?;
-        let job = serde_json::from_slice(&bytes);
-        jobs.push(job.map_err(|source| JobsError::Malformed { path: path.clone(), source })?);
+        let malformed = |source| JobsError::Malformed { path: path.clone(), source };
+        let job: Erasure = serde_json::from_slice(&bytes).map_err(malformed)?;
+        if Subject::of(job.kind, &job.workspace, &job.subject).is_none() {
+            return Err(malformed(serde::de::Error::custom("its subject is no id")));
+        }
+        jobs.push(job);
     }
     jobs.sort_by(|one, other| (one.requested_at, &one.id).cmp(&(other.requested_at, &other.id)));
     Ok(jobs)

@@ -173,13 +173,16 @@ fn of_receipts_the_oldest_go_and_a_file_that_is_no_job_is_told_by_name() {
     assert_eq!(kept, [false, false, true, true]);
     assert_eq!(read_jobs(&dir.path().join(FOLDER)).unwrap().len(), 2);
     drop(erasures);
-    std::fs::write(dir.path().join(FOLDER).join("bad.json"), b"{}").unwrap();
-    let Err(error) =
-        Erasures::open(dir.path(), &config, Parts { stores: Vec::new(), not_reached: Vec::new(), audit: None })
-    else {
-        panic!("it was opened")
-    };
-    assert!(error.to_string().contains("bad.json"), "{error}");
+    // One that waits and names nothing was worked on without a pause, again and again.
+    let whole = std::fs::read_to_string(dir.path().join(FOLDER).join(&ids[3]).with_extension("json")).unwrap();
+    let nothing = whole.replace("\"page-3\"", "\"\"").replace("\"done\"", "\"waiting\"");
+    assert!(nothing != whole && nothing.contains("\"waiting\""), "{nothing}");
+    for text in ["{}", &nothing] {
+        std::fs::write(dir.path().join(FOLDER).join("bad.json"), text).unwrap();
+        let parts = Parts { stores: Vec::new(), not_reached: Vec::new(), audit: None };
+        let Err(error) = Erasures::open(dir.path(), &config, parts) else { panic!("it was opened: {text}") };
+        assert!(error.to_string().contains("bad.json"), "{error}");
+    }
 }
 
 #[test]

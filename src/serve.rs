@@ -98,7 +98,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         audit_config: config.audit.clone(),
         audit_key: audit::key()?,
     });
-    let not_reached = not_reached(&config.data_dir, config.kafka.is_enabled());
+    let not_reached = not_reached(&config.data_dir, config.kafka.is_enabled(), config.query.answer.resume);
     let erasures = Parts { stores: erased_from, not_reached, audit: audit.clone() };
     let erasures = Erasures::open(&config.data_dir, &config.erasure, erasures).context("cannot open the erasures")?;
     let records = Records {

@@ -13,6 +13,7 @@ use anyhow::Context;
 use index::Index;
 use indexer::engine::erase::{Erasing, Remains, remains};
 use models::generate::{Ledger, LedgerConfig};
+use query::answer::resume::ResumeConfig;
 use query::audit::{Audit, AuditConfig, AuditKey};
 use query::conversations::{Conversations, ConversationsConfig, Whose};
 use query::erasure::{Store, StoreError, Subject};
@@ -71,13 +72,20 @@ pub(crate) fn stores(site: Site) -> Vec<Box<dyn Store>> {
 }
 
 /// What may hold something and is not reached from here.
-pub(crate) fn not_reached(data_dir: &Path, has_stream: bool) -> Vec<String> {
+pub(crate) fn not_reached(data_dir: &Path, has_stream: bool, resume: ResumeConfig) -> Vec<String> {
     let mut places = vec![
         "snapshots taken before: after one of them was restored, erase again; `tessera snapshot --keep` retires them"
             .to_owned(),
         "copies of the data folder and of its logs that others made".to_owned(),
         "the product that the events came from, which must not send them again".to_owned(),
     ];
+    if resume.streams_max > 0 {
+        places.push(format!(
+            "streamed answers in memory, those that are being written and for {} seconds after their end: told to whoever asked alone, and \
+             nothing of them that may not be read any more",
+            resume.keep_ms.div_ceil(1_000)
+        ));
+    }
     if has_stream {
         places.push("the stream: its topics of events and of dead letters, until their retention".to_owned());
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::server::Process;
+use super::traces::listen;
 
 /// A server that believes this machine, killed in the end.
 struct Server {
@@ -17,10 +18,14 @@ struct Server {
 
 impl Server {
     fn start(site: &Site) -> Self {
+        Self::start_with(site, &[])
+    }
+
+    fn start_with(site: &Site, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
         command.current_dir(site.dir.path()).arg("--data-dir").arg(site.dir.path().join("data"));
         command.env("TESSERA__MODELS__ENABLED", "false").env("TESSERA__HTTP__RATE__CALLER_PER_SECOND", "0");
-        command.env("TESSERA__AUDIT__SEGMENT_BYTES_MAX", "65536");
+        command.env("TESSERA__AUDIT__SEGMENT_BYTES_MAX", "65536").envs(settings.iter().copied());
         let (process, [address]) = Process::start(command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]));
         Self { process, address }
     }
@@ -30,7 +35,8 @@ impl Server {
         let url = format!("http://{}{path}", self.address);
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--max-time", "60", "--request", method, &url]);
-        for header in ["Tessera-Workspace: acme", "Tessera-User: ada", "Content-Type: application/x-ndjson"] {
+        let media_type = if path.starts_with("/v1/events") { "application/x-ndjson" } else { "application/json" };
+        for header in ["Tessera-Workspace: acme", "Tessera-User: ada", &format!("Content-Type: {media_type}")] {
             command.args(["--header", header]);
         }
         command.args(body.map(|body| ["--data-binary", body]).into_iter().flatten());
@@ -237,4 +243,69 @@ fn a_person_and_a_workspace_leave_the_audit_log_which_is_still_proven() {
     let output = audit(&["verify"]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success() && told.contains("WRONG"), "{told}");
+}
+
+/// What a language model wrote, in every call.
+const WRITTEN: &str = concat!(
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+    r#"data: {"choices":[{"index":0,"delta":{"content":"zqtext1v3 stands here, zqmodel [1]."}}]}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    "\n\n",
+    r#"data: {"choices":[],"usage":{"prompt_tokens":210,"completion_tokens":12}}"#,
+    "\n\ndata: [DONE]\n\n",
+);
+
+/// The stores of what people asked and did: their lines were erased and counted in tests of each, and never by a server that had written some.
+#[test]
+fn conversations_feedback_and_usage_lose_the_page_and_then_the_person() {
+    let site = Site { dir: tempfile::tempdir().unwrap() };
+    let (model, _prompts) = listen("127.0.0.1:0", WRITTEN);
+    let endpoints = format!("[{{ name = \"local\", base_url = \"http://{model}/v1\", model = \"any\" }}]");
+    let settings =
+        [("TESSERA__MODELS__GENERATE__ENDPOINTS", endpoints.as_str()), ("TESSERA__QUERY__FEEDBACK__ENABLED", "true")];
+    let server = Server::start_with(&site, &settings);
+    submit(&server);
+    let (status, searched) = server.send("GET", "/v1/search?query=zqtext1v3", None);
+    assert_eq!(status, 200, "{searched}");
+    let clicked = json!({"tracking_id": searched["tracking_id"], "events": [{"type": "click", "page": "page-1"}]});
+    let (status, taken) = server.send("POST", "/v1/feedback", Some(&clicked.to_string()));
+    assert!((200..300).contains(&status), "{status} {taken}");
+    let question = json!({"question": "zqquestion: where does zqtext1v3 stand?", "conversation": "new"});
+    let (status, answered) = server.send("POST", "/v1/answers", Some(&question.to_string()));
+    assert!(status == 200 && answered.to_string().contains("zqmodel"), "{status} {answered}");
+    let data = site.dir.path().join("data");
+    let lines = |file: &str, of: &str| {
+        let text = std::fs::read_to_string(data.join(file)).unwrap_or_default();
+        text.lines().filter(|line| line.contains(of)).count()
+    };
+    let of_usage = || lines("usage/usage.ndjson", r#""user":"ada""#);
+    let of_feedback = || lines("feedback/log.ndjson", "page-1");
+    let is_written = (0..600).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(50));
+        of_usage() > 0 && of_feedback() >= 2
+    });
+    assert!(is_written, "{} lines of usage, {} of feedback", of_usage(), of_feedback());
+    let words = ["zqquestion", "zqmodel"].map(str::to_owned);
+    let named =
+        |found: Vec<(String, How)>| found.into_iter().map(|(text, _)| text).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(named(found(&site, &words)).len(), 2, "both are kept in the conversation");
+
+    // With the page goes what was written from it, and not what its reader asked.
+    let page = server.done(&server.erase("/v1/pages/page-1"));
+    assert_eq!(named(found(&site, &words)), ["zqquestion".to_owned()].into());
+    assert!(of_usage() > 0 && of_feedback() > 0, "these hold ids, which stay");
+    let user = server.done(&server.erase("/v1/users/ada"));
+    assert_eq!(found(&site, &words), []);
+    assert_eq!((of_usage(), of_feedback()), (0, 0));
+    for erasure in [&page, &user] {
+        let checks = erasure["receipt"]["checks"].as_array().unwrap();
+        for store in ["conversations", "feedback", "usage"] {
+            let check =
+                checks.iter().find(|check| check["store"] == store).unwrap_or_else(|| panic!("{store}: {checks:?}"));
+            assert_eq!((check["present"].as_bool(), check["left"].as_u64()), (Some(true), Some(0)), "{check}");
+        }
+        let not_reached = erasure["receipt"]["not_reached"].to_string();
+        assert!(not_reached.contains("streamed answers in memory"), "{not_reached}");
+    }
 }

@@ -9,6 +9,7 @@ use axum::http::Method;
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
 use models::trace::TARGET;
+use schemas::ids::{PageId, WorkspaceId};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -34,6 +35,26 @@ pub(crate) fn request(method: &Method, route: &str, request_id: &str) -> Span {
         http.route = route,
         tessera.request_id = request_id,
     )
+}
+
+/// The span of a request for the log. What it is about is told by [`in_workspace`] and [`on_page`]: ids, and no text.
+pub(crate) fn logged(method: &Method, route: &str, request_id: &str) -> Span {
+    tracing::info_span!("request", request_id, route, %method, workspace_id = Empty, page_id = Empty)
+}
+
+/// Tells the log in whose workspace the request that is worked on asks.
+pub(crate) fn in_workspace(workspace: &WorkspaceId) {
+    // Outside of a request there is nothing to tell it to.
+    let _ = REQUEST.try_with(|spans| {
+        spans.logged.record("workspace_id", workspace.as_str());
+    });
+}
+
+/// Tells the log which page the request that is worked on names.
+pub(crate) fn on_page(page: &PageId) {
+    let _ = REQUEST.try_with(|spans| {
+        spans.logged.record("page_id", page.as_str());
+    });
 }
 
 /// Tells the status of an answer.

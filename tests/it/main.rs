@@ -8,6 +8,7 @@ mod documented;
 mod erasure;
 mod evaluation;
 mod identity;
+mod log;
 mod metrics;
 mod overload;
 mod real_kafka;

@@ -21,8 +21,9 @@ impl Process {
         let mut log = lines(child.stderr.take().unwrap(), &said);
         let mut printed = lines(child.stdout.take().unwrap(), &said);
         let addresses = log.by_ref().filter_map(|line| {
-            let told = line.split_once("address=")?.1;
-            Some(told.split_whitespace().next()?.to_owned())
+            // As lines of text and as JSON.
+            let told = line.split_once("address=").or_else(|| line.split_once(r#""address":""#))?.1;
+            Some(told.split(['"', ' ']).next()?.to_owned())
         });
         let addresses = addresses.take(N).collect::<Vec<_>>().try_into();
         let readers = vec![

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use schemas::problem::ProblemCode;
 
 use super::App;
-use super::auth::{Identity, IdentityKind, SERVICE_KEY_PREFIX};
+use super::auth::{Identity, IdentityKind, Known, SERVICE_KEY_PREFIX};
 use super::problem::ApiError;
 use crate::audit::act::{Act, Actor, Kind, What, Who};
 use crate::audit::{Audit, Unrecorded};
@@ -30,7 +30,7 @@ impl App {
         Ok(audit.record(Act { who: who.into(), what })?)
     }
 
-    /// Records a request that was turned away for its identity or its rights.
+    /// Records a request that was turned away for its identity or its rights, with who asked where that is known.
     pub(super) fn note_refused(&self, request_id: &str, refused: Refused) {
         let Some(audit) = self.audit() else { return };
         let what = What::new(Kind::Refused)
@@ -39,8 +39,14 @@ impl App {
             .noting("shown", refused.shown)
             .noting("status", refused.status.as_str());
         let what = What { request: Some(request_id.to_owned()), ..what };
+        let known = refused.known.get().filter(|identity| *identity.kind() != IdentityKind::Anonymous);
+        let (actor, what) = match known.map(|identity| (identity, identity.workspace())) {
+            None => (Actor::Nobody, what),
+            Some((identity, Some(workspace))) => (Actor::from(identity), what.within(workspace)),
+            Some((identity, None)) => (of_no_workspace(identity), what),
+        };
         // Nothing is left to be turned away.
-        let _ = audit.record(Act { who: Actor::Nobody.into(), what });
+        let _ = audit.record(Act { who: actor.into(), what });
     }
 }
 
@@ -52,6 +58,8 @@ pub(super) struct Refused {
     /// What kind of identity was shown.
     pub(super) shown: &'static str,
     pub(super) status: StatusCode,
+    /// Who asked, where that was found out.
+    pub(super) known: Known,
 }
 
 /// What kind of identity a request shows.
@@ -59,6 +67,14 @@ pub(super) fn shown(headers: &HeaderMap) -> &'static str {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return "nothing" };
     let is_key = value.to_str().is_ok_and(|value| value.contains(SERVICE_KEY_PREFIX));
     if is_key { "key" } else { "token" }
+}
+
+/// Somebody who named no workspace. A person is somebody of one: without it, nobody could take them out of a line again.
+fn of_no_workspace(identity: &Identity) -> Actor {
+    match identity.kind() {
+        IdentityKind::Service(key) => Actor::Service { key: key.clone(), user: None },
+        _ => Actor::Nobody,
+    }
 }
 
 impl From<&Identity> for Actor {

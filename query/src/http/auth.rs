@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 
 use super::problem::ApiError;
 pub use config::{AuthConfig, AuthConfigError, Scope, Secrets, ServiceKeyConfig};
-pub use identity::{Identity, IdentityKind};
+pub use identity::{Identity, IdentityKind, Known};
 use keys::{KeyRecord, KeyRing};
 pub use oidc::{OidcConfig, OidcConfigError};
 use oidc::{Provider, words_of};
@@ -142,8 +142,8 @@ impl Auth {
     }
 
     /// Finds out who is asking. Someone who shows nothing is anonymous; someone who shows something wrong is refused. Keys of
-    /// the OpenID provider are fetched where that is due.
-    pub async fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+    /// the OpenID provider are fetched where that is due. `known` is told who it is.
+    pub async fn identify(&self, headers: &HeaderMap, uri: &Uri, known: &Known) -> Result<Identity, ApiError> {
         if let Some(provider) = &self.provider
             && let Some(header) =
                 headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer)
@@ -152,17 +152,19 @@ impl Auth {
         {
             provider.prepare_for(header.kid.as_deref()).await;
         }
-        self.identify_by_keys_at_hand(headers, uri)
+        let identity = self.identify_by_keys_at_hand(headers, uri, known)?;
+        known.is(&identity);
+        Ok(identity)
     }
 
-    fn identify_by_keys_at_hand(&self, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+    fn identify_by_keys_at_hand(&self, headers: &HeaderMap, uri: &Uri, known: &Known) -> Result<Identity, ApiError> {
         let named = Named::of(headers)?;
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         if let Some(authorization) = shown.next() {
             let bearer = authorization.to_str().ok().and_then(bearer).filter(|_| shown.next().is_none());
             let token = bearer.ok_or_else(|| refused("send one `Authorization: Bearer` header with a token or key"))?;
             return if token.starts_with(SERVICE_KEY_PREFIX) {
-                self.identify_service(token, named)
+                self.identify_service(token, named, known)
             } else {
                 self.identify_person(token, named)
             };
@@ -251,23 +253,26 @@ impl Auth {
         }))
     }
 
-    fn identify_service(&self, token: &str, named: Named) -> Result<Identity, ApiError> {
+    fn identify_service(&self, token: &str, named: Named, known: &Known) -> Result<Identity, ApiError> {
         let found = self.service_keys.find(&blake3::hash(token.as_bytes()));
         let KeyRecord { name, scopes, workspaces, .. } =
             found.ok_or_else(|| refused("the service key is not known, or not valid any more"))?;
-        if let Some(workspace) = &named.workspace
-            && !workspaces.is_empty()
-            && !workspaces.contains(workspace)
-        {
-            return Err(ApiError::new(ProblemCode::Forbidden, "this service key may not touch that workspace"));
-        }
-        Ok(Identity {
+        let identity = Identity {
             kind: IdentityKind::Service(name),
             workspace: named.workspace,
             user: named.act_as,
             scopes: scopes.into_iter().collect(),
             workspaces,
-        })
+        };
+        if let Some(workspace) = &identity.workspace
+            && !identity.workspaces.is_empty()
+            && !identity.workspaces.contains(workspace)
+        {
+            // Whom it names there is nothing that it may say.
+            known.is(&Identity { workspace: None, user: None, ..identity });
+            return Err(ApiError::new(ProblemCode::Forbidden, "this service key may not touch that workspace"));
+        }
+        Ok(identity)
     }
 }
 

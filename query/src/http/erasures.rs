@@ -16,6 +16,7 @@ use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
 use crate::audit::act::Actor;
 use crate::erasure::{EraseError, Subject};
+use crate::trace;
 
 /// A job that was begun, and where it is looked after.
 type Begun = (StatusCode, [(HeaderName, String); 1], Json<Erasure>);
@@ -40,7 +41,9 @@ pub(super) async fn erase_page(
     id: PathId<PageId>,
 ) -> Result<Begun, ApiError> {
     let workspace = identity.administered()?.clone();
-    begin(app, &identity, request_id, Subject::Page(workspace, id.named()?)).await
+    let page = id.named()?;
+    trace::on_page(&page);
+    begin(app, &identity, request_id, Subject::Page(workspace, page)).await
 }
 
 /// Erases a person of a workspace from everything that is kept. For administrators.

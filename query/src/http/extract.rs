@@ -10,7 +10,7 @@ use schemas::problem::ProblemCode;
 use serde::de::DeserializeOwned;
 
 use super::App;
-use super::auth::Identity;
+use super::auth::{Identity, Known};
 use super::problem::ApiError;
 
 /// The id of this request: in every response, problem and log line.
@@ -29,7 +29,8 @@ impl FromRequestParts<App> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let identity = app.auth().identify(&parts.headers, &parts.uri).await?;
+        let known = parts.extensions.get::<Known>().cloned().unwrap_or_default();
+        let identity = app.auth().identify(&parts.headers, &parts.uri, &known).await?;
         // Events may hold revocations.
         if parts.uri.path() != "/v1/events" {
             app.0.rates.admit(&identity)?;

@@ -16,6 +16,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 
 use super::App;
+use super::auth::Known;
 use super::extract::RequestId;
 use super::problem::ApiError;
 use crate::audit::act::Actor;
@@ -79,7 +80,8 @@ impl<'a> Public<'a> {
 
 /// Finds out who is asking, and lets the tools know.
 async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let identity = app.auth().identify(request.headers(), request.uri()).await;
+    let known = request.extensions().get::<Known>().cloned().unwrap_or_default();
+    let identity = app.auth().identify(request.headers(), request.uri(), &known).await;
     let admitted = identity.and_then(|identity| app.0.rates.admit(&identity).map(|()| identity));
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let admitted = admitted

@@ -14,6 +14,7 @@ use super::extract::{ApiQuery, RequestId};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
 use crate::audit::act::{Kind, What, Who};
+use crate::trace;
 
 /// Who and what to explain.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -41,6 +42,7 @@ pub(super) async fn explain_access(
     ApiQuery(ExplainParams { page, user }): ApiQuery<ExplainParams>,
 ) -> Result<Json<ExplainAccess>, ApiError> {
     let workspace = identity.administered()?;
+    trace::on_page(&page);
     let about = user.clone();
     let subject = user.map_or(Subject::Anonymous, Subject::User);
     let explained = app.engine().explain_access(workspace, &subject, &page);

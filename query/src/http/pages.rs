@@ -17,6 +17,7 @@ use super::problem::ApiError;
 use crate::audit::act::{Kind, What};
 use crate::deadline::Deadline;
 use crate::export::ExportFormat;
+use crate::trace;
 
 /// How a page is exported.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -55,6 +56,7 @@ pub(super) async fn export(
 ) -> Result<Response, ApiError> {
     let caller = identity.reader()?;
     let page = id.named()?;
+    trace::on_page(&page);
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let bytes = app.engine().export_page(&caller, &page, format, deadline).await?;
     app.note(&identity, &request_id, What::new(Kind::Export).within(&caller.workspace).on([&page]))?;
@@ -91,6 +93,7 @@ pub(super) async fn page(
 ) -> Result<Json<PageView>, ApiError> {
     let caller = identity.reader()?;
     let page = id.named()?;
+    trace::on_page(&page);
     let deadline = Deadline::after(app.engine().config().timeout(None));
     let view = app.engine().page(&caller, &page, deadline).await?;
     app.note(&identity, &request_id, What::new(Kind::Open).within(&caller.workspace).on([&page]))?;

@@ -13,6 +13,7 @@ use schemas::problem::ProblemCode;
 
 use super::App;
 use super::audit::{Refused, shown};
+use super::auth::Known;
 use super::connections::Reserved;
 use super::extract::RequestId;
 use super::problem::{self, ApiError};
@@ -40,12 +41,14 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let started = Instant::now();
     let request_id = taken_id(&request).unwrap_or_else(new_id);
     request.extensions_mut().insert(RequestId(request_id.clone()));
+    let known = Known::default();
+    request.extensions_mut().insert(known.clone());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let traced = trace::request(request.method(), &route, &request_id);
     if let (Some(adopt), Some(traceparent)) = (&app.0.traces, only(request.headers(), TRACEPARENT)) {
         adopt(&traced, traceparent);
     }
-    let logged = traced.in_scope(|| tracing::info_span!("request", request_id, route, method = %request.method()));
+    let logged = traced.in_scope(|| trace::logged(request.method(), &route, &request_id));
     let metrics = app.engine().metrics().clone();
     let path = request.uri().path().to_owned();
     let (method, shown) = (request.method().to_string(), shown(request.headers()));
@@ -64,7 +67,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         metrics.answered(&route, status, took);
         trace::answered(&answered, status);
         if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status()) {
-            app.note_refused(&request_id, Refused { method, route, shown, status: response.status() });
+            app.note_refused(&request_id, Refused { method, route, shown, status: response.status(), known });
         }
         tracing::debug!(status, took_ms = took.as_millis() as u64, "request answered");
         app.0.sheds.answered();

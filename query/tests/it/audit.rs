@@ -5,10 +5,10 @@ use std::time::Duration;
 use query::audit::act::{Actor, Kind};
 use query::audit::verify::{Filter, Shown, Wanted, show, verify};
 use query::audit::{AuditConfig, OnFailure};
-use schemas::ids::UserId;
+use schemas::ids::{UserId, WorkspaceId};
 use serde_json::json;
 
-use super::harness::{ADMIN_KEY, Client, SEARCH_KEY, token};
+use super::harness::{ACME_ADMIN_KEY, ADMIN_KEY, Client, SEARCH_KEY, token};
 
 fn lines(client: &Client) -> Vec<Shown> {
     assert!(client.audit.settle(Duration::from_mins(1)));
@@ -132,12 +132,34 @@ async fn explanations_and_refused_requests_are_recorded() {
     assert_eq!(noted(&lines[1]), ["/v1/explain-access", "token", "403"]);
     assert_eq!(noted(&lines[2]), ["/v1/search", "token", "401"]);
     assert_eq!(noted(&lines[3]), ["/v1/status", "nothing", "401"]);
+    // Of one who is known it is told who it was, in which workspace; of others nothing that they say of themselves.
+    let who = |line: &Shown| (line.who.as_ref().unwrap().actor.clone(), line.what.as_ref().unwrap().workspace.clone());
+    let bob = Actor::Person { user: UserId::new("bob").unwrap() };
+    assert_eq!(who(&lines[1]), (bob, Some(WorkspaceId::new("acme").unwrap())));
+    assert_eq!(who(&lines[2]), (Actor::Nobody, None));
+    assert_eq!(who(&lines[3]), (Actor::Nobody, None));
     assert_eq!(lines[4].who.as_ref().unwrap().text.as_deref(), Some("deploy"), "where it is allowed");
     let key = format!("Bearer {ADMIN_KEY}");
     let metrics = client.get("/metrics", &[("authorization", &key)]).await;
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(text.contains("tessera_query_audit_recorded_total 5\n"), "{text}");
     assert!(text.contains("tessera_query_audit_lost_total 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_key_that_reaches_for_another_workspace_is_recorded_by_its_name() {
+    let client = Client::new();
+    let key = format!("Bearer {ACME_ADMIN_KEY}");
+    let headers = [("authorization", key.as_str()), ("tessera-workspace", "globex"), ("tessera-act-as", "eve")];
+    assert_eq!(client.get("/v1/search?query=deploy", &headers).await.status, 403);
+    assert_eq!(client.get("/metrics", &headers[..1]).await.status, 403);
+    let tool = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    assert_eq!(client.post("/mcp", &headers, tool.to_string()).await.status, 403);
+    for line in lines(&client) {
+        let who = line.who.as_ref().unwrap();
+        assert!(matches!(&who.actor, Actor::Service { key, user: None } if key == "acme-admin"), "{who:?}");
+        assert_eq!(line.what.unwrap().workspace, None, "what it says there is not its own");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Someone who was identified, and what that allows: the one place where a `Caller` is built.
 
 use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use access::{Caller, Subject};
 use schemas::ids::{UserId, WorkspaceId};
@@ -8,6 +9,7 @@ use schemas::problem::ProblemCode;
 
 use super::{Scope, refused};
 use crate::http::problem::ApiError;
+use crate::trace;
 
 /// Who is asking, as far as it was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,27 @@ pub enum IdentityKind {
     Service(String),
     /// By word alone.
     Development,
+}
+
+/// Whom a request turned out to be from, for what surrounds it: told as soon as it is known, also where the request is turned away.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<OnceLock<Identity>>);
+
+impl Known {
+    /// Who it is, if that was found out.
+    pub fn get(&self) -> Option<&Identity> {
+        self.0.get()
+    }
+
+    /// Tells who it is, the log too. The first word holds.
+    pub(super) fn is(&self, identity: &Identity) {
+        if self.0.set(identity.clone()).is_err() || identity.kind == IdentityKind::Anonymous {
+            return;
+        }
+        if let Some(workspace) = &identity.workspace {
+            trace::in_workspace(workspace);
+        }
+    }
 }
 
 impl Identity {

@@ -70,7 +70,7 @@ fn identify(auth: &Auth, headers: &[(&'static str, &str)], uri: &str) -> Result<
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    auth.identify_by_keys_at_hand(&map, &uri.parse().unwrap())
+    auth.identify_by_keys_at_hand(&map, &uri.parse().unwrap(), &Known::default())
 }
 
 fn bearing(auth: &Auth, token: &str) -> Result<Identity, ApiError> {

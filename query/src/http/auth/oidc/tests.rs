@@ -111,7 +111,7 @@ async fn bearing_in(auth: &Auth, token: &str, workspace: Option<&'static str>) -
     if let Some(workspace) = workspace {
         headers.insert(WORKSPACE_HEADER, HeaderValue::from_static(workspace));
     }
-    auth.identify(&headers, &"/".parse().unwrap()).await
+    auth.identify(&headers, &"/".parse().unwrap(), &crate::http::auth::Known::default()).await
 }
 
 async fn refusal(auth: &Auth, token: &str) -> ProblemCode {

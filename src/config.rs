@@ -236,32 +236,59 @@ impl Config {
     }
 }
 
-/// Of the first key that is not among the defaults and is much like one that is: that one.
+/// One of each section that there may be several of, for its keys.
+const ENTRIES: &str = r#"
+    [[models.generate.endpoints]]
+    name = "a"
+    base_url = "http://a/v1"
+    model = "a"
+    [[auth.service_keys]]
+    name = "a"
+    hash = "a"
+    scopes = []
+"#;
+
+/// A configuration with every key that there is, those included that are not set unless somebody does.
+fn every_key() -> Option<Table> {
+    let mut config: Config = ENTRIES.parse::<Table>().ok()?.try_into().ok()?;
+    let auth = &mut config.auth;
+    for file in [&mut auth.jwt_rs256_public_key, &mut auth.jwt_eddsa_public_key, &mut auth.keys_file] {
+        *file = Some(PathBuf::from("a"));
+    }
+    Table::try_from(config).ok()
+}
+
+/// Of the first key that there is not and that is much like one that there is: that one.
 fn meant(given: &Table) -> Option<String> {
     /// Below this, two words are not one word and a slip of the finger.
     const SIMILAR_MIN: f64 = 0.8;
     fn look(given: &Table, known: &Table, path: &str) -> Option<String> {
         for (key, value) in given {
             let path = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-            match (value, known.get(key)) {
-                (Value::Table(given), Some(Value::Table(known))) => {
-                    if let Some(found) = look(given, known, &path(key)) {
-                        return Some(found);
-                    }
+            let inside = match (value, known.get(key)) {
+                (Value::Table(given), Some(Value::Table(known))) => look(given, known, &path(key)),
+                (Value::Array(given), Some(Value::Array(known))) => {
+                    let known = known.first().and_then(Value::as_table);
+                    known.and_then(|known| {
+                        given.iter().filter_map(Value::as_table).find_map(|given| look(given, known, &path(key)))
+                    })
                 }
-                (_, Some(_)) => {}
+                (_, Some(_)) => None,
                 (_, None) => {
                     let likeness = |known: &&String| strsim::jaro_winkler(known, key);
-                    let nearest = known.keys().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-                    if likeness(&nearest) >= SIMILAR_MIN {
-                        return Some(format!("is `{}` meant where it says `{}`?", path(nearest), path(key)));
-                    }
+                    let nearest = known.keys().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+                    // Where any key may stand, as among the properties of Kafka's client, none is meant.
+                    let nearest = nearest.filter(|nearest| likeness(nearest) >= SIMILAR_MIN);
+                    nearest.map(|nearest| format!("is `{}` meant where it says `{}`?", path(nearest), path(key)))
                 }
+            };
+            if inside.is_some() {
+                return inside;
             }
         }
         None
     }
-    look(given, &Table::try_from(Config::default()).ok()?, "")
+    look(given, &every_key()?, "")
 }
 
 /// Sets a key given as `section__key` to a value: as TOML if it is, as text otherwise.
@@ -305,12 +332,22 @@ mod tests {
             ("[http]\nlistten = \"x\"", "`http.listen`"),
             ("[http.rate]\ncaller_per_sec = 3", "`http.rate.caller_per_second`"),
             ("memory_byte = 1", "`memory_bytes`"),
+            (endpoint.replace("key =", "key_enw =").as_str(), "`models.generate.endpoints.key_env`"),
+            ("[[auth.service_keys]]\nname = \"a\"\nhahs = \"a\"", "`auth.service_keys.hash`"),
+            // What is set there and is no default is no slip, and no key of others ends the search.
+            ("[auth]\nkeys_file = \"keys.json\"\n[query]\ndepht = 3", "`query.depth`"),
+            ("[kafka.properties]\n\"client.id\" = \"a\"\n[query]\ndepht = 3", "`query.depth`"),
         ] {
             let error = format!("{:#}", Config::of(&text.parse().unwrap()).unwrap_err());
             assert!(error.contains(meant), "{error}");
         }
         let far = format!("{:#}", Config::of(&"[query]\nzzz = 3".parse().unwrap()).unwrap_err());
         assert!(!far.contains("meant"), "{far}");
+        let whole = every_key().unwrap();
+        assert!(
+            whole["auth"]["keys_file"].is_str() && whole["models"]["generate"]["endpoints"][0].is_table(),
+            "{whole}"
+        );
     }
 
     #[test]

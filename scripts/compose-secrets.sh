@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Makes up the secrets that docker-compose.yml asks for, in .env, which only its owner can read:
+# Makes up the secrets that docker-compose.yml asks for, in .env, which only its owner can read, and the folder of models that it mounts, for
+# Docker would make that as root and `make models` could not write to it:
 #
 #   scripts/compose-secrets.sh
 #
-# What .env already has stays as it is; what it lacks is added.
+# What is there already stays as it is; what lacks is added.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+mkdir -p .cache/models
 umask 077
 touch .env
 for name in TESSERA_JWT_HS256_SECRET POSTGRES_PASSWORD GRAFANA_ADMIN_PASSWORD; do

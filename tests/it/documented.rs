@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use super::{Site, imported};
 
 /// How commands begin that are not run, with what they take: `PAGE: COMMAND`.
-const ELSEWHERE: [(&str, &str); 51] = [
+const ELSEWHERE: [(&str, &str); 50] = [
     ("README.md: make", "is what runs this, or takes minutes"),
     ("README.md: target/release/tessera search 'animals", "takes the embedding model"),
     ("README.md: tessera import markdown PATH/", "a folder of the reader's"),
@@ -35,7 +35,6 @@ const ELSEWHERE: [(&str, &str); 51] = [
     ("docs/backfill.md: export", "PostgreSQL; tests/it/real_postgres.rs"),
     ("docs/backfill.md: tessera import postgres", "PostgreSQL; tests/it/real_postgres.rs"),
     ("docs/backfill.md: TESSERA__POSTGRES__FOLLOW", "PostgreSQL; tests/it/real_postgres.rs"),
-    ("docs/deploy.md: scripts/", "an engine of containers"),
     ("docs/deploy.md: make models", "is what runs this, or takes minutes"),
     ("docs/deploy.md: docker", "an engine of containers"),
     ("docs/erasure.md: curl", "a page of the reader's; tests/it/erasure.rs"),

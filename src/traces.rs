@@ -2,13 +2,14 @@
 //!
 //! The libraries make spans by `tracing` alone, see [`models::trace`]; here those are taken for a trace, from whoever calls to whoever is
 //! called, and for those of indexing. What waits to be sent is bounded, and what does not fit is dropped: no request ever waits for the collector. Invariant: no
-//! attribute leaves but those of [`ATTRIBUTES`], and no message of the log.
+//! attribute leaves but those of [`ATTRIBUTES`] and of generative AI, and no message of the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use models::genai::{self, FINISH_REASONS};
 use models::generate::Secret;
 use models::trace::{Propagate, TARGET};
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -34,20 +35,9 @@ use crate::parts;
 const TRACEPARENT: &str = "traceparent";
 /// Length of a `traceparent` of the version that there is.
 const TRACEPARENT_BYTES: usize = 55;
-/// Says why a model stopped; a list by the conventions, which no span of `tracing` can hold.
-const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
-/// All that a span may tell, beside its name, its times and how it ended.
-const ATTRIBUTES: [&str; 31] = [
+/// All that a span may tell, beside its name, its times, how it ended, and what is told of generative AI ([`genai::ATTRIBUTES`]).
+const ATTRIBUTES: [&str; 22] = [
     "error.type",
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "gen_ai.request.max_tokens",
-    "gen_ai.request.model",
-    "gen_ai.request.temperature",
-    FINISH_REASONS,
-    "gen_ai.tool.name",
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.output_tokens",
     "http.request.method",
     "http.response.status_code",
     "http.route",
@@ -272,7 +262,8 @@ impl<E: SpanExporter> SpanExporter for Checked<E> {
 
 fn check(span: &mut SpanData) {
     span.events.events.clear();
-    span.attributes.retain(|attribute| ATTRIBUTES.contains(&attribute.key.as_str()));
+    let is_known = |key: &str| ATTRIBUTES.contains(&key) || genai::ATTRIBUTES.contains(&key);
+    span.attributes.retain(|attribute| is_known(attribute.key.as_str()));
     for attribute in &mut span.attributes {
         if let (FINISH_REASONS, Value::String(reason)) = (attribute.key.as_str(), &attribute.value) {
             attribute.value = Value::Array(Array::String(vec![reason.clone()]));

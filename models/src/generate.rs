@@ -15,7 +15,6 @@ mod ledger;
 mod providers;
 mod route;
 mod tokens;
-mod trace;
 mod wire;
 mod writing;
 

@@ -6,5 +6,6 @@
 
 pub mod embed;
 pub mod extract;
+pub mod genai;
 pub mod generate;
 pub mod trace;

@@ -8,6 +8,7 @@
 
 use access::Caller;
 use axum::http::request::Parts;
+use models::genai;
 use rmcp::ErrorData;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
@@ -30,7 +31,7 @@ use crate::audit::act::{Act, Actor, Kind, What, Who};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::QueryError;
-use crate::trace::{self, Place, at};
+use crate::trace::{Place, at};
 
 /// Longest text of a page that `fetch` hands over, in characters.
 const FETCH_CHARS_MAX: usize = 100_000;
@@ -109,18 +110,18 @@ impl Tools {
         let given = request.arguments;
         let (span, answer) = match request.name.as_ref() {
             "search" => {
-                let (span, arguments) = (trace::tool("search"), arguments(given)?);
+                let (span, arguments) = (genai::tool("search"), arguments(given)?);
                 (span.clone(), self.search(by, arguments).instrument(span).await)
             }
             "fetch" => {
-                let (span, arguments) = (trace::tool("fetch"), arguments(given)?);
+                let (span, arguments) = (genai::tool("fetch"), arguments(given)?);
                 (span.clone(), self.fetch(by, arguments).instrument(span).await)
             }
             other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
         };
         let result = answer.map_or_else(
             |error| {
-                trace::tool_failed(&span);
+                genai::tool_failed(&span);
                 failed(&error)
             },
             CallToolResult::structured,

@@ -65,25 +65,6 @@ pub(crate) fn answered(span: &Span, status: u16) {
     }
 }
 
-/// The span of a tool that an assistant calls. Its failure is told by [`tool_failed`].
-pub(crate) fn tool(name: &'static str) -> Span {
-    tracing::info_span!(
-        target: TARGET,
-        "tool",
-        otel.name = format_args!("tools/call {name}"),
-        otel.status_code = Empty,
-        mcp.method.name = "tools/call",
-        gen_ai.operation.name = "execute_tool",
-        gen_ai.tool.name = name,
-        error.type = Empty,
-    )
-}
-
-/// Says that a tool gave an error, as the conventions name that.
-pub(crate) fn tool_failed(span: &Span) {
-    span.record("error.type", "tool_error").record("otel.status_code", "ERROR");
-}
-
 /// The span of a part of the work, below the span that is current.
 pub(crate) fn part(name: &'static str) -> Span {
     tracing::info_span!(target: TARGET, "part", otel.name = name)

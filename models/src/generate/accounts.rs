@@ -10,9 +10,9 @@ use super::config::{BudgetConfig, EndpointConfig};
 use super::fault::Outcome;
 use super::ledger::{Entry, Ledger};
 use super::tokens::Counter;
-use super::trace::Chat;
 use super::wire::ChunkUsage;
 use super::{Account, Clock, GenerateError, Meter, Request, Task, Usage};
+use crate::genai::Chat;
 
 /// The ledger and the budgets, which rest on it.
 pub(super) struct Accounts {

@@ -9,12 +9,12 @@ use index::OpenMode;
 use indexer::engine::Engine;
 use indexer::kafka::group::{Group, OpenError};
 use indexer::metrics::Metrics;
-use models::embed::Embedder;
+use models::embed::{Embedder, Embedders};
 use schemas::limits::{BATCH_BYTES_MAX, PAGE_BLOCKS_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::metrics::Writing;
+use crate::metrics::{Modelling, Writing};
 use crate::serve::stop_on_signals;
 use crate::traces::Traces;
 use crate::{memory, metrics, parts};
@@ -35,6 +35,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     }
     let config = Arc::new(of_one_partition(config)?);
     let embedder = if config.models.enabled { parts::start_model(&config.models.embed) } else { None };
+    let embedders = Embedders::from(embedder.clone());
     let shards = config.data_dir.join(SHARDS);
     let open_config = Arc::clone(&config);
     let counters = Metrics::default();
@@ -49,7 +50,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         engines: Box::new(move || engines.engines()),
         stream: Box::new(move || Some(status.status())),
     };
-    let gather = metrics::gather(writing);
+    let modelling = Modelling { embedders, ..Modelling::default() };
+    let gather = metrics::gather(writing, modelling);
     tracing::info!(group = config.kafka.group, topic = config.kafka.topic, shards = %shards.display(), "indexing");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let served: anyhow::Result<()> = runtime.context("cannot start a runtime")?.block_on(async {

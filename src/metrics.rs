@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use anyhow::Context;
 use index::Index;
 use indexer::engine::Engine;
+use models::embed::Embedders;
+use models::generate::Providers;
 use prometheus::{
     Gauge, IntGauge, Registry, TextEncoder, register_gauge_with_registry, register_int_gauge_vec_with_registry,
     register_int_gauge_with_registry,
@@ -92,15 +94,24 @@ pub(crate) struct Writing {
     pub(crate) stream: Box<dyn Fn() -> Option<StreamStatus> + Send + Sync>,
 }
 
-/// Gives what the write side, the indexes and the process count.
-pub(crate) fn gather(writing: Writing) -> Arc<Gather> {
+/// What is counted of models: those that are loaded, and the language models where some are configured.
+#[derive(Default)]
+pub(crate) struct Modelling {
+    pub(crate) embedders: Embedders,
+    pub(crate) providers: Option<Arc<Providers>>,
+}
+
+/// Gives what the write side, the indexes, the models and the process count.
+pub(crate) fn gather(writing: Writing, modelling: Modelling) -> Arc<Gather> {
+    let Modelling { embedders, providers } = modelling;
+    let models = providers.as_ref().map(|providers| providers.metrics().clone()).unwrap_or_default();
     let process = Process::declare().expect("the names are valid, and each is there once");
     let indexes = index::metrics::Metrics::default();
     Arc::new(move || {
         let engines = (writing.engines)();
         let opened: Vec<Index> = engines.iter().map(|engine| engine.index().clone()).collect();
         let written = writing.metrics.text(&engines, (writing.stream)().as_ref());
-        written + &indexes.text(&opened) + &process.text()
+        written + &indexes.text(&opened) + &models.text(&embedders, providers.as_deref()) + &process.text()
     })
 }
 
@@ -119,9 +130,10 @@ pub(crate) async fn serve(config: &Config, gather: Arc<Gather>, shutdown: Cancel
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashMap};
 
     use index::OpenMode;
+    use models::generate::SystemClock;
     use query::http::auth::{Auth, AuthConfig, Secrets};
     use query::http::{App, HttpConfig, Records};
     use schemas::api::operate::PartitionStatus;
@@ -149,7 +161,12 @@ mod tests {
         let reader = query::engine::Engine::new(index, None, query::config::Config::default()).unwrap();
         let insecure = AuthConfig { insecure_development: true, ..AuthConfig::default() };
         let auth = Auth::new(&insecure, Secrets::default()).unwrap();
-        let records = Records { metrics: Some(gather(writing)), ..Records::default() };
+        let endpoints = "[[endpoints]]\nname = \"local\"\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"any\"";
+        let endpoints = toml::from_str(endpoints).unwrap();
+        let usage = dir.path().join("usage");
+        let providers = Providers::open(endpoints, HashMap::new(), &usage, Arc::new(SystemClock)).unwrap();
+        let modelling = Modelling { providers: Some(Arc::new(providers)), ..Modelling::default() };
+        let records = Records { metrics: Some(gather(writing, modelling)), ..Records::default() };
         App::recording(reader, Arc::new(ingest), records, auth, HttpConfig::default()).gather()()
     }
 

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::conversations::sweep_always;
 use crate::erasure::stores::{self, not_reached, stores};
 use crate::ingest::IndexerIngest;
-use crate::metrics::{self, Writing};
+use crate::metrics::{self, Modelling, Writing};
 use crate::reindex::Site;
 use crate::traces::Traces;
 use crate::usage::forget_erased_always;
@@ -62,7 +62,12 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         .context("cannot open the log of feedback")?;
     let audit = Audit::open(&config.data_dir, &config.audit, audit::key()?, Arc::new(index.clone()))
         .context("cannot open the audit log")?;
-    let site = Site { index: index.clone(), indexer: indexer.clone(), embedders, query: config.query.clone() };
+    let site = Site {
+        index: index.clone(),
+        indexer: indexer.clone(),
+        embedders: embedders.clone(),
+        query: config.query.clone(),
+    };
     let control = control::listen(&config.data_dir, site)?;
     let stream = parts::start_stream(&config, indexer.clone())?.map(Arc::new);
     let follower = parts::start_follower(&config, indexer.clone())?;
@@ -84,7 +89,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
             move || stream.as_ref().map(|stream| stream.status())
         }),
     };
-    let metrics = Some(metrics::gather(writing));
+    let modelling = Modelling { embedders: embedders.clone(), providers: generate.clone() };
+    let metrics = Some(metrics::gather(writing, modelling));
     let conversations = Conversations::open(&config.data_dir, &config.query.conversations, index.clone());
     let erased_from = stores(stores::Site {
         data_dir: config.data_dir.clone(),

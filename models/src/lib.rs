@@ -8,4 +8,5 @@ pub mod embed;
 pub mod extract;
 pub mod genai;
 pub mod generate;
+pub mod metrics;
 pub mod trace;

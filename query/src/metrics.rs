@@ -99,6 +99,32 @@ impl Bound {
     }
 }
 
+/// How an answer was made that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerKind {
+    /// A language model wrote it for this question.
+    Model,
+    /// One had written it before.
+    Cached,
+    /// Sentences of the sources were picked.
+    Extractive,
+    /// The sources do not say it.
+    NotFound,
+}
+
+impl AnswerKind {
+    const ALL: [Self; 4] = [Self::Model, Self::Cached, Self::Extractive, Self::NotFound];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Cached => "cached",
+            Self::Extractive => "extractive",
+            Self::NotFound => "not_found",
+        }
+    }
+}
+
 /// Counters of a read side. Cloning is cheap; clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -111,6 +137,9 @@ pub struct Metrics {
     degraded: IntCounterVec,
     shed: IntCounterVec,
     permit_dropped: IntCounter,
+    answers_begun: IntCounter,
+    answers: IntCounterVec,
+    answer_streams: IntGauge,
     unshown: IntCounter,
     feedback_dropped: IntCounter,
     audit_recorded: IntCounter,
@@ -123,6 +152,8 @@ pub struct Metrics {
 pub(crate) struct Looked {
     /// Requests that are worked on.
     pub(crate) in_flight_requests: usize,
+    /// Streamed answers that are kept: those that are being written and those that can be gone on with.
+    pub(crate) answer_streams: usize,
     /// Pages that the gate turned away since the start.
     pub(crate) permit_dropped_total: u64,
     /// Lines of feedback that were lost since the start.
@@ -168,7 +199,7 @@ impl Metrics {
             degraded: register_int_counter_vec_with_registry!(
                 "tessera_query_degraded_total",
                 "Searches from which something was left out.",
-                &["leg"],
+                &["stage"],
                 registry
             )?,
             shed: register_int_counter_vec_with_registry!(
@@ -180,6 +211,18 @@ impl Metrics {
             permit_dropped: counter(
                 "tessera_query_permit_dropped_total",
                 "Pages that were retrieved and turned away at the last check.",
+            )?,
+            answers_begun: counter("tessera_query_answers_begun_total", "Answers that were begun.")?,
+            answers: register_int_counter_vec_with_registry!(
+                "tessera_query_answers_total",
+                "Answers that came to their end, by how they were made.",
+                &["kind"],
+                registry
+            )?,
+            answer_streams: register_int_gauge_with_registry!(
+                "tessera_query_answer_streams",
+                "Streamed answers that are kept.",
+                registry
             )?,
             unshown: counter("tessera_query_export_unshown_total", "Characters of PDF documents that no font has.")?,
             feedback_dropped: counter(
@@ -200,8 +243,11 @@ impl Metrics {
         for stage in [Stage::Wait, Stage::Narrow, Stage::Lexical, Stage::Semantic, Stage::Rank, Stage::Present] {
             metrics.stage_seconds.with_label_values(&[stage.name()]);
         }
-        for leg in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
-            metrics.degraded.with_label_values(&[leg_name(leg)]);
+        for stage in [Degraded::Lexical, Degraded::Semantic, Degraded::Facets] {
+            metrics.degraded.with_label_values(&[left_out_name(stage)]);
+        }
+        for kind in AnswerKind::ALL {
+            metrics.answers.with_label_values(&[kind.name()]);
         }
         for bound in Bound::ALL {
             metrics.shed.with_label_values(&[bound.name()]);
@@ -223,9 +269,19 @@ impl Metrics {
 
     /// Counts what was left out of a search.
     pub(crate) fn degraded(&self, left_out: &[Degraded]) {
-        for leg in left_out {
-            self.degraded.with_label_values(&[leg_name(*leg)]).inc();
+        for stage in left_out {
+            self.degraded.with_label_values(&[left_out_name(*stage)]).inc();
         }
+    }
+
+    /// Counts an answer that is begun.
+    pub(crate) fn answer_begun(&self) {
+        self.answers_begun.inc();
+    }
+
+    /// Counts an answer that came to its end.
+    pub(crate) fn answer_ended(&self, kind: AnswerKind) {
+        self.answers.with_label_values(&[kind.name()]).inc();
     }
 
     /// Counts what was turned away.
@@ -243,6 +299,7 @@ impl Metrics {
         // Nothing is left half done by a reader that panicked.
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_flight_requests.set(looked.in_flight_requests as i64);
+        self.answer_streams.set(looked.answer_streams as i64);
         let catch_up = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
         catch_up(&self.permit_dropped, looked.permit_dropped_total);
         catch_up(&self.feedback_dropped, looked.feedback_dropped_total);
@@ -253,8 +310,8 @@ impl Metrics {
     }
 }
 
-fn leg_name(leg: Degraded) -> &'static str {
-    match leg {
+fn left_out_name(stage: Degraded) -> &'static str {
+    match stage {
         Degraded::Lexical => "lexical",
         Degraded::Semantic => "semantic",
         Degraded::Facets => "facets",

@@ -99,7 +99,7 @@ function drawStream({ connected, failing, gaps_total, partitions }) {
 
 function drawCounters(found) {
   const series = parseCounters(found);
-  const legs = parts(series, "tessera_query_degraded_total", "leg");
+  const legs = parts(series, "tessera_query_degraded_total", "stage");
   const shed = parts(series, "tessera_query_shed_total", "bound");
   const dropped = sum(series, "tessera_query_permit_dropped_total") ?? 0;
   const documents = sum(series, "tessera_index_documents") ?? 0;

@@ -13,17 +13,19 @@ use super::tokens::Counter;
 use super::wire::ChunkUsage;
 use super::{Account, Clock, GenerateError, Meter, Request, Task, Usage};
 use crate::genai::Chat;
+use crate::metrics::{Ended, Metrics};
 
 /// The ledger and the budgets, which rest on it.
 pub(super) struct Accounts {
     pub(super) ledger: Arc<Ledger>,
+    pub(super) metrics: Metrics,
     budgets: Budgets,
     clock: Arc<dyn Clock>,
 }
 
 impl Accounts {
     /// Budgets from which what the ledger holds of this month is taken already.
-    pub(super) fn new(ledger: Arc<Ledger>, budgets: BudgetConfig, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, budgets: BudgetConfig, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let budgets = Budgets::new(budgets);
         let today = day_of(clock.now());
         for sum in ledger.all() {
@@ -31,7 +33,7 @@ impl Accounts {
             let account = Account { workspace: sum.workspace, user: sum.user };
             budgets.restore(&account, tokens, sum.day, today);
         }
-        Self { ledger, budgets, clock }
+        Self { ledger, metrics, budgets, clock }
     }
 
     /// Says whether the budgets of an account have so many tokens left.
@@ -151,6 +153,9 @@ impl Call {
         self.reserved.settle(prompt_tokens.saturating_add(completion_tokens));
         let Reserved { accounts, account, task, .. } = &self.reserved;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let took = accounts.clock.instant().saturating_duration_since(self.began);
+        let (endpoint, first_text) = (self.endpoint.as_str(), self.first_text);
+        accounts.metrics.ended(Ended { endpoint, outcome, usage, took, first_text });
         accounts.ledger.record(&Entry {
             at: accounts.clock.now(),
             workspace: account.workspace.clone(),
@@ -162,7 +167,7 @@ impl Call {
             completion_tokens,
             cost_micros: usage.cost_micros,
             outcome,
-            duration_ms: ms(accounts.clock.instant().saturating_duration_since(self.began)),
+            duration_ms: ms(took),
             first_text_ms: self.first_text.map(ms),
         });
         usage

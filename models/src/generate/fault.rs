@@ -93,6 +93,38 @@ pub enum Outcome {
     Unavailable,
 }
 
+impl Outcome {
+    /// All of them.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Complete,
+        Self::Length,
+        Self::Filtered,
+        Self::Dropped,
+        Self::Interrupted,
+        Self::Late,
+        Self::Silent,
+        Self::Busy,
+        Self::Refused,
+        Self::Unavailable,
+    ];
+
+    /// As the ledger and counters call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Length => "length",
+            Self::Filtered => "filtered",
+            Self::Dropped => "dropped",
+            Self::Interrupted => "interrupted",
+            Self::Late => "late",
+            Self::Silent => "silent",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// What went wrong with the endpoints that were asked for one text.
 #[derive(Debug, Default)]
 pub(super) struct Faults {

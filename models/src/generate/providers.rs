@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 
 use self::choice::{Asking, Tried};
 use super::accounts::{Accounts, Call};
+use super::breaker::Standing;
 use super::config::{Config, ConfigError};
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Faults};
@@ -26,6 +27,7 @@ use super::ledger::{Ledger, LedgerError};
 use super::route::Turns;
 use super::writing::Writing;
 use super::{Account, Generate, GenerateError, Generating, Generation, Request, Task, tokens};
+use crate::metrics::Metrics;
 use crate::trace::Propagate;
 
 /// When to come again where it is not known.
@@ -136,7 +138,11 @@ impl Providers {
             endpoints.push(Arc::new(made.ok_or(ProvidersError::BadKey { endpoint })?));
         }
         let ledger = Arc::new(Ledger::open(ledger_dir, config.ledger.clone(), clock.now())?);
-        let accounts = Arc::new(Accounts::new(ledger, config.budgets.clone(), Arc::clone(&clock)));
+        let metrics = Metrics::default();
+        for endpoint in &config.endpoints {
+            metrics.expect(&endpoint.name);
+        }
+        let accounts = Arc::new(Accounts::new(ledger, config.budgets.clone(), Arc::clone(&clock), metrics));
         let turns = Mutex::new(Turns::new(config.routing, endpoints.len()));
         let queue = Semaphore::new(config.queue_len_max);
         Ok(Self { config, endpoints, turns, queue, accounts, clock })
@@ -145,6 +151,23 @@ impl Providers {
     /// The record of what was spent.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.accounts.ledger
+    }
+
+    /// What is counted of them.
+    pub fn metrics(&self) -> &Metrics {
+        &self.accounts.metrics
+    }
+
+    /// Requests that wait for an endpoint.
+    pub(crate) fn queue_len(&self) -> usize {
+        self.config.queue_len_max.saturating_sub(self.queue.available_permits())
+    }
+
+    /// The endpoints by their names, and whether each is left alone at the moment: it failed too often, or asked for that.
+    pub(crate) fn left_alone(&self) -> Vec<(&str, bool)> {
+        let now = self.clock.instant();
+        let is_left_alone = |endpoint: &Endpoint| endpoint.standing(now) != Standing::Ready;
+        self.endpoints.iter().map(|endpoint| (endpoint.config.name.as_str(), is_left_alone(endpoint))).collect()
     }
 
     /// Asks endpoints until one begins to write.

@@ -34,6 +34,7 @@ use crate::engine::Engine;
 use crate::engine::sources::{Gathered, Gatherer};
 use crate::error::QueryError;
 use crate::gate::Watch;
+use crate::metrics::AnswerKind;
 
 /// Who asks what, and by when.
 pub(crate) struct Asked {
@@ -138,6 +139,7 @@ impl Answering {
             watch.follow(following.pages.iter().copied());
         }
         let language = detect_language(&asked.request.question, Language::English);
+        engine.metrics().answer_begun();
         let first = SourcesEvent { sources: sources.clone(), consistency, request_id: asked.request_id.clone() };
         Self {
             engine,
@@ -343,6 +345,12 @@ impl Answering {
         }
         self.engine.answers().count(self.writing.dropped());
         let not_found = !self.writing.sentences().iter().any(|sentence| sentence.supported);
+        self.engine.metrics().answer_ended(match (not_found, self.cached, &self.model) {
+            (true, ..) => AnswerKind::NotFound,
+            (false, true, _) => AnswerKind::Cached,
+            (false, false, Some(_)) => AnswerKind::Model,
+            (false, false, None) => AnswerKind::Extractive,
+        });
         if let (Some(keyed), Some(model)) = (self.keyed.take(), &self.model)
             && !(self.cached || not_found || self.truncated)
         {

@@ -62,6 +62,7 @@ impl App {
         Arc::new(move || {
             let looked = Looked {
                 in_flight_requests: app.config().in_flight_max - app.0.in_flight.available_permits(),
+                answer_streams: app.streams().count(),
                 permit_dropped_total: app.engine().permit_dropped_total(),
                 feedback_dropped_total: app.feedback().map_or(0, crate::feedback::Feedback::dropped_total),
                 audit_recorded_total: app.audit().map_or(0, crate::audit::Audit::recorded_total),

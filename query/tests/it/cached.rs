@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::harness::{Client, PageSpec, acme};
+use super::harness::{ADMIN_KEY, Client, PageSpec, acme};
 use super::scripted::{Script, Scripted, pieces};
 
 /// A model that says which page each source is of, and counts its answers.
@@ -54,6 +54,21 @@ async fn the_same_question_of_the_same_sources_takes_no_model_again() {
     let other = client.answer_as("bob", json!({"question": QUESTION, "length": "long"})).await.json;
     assert!(other["cached"].is_null() && model.told().len() == 2);
     assert!(client.answer_as("bob", json!({"question": QUESTION, "extractive": true})).await.json["cached"].is_null());
+    // Someone who may see nothing.
+    assert_eq!(client.answer_as("nobody", json!({"question": QUESTION})).await.json["not_found"], true);
+    let counted = client.get("/metrics", &[("authorization", &format!("Bearer {ADMIN_KEY}"))]).await;
+    let counted = String::from_utf8(counted.body.to_vec()).unwrap();
+    for line in [
+        "tessera_query_answers_begun_total 6",
+        r#"tessera_query_answers_total{kind="model"} 2"#,
+        r#"tessera_query_answers_total{kind="cached"} 2"#,
+        r#"tessera_query_answers_total{kind="extractive"} 1"#,
+        r#"tessera_query_answers_total{kind="not_found"} 1"#,
+        // It is kept for whoever comes back.
+        "tessera_query_answer_streams 1",
+    ] {
+        assert!(counted.lines().any(|other| other == line), "{line}: {counted}");
+    }
 }
 
 #[tokio::test]

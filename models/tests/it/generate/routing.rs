@@ -1,5 +1,6 @@
 //! Which endpoint is asked: by task, weight and health, within its limits and the time there is.
 
+use models::embed::Embedders;
 use models::generate::{BreakerConfig, Outcome, Routing};
 use tokio::sync::oneshot;
 
@@ -123,6 +124,15 @@ async fn a_provider_that_keeps_failing_rests_and_is_tried_by_one() {
         assert_eq!(bench.text().await.unwrap().0, "From another");
     }
     assert_eq!(provider.asked().len(), 3, "after three failures it rests");
+    let counted = bench.providers.metrics().text(&Embedders::default(), Some(&bench.providers));
+    for line in [
+        r#"tessera_models_breaker_open{endpoint="first"} 1"#,
+        r#"tessera_models_breaker_open{endpoint="second"} 0"#,
+        r#"tessera_models_calls_total{endpoint="first",outcome="unavailable"} 3"#,
+        r#"tessera_models_calls_total{endpoint="second",outcome="complete"} 6"#,
+    ] {
+        assert!(counted.lines().any(|other| other == line), "{line}: {counted}");
+    }
     bench.clock.set_forward(Duration::from_secs(10));
     for _ in 0..6 {
         assert_eq!(bench.text().await.unwrap().0, "From another");

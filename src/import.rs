@@ -14,11 +14,12 @@ use indexer::import::manifest::Manifest;
 use indexer::import::report::{Progress, Report, Stage};
 use indexer::import::{Options, Source};
 use indicatif::{ProgressBar, ProgressStyle};
+use query::audit::act::{Kind, What};
 use schemas::grant::Role;
 use schemas::ids::{UserId, WorkspaceId};
 
 use crate::config::Config;
-use crate::{import_postgres, parts};
+use crate::{audit, import_postgres, parts};
 
 /// Warnings printed; the count tells of the rest.
 const WARNINGS_SHOWN: usize = 20;
@@ -84,10 +85,10 @@ enum Format {
 /// Imports.
 pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     parts::start_log(&crate::config::Log { filter: "warn".to_owned(), json: config.log.json })?;
-    let source = match arguments.format {
-        Format::Markdown { path } => Source::detect(&path)?,
-        Format::NotionExport { zip } => Source::Notion(zip),
-        Format::Ndjson { file } => Source::Events(file),
+    let (source, from) = match arguments.format {
+        Format::Markdown { path } => (Source::detect(&path)?, "markdown"),
+        Format::NotionExport { zip } => (Source::Notion(zip), "notion_export"),
+        Format::Ndjson { file } => (Source::Events(file), "ndjson"),
         Format::Postgres { what } => {
             anyhow::ensure!(
                 arguments.access.is_none() && arguments.members.is_empty() && !arguments.prune,
@@ -96,7 +97,7 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
             let how = import_postgres::How { text_only: arguments.text_only, json: arguments.json };
             return import_postgres::run(config, &what, arguments.workspace.as_ref(), how);
         }
-        Format::History { base, edits } => Source::History { base, edits },
+        Format::History { base, edits } => (Source::History { base, edits }, "history"),
     };
     let manifest = match (&arguments.access, &source) {
         (Some(path), _) => Some(Manifest::read(path)?),
@@ -113,6 +114,7 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let index = parts::open_index(config, OpenMode::ReadWrite)?;
     let embedder = if arguments.text_only { None } else { parts::start_embedder(config, &index) };
     let engine = parts::open_indexer(config, index, embedder.clone())?;
+    audit::note(config, What::new(Kind::Imported).within(&workspace).noting("from", from))?;
     let mut target = ImportTarget::new(engine.clone(), workspace.clone());
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -10,14 +10,15 @@ use clap::Subcommand;
 use index::OpenMode;
 use indexer::postgres::{OutboxReport, PostgresError, TablesReport, read_outbox, read_tables};
 use indicatif::ProgressBar;
+use query::audit::act;
 use schemas::ids::WorkspaceId;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::import::{COMMIT_WAIT, embed};
-use crate::parts;
 use crate::serve::stop_on_signals;
+use crate::{audit, parts};
 
 /// What to take in of a database.
 #[derive(Subcommand)]
@@ -51,6 +52,9 @@ pub(crate) fn run(config: &Config, what: &What, workspace: Option<&WorkspaceId>,
     let index = parts::open_index(config, OpenMode::ReadWrite)?;
     let embedder = if how.text_only { None } else { parts::start_embedder(config, &index) };
     let engine = parts::open_indexer(config, index, embedder.clone())?;
+    let from = if matches!(what, What::Tables) { "postgres_tables" } else { "postgres_outbox" };
+    let done = act::What::new(act::Kind::Imported).noting("from", from);
+    audit::note(config, workspace.map_or(done.clone(), |workspace| done.within(workspace)))?;
     let stop = CancellationToken::new();
     let runtime = parts::signal_runtime()?;
     runtime.spawn(stop_on_signals(stop.clone()));

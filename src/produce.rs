@@ -10,12 +10,13 @@ use indexer::import::input::{self, Line, Lines};
 use indexer::import::{self, Source, TargetError};
 use indexer::kafka::produce::{Options, Producer, create_topic};
 use indicatif::ProgressBar;
+use query::audit::act::{Kind, What};
 use schemas::event::Event;
 use schemas::ids::WorkspaceId;
 use schemas::limits::EVENT_BYTES_MAX;
 
 use crate::config::Config;
-use crate::parts;
+use crate::{audit, parts};
 
 /// What to write, and how.
 #[derive(clap::Args)]
@@ -74,6 +75,7 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
         bail!("--rate must be above 0");
     }
     let secrets = config.kafka_secrets()?;
+    audit::note(config, What::new(Kind::Produced).noting("topic", &config.kafka.topic))?;
     if let Some(partitions) = arguments.create {
         create_topic(&config.kafka, &secrets, partitions, arguments.replication)?;
     }

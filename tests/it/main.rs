@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::tests_outside_test_module, reason = "a test that cannot go on stops there")]
 
+mod audit;
 mod dead_letters;
 mod deploy;
 mod documented;

@@ -199,6 +199,10 @@ pub enum Kind {
     ErasureFinished,
     /// The index was built anew, or went back to a former generation.
     Reindexed,
+    /// Pages, groups, members or events were taken in by the command line, past the API.
+    Imported,
+    /// Events were written to the stream by the command line.
+    Produced,
     /// Dead letters, which hold content, were listed.
     DeadLettersListed,
     /// Dead letters were written to the stream again.

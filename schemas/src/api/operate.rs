@@ -20,7 +20,7 @@ pub struct Status {
     /// The caller's workspace; for administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceStatus>,
-    /// The write side; for administrators.
+    /// The write side, over all workspaces; for service keys that may administer every one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ingest: Option<IngestStatus>,
     /// The request, as logs name it.

@@ -176,7 +176,14 @@ impl Config {
         let mut table = match std::fs::read_to_string(path) {
             Ok(text) => text.parse::<Table>().with_context(|| format!("{} is not TOML", path.display()))?,
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Table::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => {
+                let way_out = if file.is_some() {
+                    "name a file that this user may read in `--config`"
+                } else {
+                    "let this user read it"
+                };
+                return Err(error).with_context(|| format!("cannot read {}: {way_out}", path.display()));
+            }
         };
         let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         for (name, value) in variables {

@@ -31,9 +31,10 @@ pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match command {
         Command::Check => {
-            query::http::auth::Auth::new(&config.auth.identities, config.secrets()?).map(drop).or_else(|error| {
+            config.secrets()?;
+            config.auth().map(drop).or_else(|error| {
                 // A laptop needs no identities: `serve --dev` brings its own.
-                writeln!(out, "note: {error}").map_err(anyhow::Error::from)
+                writeln!(out, "note: {error:#}").map_err(anyhow::Error::from)
             })?;
             for endpoint in config.endpoints_without_key() {
                 writeln!(out, "note: the endpoint {} is left out: {} is not set", endpoint.name, endpoint.key_env)?;

@@ -15,6 +15,7 @@ mod index_stream;
 mod ingest;
 mod keys;
 mod latest_evaluation;
+mod listen;
 mod memory;
 mod metrics;
 mod parts;

@@ -165,12 +165,15 @@ fn left(config: &Config) -> anyhow::Result<u64> {
 /// Refuses a budget that is too small for its parts.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     if config.memory_bytes < BYTES_MIN {
-        bail!("`memory_bytes` must be at least {BYTES_MIN}");
+        bail!(
+            "`memory_bytes` is {} and must be at least {BYTES_MIN}: give it more in the configuration or as TESSERA__MEMORY_BYTES",
+            config.memory_bytes
+        );
     }
     let parts: u64 = taken(config)?.iter().map(|(_, _, bytes)| bytes).sum();
     if parts > config.memory_bytes {
         bail!(
-            "the parts may take {parts} bytes together, `memory_bytes` is {}; `config show` lists them",
+            "the parts may take {parts} bytes together, `memory_bytes` is {}: raise it, or lower the largest of those that `tessera config show` lists",
             config.memory_bytes
         );
     }

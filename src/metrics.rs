@@ -18,8 +18,9 @@ use prometheus::{
 use query::http::metrics::Gather;
 use schemas::api::operate::StreamStatus;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::listen::listen;
 
 /// Where else counters can be read than at `/metrics` of the HTTP API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ pub(crate) fn gather(writing: Writing, modelling: Modelling) -> Arc<Gather> {
 /// Serves `/metrics` at an address of its own, if one is configured, until `shutdown` is cancelled.
 pub(crate) async fn serve(config: &Config, gather: Arc<Gather>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let Some(address) = config.address()? else { return Ok(()) };
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = listen(address, "`metrics.listen`").await?;
     tracing::info!(address = %listener.local_addr()?, "serving /metrics");
     tokio::spawn(async move {
         if let Err(error) = query::http::metrics::serve(listener, gather, shutdown).await {

@@ -1,6 +1,7 @@
 //! `tessera serve`: the write side and the read side in one process, over HTTP, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,14 @@ use query::audit::act::{Act, Actor, Kind, What};
 use query::conversations::Conversations;
 use query::erasure::{Erasures, Parts};
 use query::feedback::Feedback;
-use query::http::auth::Auth;
 use query::http::{App, Records};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::conversations::sweep_always;
 use crate::erasure::stores::{self, not_reached, stores};
 use crate::ingest::IndexerIngest;
+use crate::listen::listen;
 use crate::metrics::{self, Modelling, Writing};
 use crate::reindex::Site;
 use crate::traces::Traces;
@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let traces = Traces::start(&config.traces, Config::traces_authorization()?.as_ref(), &config.log)?;
     config.auth.identities.insecure_development |= arguments.dev;
-    let auth = Auth::new(&config.auth.identities, config.secrets()?)
+    let auth = config
+        .auth()
         .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
     memory::warn_of_content(&config, &index)?;
@@ -59,9 +60,9 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let writer = generate.clone().map(|generate| generate as Arc<dyn Generate>);
     let engine = parts::open_query(&config, index.clone(), embedders.clone(), writer)?;
     let feedback = Feedback::open(&config.data_dir, &config.query.feedback, index.clone())
-        .context("cannot open the log of feedback")?;
+        .with_context(|| cannot_open(&config.data_dir.join(query::feedback::FOLDER), "query.feedback.enabled"))?;
     let audit = Audit::open(&config.data_dir, &config.audit, audit::key()?, Arc::new(index.clone()))
-        .context("cannot open the audit log")?;
+        .with_context(|| cannot_open(&config.data_dir.join(query::audit::FOLDER), "audit.enabled"))?;
     let site = Site {
         index: index.clone(),
         indexer: indexer.clone(),
@@ -124,10 +125,10 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         http.authorization_servers.push(issuer.clone());
     }
     let app = App::recording(engine.clone(), ingest, records, auth, http);
-    let listen = arguments.listen.unwrap_or(config.http.listen);
+    let address = arguments.listen.unwrap_or(config.http.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = listen(address, "`--listen` or `http.listen`").await?;
         note(audit.as_ref(), Kind::ServerStarted);
         tracing::info!(address = %listener.local_addr()?, data_dir = %config.data_dir.display(), "serving");
         let shutdown = CancellationToken::new();
@@ -166,6 +167,14 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     anyhow::ensure!(committed, "what was taken in last could not be committed; its senders were not told that it was");
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says that a log cannot be opened, and what to do.
+fn cannot_open(folder: &Path, key: &str) -> String {
+    format!(
+        "cannot open the log in {}: let this user write there, or switch it off by `{key} = false`",
+        folder.display()
+    )
 }
 
 /// Records something about the server. What cannot be recorded is counted.

@@ -1,12 +1,12 @@
 //! The secrets: read from variables of the environment, and from files that keys name. No key holds one, and nothing prints one.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use models::generate::{EndpointConfig, Secret};
-use query::http::auth::Secrets;
 use query::http::auth::keys::{KeyFile, Keys};
+use query::http::auth::{Auth, AuthConfigError, Secrets};
 
 use super::Config;
 
@@ -16,16 +16,41 @@ const HS256_SECRET: &str = "TESSERA_JWT_HS256_SECRET";
 const TRACES_AUTHORIZATION: &str = "TESSERA_TRACES_AUTHORIZATION";
 
 impl Config {
+    /// What tells callers apart. Where it cannot be made, says by which variable or file, and what to do.
+    pub(crate) fn auth(&self) -> anyhow::Result<Auth> {
+        Auth::new(&self.auth.identities, self.secrets()?).map_err(|error| {
+            let way_out = match &error {
+                AuthConfigError::WeakSecret => {
+                    format!("give {HS256_SECRET} a longer one, as `openssl rand -hex 32` makes")
+                }
+                AuthConfigError::BadPublicKey { algorithm, .. } => {
+                    let (key, path) = if *algorithm == "RS256" {
+                        ("auth.jwt_rs256_public_key", &self.auth.jwt_rs256_public_key)
+                    } else {
+                        ("auth.jwt_eddsa_public_key", &self.auth.jwt_eddsa_public_key)
+                    };
+                    let path = path.as_deref().unwrap_or(Path::new("")).display();
+                    format!("{path}, of `{key}`, must hold a public key for {algorithm}: -----BEGIN PUBLIC KEY-----")
+                }
+                _ => return error.into(),
+            };
+            anyhow::Error::new(error).context(way_out)
+        })
+    }
+
     /// The secrets that tokens are checked with, from the environment and from files.
     pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
-        let read = |path: &Option<PathBuf>| {
-            let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let read = |path: &Option<PathBuf>, key: &str| {
+            let cannot = |path: &PathBuf| {
+                format!("cannot read {}, of `auth.{key}`: name a file that this user may read", path.display())
+            };
+            let read = |path: &PathBuf| std::fs::read(path).with_context(|| cannot(path));
             path.as_ref().map(read).transpose()
         };
         Ok(Secrets {
             jwt_hs256: std::env::var_os(HS256_SECRET).map(std::ffi::OsString::into_encoded_bytes),
-            jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key)?,
-            jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key)?,
+            jwt_rs256_pem: read(&self.auth.jwt_rs256_public_key, "jwt_rs256_public_key")?,
+            jwt_eddsa_pem: read(&self.auth.jwt_eddsa_public_key, "jwt_eddsa_public_key")?,
             keys: Some(Keys::open(self.key_file()).context("cannot read the service keys")?),
         })
     }

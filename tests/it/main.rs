@@ -19,6 +19,7 @@ mod secrets;
 mod server;
 mod shutdown;
 mod snapshots;
+mod startup;
 mod traces;
 mod verify;
 

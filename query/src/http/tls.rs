@@ -54,7 +54,7 @@ impl TlsConfig {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read or is not what it should be.
-    #[error("cannot read {path}, of `http.tls`")]
+    #[error("cannot read {path}, of `http.tls`: name a file of PEM that this user may read")]
     File {
         /// The file.
         path: PathBuf,
@@ -63,13 +63,15 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A file holds no certificate.
-    #[error("there is no certificate in {path}, of `http.tls`")]
+    #[error(
+        "there is no certificate in {path}, of `http.tls.cert_file`: it must begin with the server's own, then those that lead to a root"
+    )]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
     /// The key cannot be used, or is not that of the certificate.
-    #[error("cannot use the key in {path} with the certificate, of `http.tls`")]
+    #[error("cannot use the key in {path}, of `http.tls.key_file`, with the certificate: name the two of one pair")]
     Key {
         /// The file of the key.
         path: PathBuf,
@@ -78,7 +80,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// The library cannot be used.
-    #[error("cannot set up TLS")]
+    #[error("cannot set up TLS: this release was built without what it takes; tell us")]
     SetUp(#[source] rustls::Error),
 }
 

@@ -15,6 +15,7 @@ mod overload;
 mod real_kafka;
 mod real_postgres;
 mod reindex;
+mod rolling;
 mod secrets;
 mod server;
 mod shutdown;

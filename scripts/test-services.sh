@@ -246,7 +246,7 @@ oidc() {
         echo "SKIPPED: tests with an OpenID provider; oidc-provider $version could not be installed, see above"
         return
     fi
-    TESSERA_TEST_OIDC=$root cargo test --workspace --test it identity -- --nocapture
+    TESSERA_TEST_OIDC=$root cargo test --workspace --test it -- --nocapture identity openid_provider
 }
 
 postgres() {

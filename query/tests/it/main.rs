@@ -6,6 +6,7 @@
 mod access_table;
 mod answers;
 mod api;
+mod api_page;
 mod asking;
 mod audit;
 mod audit_table;

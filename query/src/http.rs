@@ -271,6 +271,7 @@ impl App {
             .route("/v1/suggest", get(search::suggest))
             .route("/v1/similar", get(search::similar))
             .route("/v1/answers", post(answers::answer))
+            .route("/v1/answers/{stream}", delete(answers::stop))
             .route("/v1/conversations", get(conversations::list))
             .route("/v1/conversations/{id}", get(conversations::open).delete(conversations::remove))
             .route("/v1/generate", post(generate::generate))

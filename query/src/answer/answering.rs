@@ -104,6 +104,10 @@ impl Telling for Answering {
     fn watch(&self) -> Option<Watch> {
         self.outgoing.watch()
     }
+
+    fn leave(&mut self) -> impl Future<Output = ()> + Send {
+        Answering::leave(self)
+    }
 }
 
 impl Answering {
@@ -140,7 +144,12 @@ impl Answering {
         }
         let language = detect_language(&asked.request.question, Language::English);
         engine.metrics().answer_begun();
-        let first = SourcesEvent { sources: sources.clone(), consistency, request_id: asked.request_id.clone() };
+        let first = SourcesEvent {
+            sources: sources.clone(),
+            conversation: following.as_ref().map(|following| following.id.to_string()),
+            consistency,
+            request_id: asked.request_id.clone(),
+        };
         Self {
             engine,
             asked,
@@ -170,6 +179,7 @@ impl Answering {
             if let Some(event) = self.outgoing.pop() {
                 if matches!(event, AnswerEvent::Error(_)) {
                     self.state = State::Ended;
+                    self.leave().await;
                 }
                 return Some(event);
             }
@@ -335,6 +345,15 @@ impl Answering {
         self.model = None;
         self.state = State::Written;
         self.extract().await;
+    }
+
+    /// Keeps the question in the conversation whose id was told already, where the answer ends before it is complete.
+    async fn leave(&mut self) {
+        let following = self.following.take().filter(|_| self.asked.request.stream);
+        if let Some(following) = following {
+            let (caller, question) = (&self.asked.caller, &self.asked.request.question);
+            following.keep_question(&self.engine, caller, question, self.consistency).await;
+        }
     }
 
     /// Judges what was written, and says that it is complete.

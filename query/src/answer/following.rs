@@ -39,21 +39,50 @@ pub(super) struct Complete<'a> {
 impl Following {
     /// Keeps an answer in the conversation, and gives its id; `None` where it could not be kept.
     pub(super) async fn keep(self, engine: &Engine, caller: &Caller, complete: Complete<'_>) -> Option<String> {
-        let Self { conversations, id, begins, also, .. } = self;
-        let turn = turn_of(id, also, complete);
-        let (caller, id) = (caller.clone(), id.to_string());
-        // What was written stays: nobody waits here for longer than for any file, and it is no use to be told later.
-        let work = move || Ok(conversations.keep(&caller, &turn, begins));
-        match engine.writing_work(work).await {
-            Ok(Ok(Kept::Kept)) => return Some(id),
-            Ok(Ok(Kept::Refused)) => {
-                tracing::debug!("a turn is not kept: its conversation is gone, or what it was made of");
-            }
-            Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "a turn was not kept"),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a turn may not be kept"),
-        }
-        None
+        let turn = turn_of(self.id, self.also, complete);
+        put(self.conversations, engine, caller, turn, self.begins).await
     }
+
+    /// Keeps a question whose answer was not completed, so that what follows on it knows of it.
+    pub(super) async fn keep_question(
+        self,
+        engine: &Engine,
+        caller: &Caller,
+        question: &str,
+        consistency: Consistency,
+    ) {
+        let turn = Turn {
+            conversation: self.id,
+            at: now(),
+            question: question.to_owned(),
+            consistency,
+            said: None,
+            unanswered: true,
+        };
+        put(self.conversations, engine, caller, turn, self.begins).await;
+    }
+}
+
+/// Keeps a turn, and gives the id of its conversation; `None` where it could not be kept.
+async fn put(
+    conversations: Conversations,
+    engine: &Engine,
+    caller: &Caller,
+    turn: Turn,
+    begins: bool,
+) -> Option<String> {
+    let (caller, id) = (caller.clone(), turn.conversation.to_string());
+    // What was written stays: nobody waits here for longer than for any file, and it is no use to be told later.
+    let work = move || Ok(conversations.keep(&caller, &turn, begins));
+    match engine.writing_work(work).await {
+        Ok(Ok(Kept::Kept)) => return Some(id),
+        Ok(Ok(Kept::Refused)) => {
+            tracing::debug!("a turn is not kept: its conversation is gone, or what it was made of");
+        }
+        Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "a turn was not kept"),
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a turn may not be kept"),
+    }
+    None
 }
 
 fn turn_of(id: RandomId, also: Places, complete: Complete<'_>) -> Turn {
@@ -79,8 +108,18 @@ fn turn_of(id: RandomId, also: Places, complete: Complete<'_>) -> Turn {
         extractive: model.is_none(),
         model: model.map(str::to_owned),
     };
-    // Lists are ordered by time, and cursors write it in full.
+    Turn {
+        conversation: id,
+        at: now(),
+        question: question.to_owned(),
+        consistency,
+        said: Some(said),
+        unanswered: false,
+    }
+}
+
+/// Now, in whole milliseconds: lists are ordered by time, and cursors write it in full.
+fn now() -> Timestamp {
     let now = Timestamp::now();
-    let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-    Turn { conversation: id, at, question: question.to_owned(), consistency, said: Some(said) }
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

@@ -47,6 +47,11 @@ pub trait Telling: Send + 'static {
 
     /// What follows access to all that it is made of; none without pages.
     fn watch(&self) -> Option<Watch>;
+
+    /// It ends here, before its last event was told: what is to be kept of it is kept.
+    fn leave(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// Events on their way to a reader.

@@ -5,6 +5,8 @@
 //!                 ^ waits for the reader, or goes on for a while without one, then stops
 //! ```
 //!
+//! Whoever asked may also say that nobody comes back: it then stops at once.
+//!
 //! Everything is bounded: how many are kept, the bytes of each, how far the pump runs ahead, how long it goes on when nobody reads, and how
 //! long a finished one stays. Invariants: only the same caller who asks the same again goes on with an answer, everyone else is told what is
 //! told of those that are gone; an event that waited is let out under the access of the moment in which it is told, so that after a loss
@@ -86,6 +88,7 @@ impl Drop for Kept {
         self.pump.abort();
         // Whoever found it just before waits for nothing.
         self.stream.stop();
+        self.stream.forgotten.cancel();
     }
 }
 
@@ -145,6 +148,28 @@ impl Streams {
         Reader::attach(id, stream, number.saturating_add(1)).ok_or(QueryError::StreamGone)
     }
 
+    /// Stops an answer and forgets it. When this returns, no model writes it any more, and what is kept of it in a conversation is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] where the caller has no such answer.
+    ///
+    /// Cancel safety: safe; it is stopped all the same.
+    pub async fn stop(&self, caller: &Caller, id: &str) -> Result<(), QueryError> {
+        let id = RandomId::parse(id).ok_or(QueryError::NotFound)?;
+        let stream = {
+            let mut kept = self.kept();
+            let stream = kept.get(&id).map(|kept| Arc::clone(&kept.stream));
+            let stream = stream.filter(|stream| stream.asked.caller == *caller).ok_or(QueryError::NotFound)?;
+            if !stream.stop() {
+                kept.remove(&id);
+            }
+            stream
+        };
+        stream.forgotten.cancelled().await;
+        Ok(())
+    }
+
     /// How many are kept.
     pub fn count(&self) -> usize {
         self.kept().len()
@@ -180,7 +205,7 @@ async fn pump(written: impl Future<Output = bool>, streams: Weak<Inner>, id: Ran
     if written.await {
         tokio::time::sleep(keep).await;
     } else {
-        tracing::debug!("nobody came back for an answer: it was stopped");
+        tracing::debug!("an answer was stopped: nobody came back for it, or whoever asked said so");
     }
     let forgotten = streams.upgrade().and_then(|streams| streams.kept().remove(&id));
     drop(forgotten);
@@ -190,18 +215,18 @@ async fn pump(written: impl Future<Output = bool>, streams: Weak<Inner>, id: Ran
 async fn write<T: Telling>(stream: &Stream, mut telling: T, detached: Duration) -> bool {
     loop {
         if !stream.has_room(detached).await {
-            return false;
+            break;
         }
         tokio::select! {
             event = telling.next() => match event {
                 Some(event) => stream.push(event),
-                None => break,
+                None => return stream.end(),
             },
-            () = stream.abandoned(detached) => return false,
+            () = stream.abandoned(detached) => break,
         }
     }
-    stream.end();
-    true
+    telling.leave().await;
+    false
 }
 
 fn ms(ms: u32) -> Duration {

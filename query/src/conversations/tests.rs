@@ -98,6 +98,7 @@ fn turn(conversation: RandomId, minute: i64, question: &str, page: &str) -> Turn
         question: question.to_owned(),
         consistency: Consistency::default(),
         said: Some(Said { answer, sources: vec![source], ..Said::default() }),
+        unanswered: false,
     }
 }
 

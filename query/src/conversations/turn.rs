@@ -29,9 +29,12 @@ pub(crate) struct Turn {
     pub(crate) question: String,
     /// Under what it was answered.
     pub(crate) consistency: Consistency,
-    /// The answer; absent once a page that it was made of was deleted.
+    /// The answer; absent once a page that it was made of was deleted, and where there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) said: Option<Said>,
+    /// Whether there never was one: it was stopped, or broke off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unanswered: bool,
 }
 
 /// An answer as it is kept.

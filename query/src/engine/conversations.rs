@@ -329,7 +329,8 @@ fn withdrawn(turn: Turn) -> ConversationTurn {
     ConversationTurn {
         question: turn.question,
         at: turn.at,
-        withdrawn: true,
+        withdrawn: !turn.unanswered,
+        unanswered: turn.unanswered,
         stale: false,
         answer: String::new(),
         sentences: Vec::new(),

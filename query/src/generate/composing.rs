@@ -125,7 +125,12 @@ impl Composing {
             detect_language(&given[..end], Language::English)
         });
         let addresses = Addresses::of(given);
-        let first = SourcesEvent { sources: sources.clone(), consistency, request_id: ordered.request_id.clone() };
+        let first = SourcesEvent {
+            sources: sources.clone(),
+            conversation: None,
+            consistency,
+            request_id: ordered.request_id.clone(),
+        };
         Ok(Self {
             engine,
             ordered,

@@ -1,8 +1,8 @@
-//! `/v1/answers`: a question answered, whole as JSON or piece by piece as server-sent events.
+//! `/v1/answers`: a question answered, whole as JSON or piece by piece as server-sent events, which may be stopped.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemas::api::answers::{AnswerRequest, AnswerResponse};
 use schemas::problem::Problem;
@@ -10,8 +10,9 @@ use schemas::problem::Problem;
 use super::App;
 use super::audit::writing;
 use super::auth::Identity;
-use super::extract::{ApiJson, RequestId};
+use super::extract::{ApiJson, ApiQuery, PathId, RequestId};
 use super::openapi::{Always, CallerHeaders};
+use super::operate::NoParams;
 use super::pages::file;
 use super::problem::ApiError;
 use super::sse::{accepts, last_event_id, read, told};
@@ -94,4 +95,27 @@ pub(super) async fn answer(
         Ok(reader) => Ok(read(reader, app.heartbeat())),
         Err(answering) => Ok(told(answering, app.heartbeat())),
     }
+}
+
+/// Stops an answer that is being streamed, and forgets one that was: nobody can go on with it then.
+///
+/// The model stops at once, as it does not when the connection is only closed. Of a turn of a conversation the question is kept.
+#[utoipa::path(
+    delete, path = "/v1/answers/{stream}", tag = "answers",
+    params(("stream" = String, Path, description = "The stream: what stands before the `-` in the ids of its events."), CallerHeaders),
+    responses(
+        (status = 204, description = "It is stopped."),
+        (status = 404, description = "The caller has no such stream.", body = Problem, content_type = "application/problem+json"),
+        Always,
+    ),
+)]
+pub(super) async fn stop(
+    State(app): State<App>,
+    identity: Identity,
+    stream: PathId<String>,
+    ApiQuery(NoParams {}): ApiQuery<NoParams>,
+) -> Result<StatusCode, ApiError> {
+    let caller = identity.caller()?;
+    app.streams().stop(&caller, &stream.named()?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

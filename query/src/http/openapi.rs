@@ -136,6 +136,7 @@ impl Modify for Security {
         super::search::suggest,
         super::search::similar,
         super::answers::answer,
+        super::answers::stop,
         super::conversations::list,
         super::conversations::open,
         super::conversations::remove,

@@ -46,12 +46,13 @@ const KINDS: [&str; 19] = [
 const INVALID: std::ops::Range<usize> = 2..8;
 
 /// What endpoints are asked; some more than once.
-const REQUESTS: [&str; 46] = [
+const REQUESTS: [&str; 47] = [
     "GET /v1/search?query=deploy",
     "POST /v1/search",
     "GET /v1/suggest?query=dep",
     "GET /v1/similar?page=runbook",
     "POST /v1/answers",
+    "DELETE /v1/answers/00000000000000000000000000000000",
     "GET /v1/conversations",
     "GET /v1/conversations/00000000000000000000000000000000",
     "DELETE /v1/conversations/00000000000000000000000000000000",

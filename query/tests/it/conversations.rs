@@ -1,13 +1,18 @@
 //! Conversations over HTTP: kept for their owner, told as far as the owner may see them now, gone on with as far as that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use models::generate::{Request, Role, Task};
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request as HttpRequest;
+use futures_util::StreamExt as _;
+use models::generate::{GenerateError, Request, Role, Task};
 use query::config::Config;
 use query::conversations::Whose;
 use serde_json::{Value, json};
 
 use super::harness::{ADMIN_KEY, Client, PageSpec, acme, token};
+use super::resume::Endless;
 use super::scripted::{Script, Scripted, pieces};
 
 const RUNBOOK: &str = "How do we deploy the telescope service?";
@@ -237,6 +242,76 @@ async fn erasure_reaches_what_is_kept() {
     client.content.index().catalog().get(&acme).unwrap().write().erase();
     assert_eq!(client.conversations.sweep(jiff::Timestamp::now()), 1);
     assert!(!client.conversations.holds(Whose::Workspace(&acme)).unwrap());
+}
+
+/// The first event of a stream, as far as it is read; what comes after it is left unread.
+async fn first_event(client: &Client, user: &str, question: &Value) -> (String, Value, BodyDataStream) {
+    let request = HttpRequest::post("/v1/answers")
+        .header("authorization", format!("Bearer {}", token("acme", user, "")))
+        .header("content-type", "application/json")
+        .header("accept", "text/event-stream");
+    let request = request.body(Body::from(question.to_string())).unwrap();
+    let mut body = client.begin(request).await.into_body().into_data_stream();
+    let mut came = Vec::new();
+    let block = loop {
+        came.extend(body.next().await.unwrap().unwrap());
+        let text = String::from_utf8_lossy(&came).into_owned();
+        if let Some((block, _)) = text.split_once("\n\n") {
+            break block.to_owned();
+        }
+    };
+    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    (field("id: "), serde_json::from_str(&field("data: ")).unwrap(), body)
+}
+
+#[tokio::test]
+async fn an_answer_that_is_stopped_leaves_its_question_in_the_conversation() {
+    let client = Client::writing(acme(), Config::default(), Some(Arc::new(Endless(Arc::default()))));
+    let asked = json!({"question": RUNBOOK, "conversation": "new"});
+    let (event, sources, _body) = first_event(&client, "bob", &asked).await;
+    let id = id_of(&sources);
+    assert_eq!(client.get_as("bob", &format!("/v1/conversations/{id}")).await.status, 404, "nothing is kept yet");
+    let (stream, _) = event.split_once('-').unwrap();
+    assert_eq!(client.delete_as("bob", &format!("/v1/answers/{stream}")).await.status, 204);
+    let kept = opened(&client, "bob", &id).await;
+    let turn = &kept["history"][0];
+    assert_eq!((&turn["question"], &turn["answer"]), (&json!(RUNBOOK), &json!("")));
+    assert_eq!((&turn["unanswered"], &turn["withdrawn"], &turn["sources"]), (&json!(true), &json!(false), &json!([])));
+    // What follows on it names it.
+    let (_, next, _body) =
+        first_event(&client, "bob", &json!({"question": "And the mirror?", "conversation": id})).await;
+    assert_eq!(id_of(&next), id);
+}
+
+#[tokio::test]
+async fn what_follows_on_an_answer_that_broke_off_knows_of_its_question() {
+    let model = Arc::new(Scripted::new(|request: &Request| {
+        let asked = &request.messages.last().unwrap().text;
+        let said = pieces("Deploy the telescope service in the blue green way [1].");
+        if asked.contains("And the mirror?") {
+            Script::Writes(said)
+        } else if asked.contains("How is the blanket deployed?") {
+            Script::Fails(GenerateError::Budget { whose: "user", retry_after: Duration::from_mins(1) })
+        } else {
+            Script::BreaksOff(said)
+        }
+    }));
+    let client = Client::writing(acme(), Config::default(), Some(model.clone()));
+    let broken =
+        client.answer_as("bob", json!({"question": RUNBOOK, "conversation": "new", "stream": true})).await.events();
+    assert_eq!((&*broken[0].0, &*broken.last().unwrap().0), ("sources", "error"));
+    let id = id_of(&broken[0].1);
+    asks(&client, "bob", &id, "And the mirror?").await;
+    let told = model.told().pop().unwrap();
+    assert!(told.contains(RUNBOOK) && told.contains("And the mirror?"), "{told}");
+    let history = &opened(&client, "bob", &id).await["history"];
+    assert_eq!((&history[0]["unanswered"], &history[1]["unanswered"]), (&json!(true), &Value::Null), "{history}");
+    // Whoever asks for all of it at once is told no id, so that nobody would ever go on with it.
+    let refused =
+        client.answer_as("bob", json!({"question": "How is the blanket deployed?", "conversation": "new"})).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (429, "budget_exhausted"));
+    let list = client.get_as("bob", "/v1/conversations").await.json;
+    assert_eq!(list["results"].as_array().unwrap().len(), 1, "{list}");
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
     let page = *world.pages.choose(rng).unwrap();
     let encoded = query.replace('%', "%25").replace(' ', "%20").replace('"', "%22");
     let trash = rng.random_bool(0.2);
-    let (reply, what) = match rng.random_range(0..17) {
+    let (reply, what) = match rng.random_range(0..18) {
         0..=5 => {
             let mode = *["hybrid", "lexical", "semantic"].choose(rng).unwrap();
             let request = json!({
@@ -202,6 +202,10 @@ async fn ask(world: &World, rng: &mut SmallRng, seed: u64) {
             let messages = json!([{"role": "user", "content": if query.is_empty() { "deployment" } else { &query }}]);
             let request = json!({"model": "tessera", "messages": messages});
             (world.client.chat_as(user, request.clone()).await, request.to_string())
+        }
+        14 => {
+            let stream = if rng.random_bool(0.5) { page.to_owned() } else { format!("{:032x}", rng.random::<u128>()) };
+            (world.client.delete_as(user, &format!("/v1/answers/{stream}")).await, format!("to stop {stream}"))
         }
         _ => return tell(world, user, USERS.choose(rng).unwrap(), page, seed).await,
     };

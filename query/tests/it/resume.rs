@@ -23,7 +23,7 @@ fn writes() -> Arc<dyn Generate> {
 }
 
 /// A model that says a word and then nothing, for as long as somebody listens.
-struct Endless(Arc<AtomicBool>);
+pub struct Endless(pub Arc<AtomicBool>);
 
 struct Listening(Arc<AtomicBool>);
 
@@ -155,6 +155,57 @@ async fn an_answer_that_nobody_comes_back_for_is_stopped() {
             break;
         }
     }
+}
+
+fn stops(user: &str, stream: &str) -> HttpRequest<Body> {
+    let request = HttpRequest::delete(format!("/v1/answers/{stream}"))
+        .header("authorization", format!("Bearer {}", token("acme", user, "")))
+        .header("x-request-id", "same");
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_asked_stops_an_answer_at_once_and_nobody_else_does() {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let mut config = Config::default();
+    config.answer.resume.detached_ms = 300_000;
+    let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::clone(&stopped)))));
+    let mut body = client.begin(request("bob", QUESTION, "")).await.into_body().into_data_stream();
+    let mut came = Vec::new();
+    // The second event is the model's.
+    while blocks(&came).len() < 2 {
+        came.extend(body.next().await.unwrap().unwrap());
+    }
+    let last = blocks(&came)[1].0.clone();
+    let (stream, _) = last.split_once('-').unwrap();
+    let absent = client.send(stops("bob", "00000000000000000000000000000000")).await;
+    assert_eq!((absent.status, absent.code()), (StatusCode::NOT_FOUND, "not_found"));
+    for (user, stream) in [("ada", stream), ("bob", &*last), ("bob", "1")] {
+        let other = client.send(stops(user, stream)).await;
+        assert_eq!(
+            (other.status, &other.body, &other.headers),
+            (absent.status, &absent.body, &absent.headers),
+            "{user}"
+        );
+    }
+    assert!(!stopped.load(Ordering::SeqCst));
+    assert_eq!(client.send(stops("bob", stream)).await.status, StatusCode::NO_CONTENT);
+    assert!(stopped.load(Ordering::SeqCst), "the model is not asked for more, although the connection is open");
+    while let Some(chunk) = body.next().await {
+        came.extend(chunk.unwrap());
+    }
+    assert_eq!(blocks(&came).len(), 2, "nothing is told of it any more");
+    assert_eq!(client.send(request("bob", QUESTION, &last)).await.status, StatusCode::GONE);
+    assert_eq!(client.send(stops("bob", stream)).await.body, absent.body);
+}
+
+#[tokio::test]
+async fn one_that_is_complete_is_forgotten_when_it_is_stopped() {
+    let client = Client::writing(acme(), Config::default(), Some(writes()));
+    let told = blocks(&client.send(request("bob", QUESTION, "")).await.body);
+    let (stream, _) = told[0].0.split_once('-').unwrap();
+    assert_eq!(client.send(stops("bob", stream)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.send(request("bob", QUESTION, &told[0].0)).await.status, StatusCode::GONE);
 }
 
 #[tokio::test]

@@ -270,6 +270,10 @@ pub enum AnswerObject {
 pub struct SourcesEvent {
     /// What the answer is made from, best first.
     pub sources: Vec<AnswerSource>,
+    /// The conversation that it follows on or begins, where one was asked for. Of one that ends without `done`, the question alone is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub conversation: Option<String>,
     /// What had been read.
     pub consistency: Consistency,
     /// The request, as logs name it.

@@ -88,6 +88,10 @@ pub struct ConversationTurn {
     /// True when something that the answer was made from can be seen no more: nothing is told of it then but the question. It may come
     /// back with the access, unless the page was deleted.
     pub withdrawn: bool,
+    /// True when no answer was completed: it was stopped, or broke off. Nothing is kept of it but the question.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub unanswered: bool,
     /// True when something that the answer was made from was changed since.
     pub stale: bool,
     /// The answer as Markdown with markers that name sources; empty when it is withdrawn.

@@ -8,6 +8,7 @@ use schemas::api::answers::{AnswerErrorCode, ErrorEvent};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::AskedBy;
 use crate::answer::outgoing::AnswerEvent;
@@ -26,6 +27,8 @@ pub(super) struct Stream {
     news: Notify,
     /// For the writer: something was read, or a reader came or went.
     turns: Notify,
+    /// Set once nothing writes it and nobody finds it.
+    pub(super) forgotten: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ impl Stream {
             ended: None,
             watch,
         };
-        Self { asked, bytes_max, state: Mutex::new(state), news: Notify::new(), turns: Notify::new() }
+        let forgotten = CancellationToken::new();
+        Self { asked, bytes_max, state: Mutex::new(state), news: Notify::new(), turns: Notify::new(), forgotten }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -146,24 +150,29 @@ impl Stream {
         self.news.notify_waiters();
     }
 
-    /// There will be no more.
-    pub(super) fn end(&self) {
+    /// There will be no more. False where it was given up before.
+    pub(super) fn end(&self) -> bool {
         let mut state = self.lock();
+        let was_given_up = state.first == u64::MAX;
         state.has_ended = true;
         state.ended.get_or_insert_with(Instant::now);
         drop(state);
         self.news.notify_waiters();
+        !was_given_up
     }
 
-    /// It is given up, unless it was complete: nobody goes on with it any more.
-    pub(super) fn stop(&self) {
+    /// It is given up, unless it was complete, which false says: nobody goes on with it any more.
+    pub(super) fn stop(&self) -> bool {
         let mut state = self.lock();
-        if !state.has_ended {
+        let was_going_on = !state.has_ended;
+        if was_going_on {
             state.events.clear();
             (state.first, state.bytes, state.has_ended, state.ended) = (u64::MAX, 0, true, Some(Instant::now()));
         }
         drop(state);
         self.news.notify_waiters();
+        self.turns.notify_waiters();
+        was_going_on
     }
 
     /// Since when it is of use to nobody but whoever comes back: it is complete, or nobody reads it. Complete ones are the older.

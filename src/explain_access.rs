@@ -38,7 +38,7 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     let subject = Subject::User(arguments.user.clone());
     if arguments.json {
         let engine = parts::open_query(config, index, None, None)?;
-        let explained = engine.explain_access(&arguments.workspace, &subject, &arguments.page);
+        let explained = engine.explain_access(&arguments.workspace, None, &subject, &arguments.page);
         writeln!(out, "{}", serde_json::to_string_pretty(&explained)?)?;
         return Ok(());
     }

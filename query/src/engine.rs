@@ -16,6 +16,7 @@ mod similar;
 pub(crate) mod sources;
 mod suggest;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,8 +162,14 @@ impl Engine {
         self.0.dropped.count()
     }
 
-    /// Says why someone can or cannot see a page. For administrators alone.
-    pub fn explain_access(&self, workspace: &WorkspaceId, subject: &Subject, page: &PageId) -> ExplainAccess {
+    /// Says why someone can or cannot see a page. For administrators alone; titles are told as far as `asking` can read the pages.
+    pub fn explain_access(
+        &self,
+        workspace: &WorkspaceId,
+        asking: Option<&Caller>,
+        subject: &Subject,
+        page: &PageId,
+    ) -> ExplainAccess {
         let known = self.0.index.catalog().get(workspace);
         let nothing = access::AccessGraph::new(0);
         let state = known.as_ref().map(|workspace| workspace.read());
@@ -171,20 +178,30 @@ impl Engine {
         let decision = graph.ordinal_of(page).map(|ordinal| graph.decide(&caller, ordinal)).unwrap_or_default();
         let head = state.as_ref().and_then(|state| state.head_of(page));
         let explanation = graph.explain(subject, page);
+        let consistency = Consistency { index_seq: self.0.index.searcher().index_seq(), access_seq: graph.seq() };
+        let indexed = head.map(|head| IndexedPage {
+            passages: u64::from(head.passages),
+            vectors: u64::from(head.vectors),
+            trashed: decision.trashed,
+            deleted: head.deleted,
+        });
+        drop(state);
+        let asking = asking.zip(known.as_ref()).filter(|(asking, _)| asking.workspace == *workspace);
+        let titles = asking.map_or_else(BTreeMap::new, |(asking, known)| {
+            let gate = Gate::open(known, asking, Purpose::Read, &self.0.url, &self.0.dropped);
+            let title = |page: &PageId| Some((page.clone(), gate.look_by_id(page)?.head().title.clone()));
+            explanation.path.iter().filter_map(|step| title(&step.page)).collect()
+        });
         ExplainAccess {
             workspace: workspace.clone(),
             subject: subject.to_string(),
             page: page.clone(),
             discover: decision.discover,
             read: decision.read,
-            indexed: head.map(|head| IndexedPage {
-                passages: u64::from(head.passages),
-                vectors: u64::from(head.vectors),
-                trashed: decision.trashed,
-                deleted: head.deleted,
-            }),
+            indexed,
             explanation: serde_json::to_value(explanation).expect("an explanation is text, numbers and lists of them"),
-            consistency: Consistency { index_seq: self.0.index.searcher().index_seq(), access_seq: graph.seq() },
+            titles,
+            consistency,
             request_id: String::new(),
         }
     }

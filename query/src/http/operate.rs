@@ -45,7 +45,8 @@ pub(super) async fn explain_access(
     trace::on_page(&page);
     let about = user.clone();
     let subject = user.map_or(Subject::Anonymous, Subject::User);
-    let explained = app.engine().explain_access(workspace, &subject, &page);
+    let asking = identity.caller().ok();
+    let explained = app.engine().explain_access(workspace, asking.as_ref(), &subject, &page);
     let what = What::new(Kind::ExplainAccess).within(workspace).on([&page]);
     app.note(Who { about, ..Who::from(&identity) }, &request_id, what)?;
     Ok(Json(ExplainAccess { request_id, ..explained }))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::Subject;
+use access::{Caller, Subject};
 use query::config::Config;
 use query::deadline::Deadline;
 use query::engine::Engine;
@@ -374,10 +374,11 @@ async fn similar_pages_are_those_the_caller_can_find_and_never_the_page_itself()
 async fn access_is_explained_with_its_reasons() {
     let content = acme();
     let engine = engine(&content);
-    let explain = |user: &str, page: &str| {
+    let asked_by = |asking: Option<&Caller>, user: &str, page: &str| {
         let subject = Subject::User(UserId::new(user).unwrap());
-        engine.explain_access(&WorkspaceId::new("acme").unwrap(), &subject, &PageId::new(page).unwrap())
+        engine.explain_access(&WorkspaceId::new("acme").unwrap(), asking, &subject, &PageId::new(page).unwrap())
     };
+    let explain = |user: &str, page: &str| asked_by(None, user, page);
     let ada = explain("ada", "plan");
     assert!(ada.discover && ada.read && ada.indexed.is_some());
     let bob = explain("bob", "plan");
@@ -385,6 +386,15 @@ async fn access_is_explained_with_its_reasons() {
     assert!(bob.explanation["sentences"].as_array().is_some_and(|sentences| !sentences.is_empty()));
     let nothing = explain("bob", "absent");
     assert!(!nothing.read && nothing.indexed.is_none());
+    // Titles are text of pages: each is told to whoever can read that page.
+    let titles = |asking: &str| {
+        let explained = asked_by(Some(&caller("acme", asking)), "bob", "plan");
+        explained.titles.into_iter().map(|(page, title)| format!("{page}: {title}")).collect::<Vec<_>>()
+    };
+    assert_eq!(titles("ada"), ["engineering: Engineering", "plan: Deployment plan", "secret: Lanternfish"]);
+    assert_eq!(titles("bob"), ["engineering: Engineering"]);
+    assert!(ada.titles.is_empty(), "nobody is named who would read them");
+    assert!(asked_by(Some(&caller("globex", "eve")), "bob", "plan").titles.is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `/v1/status`, `/v1/explain-access`, `/healthz` and `/readyz`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Consistency;
@@ -114,6 +116,10 @@ pub struct ExplainAccess {
     /// The verdict with its path through the tree and the groups.
     #[schema(value_type = Object)]
     pub explanation: serde_json::Value,
+    /// The titles of the pages of that path, by their ids, as far as whoever asks can read those pages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, required = false)]
+    pub titles: BTreeMap<PageId, String>,
     /// What had been read when this was answered.
     pub consistency: Consistency,
     /// The request, as logs name it.

@@ -5,6 +5,7 @@
 #
 #   TESSERA    a binary to use instead of building one
 #   CHROMIUM   the browser; /usr/bin/chromium, installed with apt-get where that can be done
+#   WEB        a folder whose files are shown in the place of those in the binary, as query/web
 #   PORT       where the server listens; 8093
 #   SECONDS_MAX  how long the tests may take once everything is there; 600
 #
@@ -14,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 skip() {
-    echo "SKIPPED: the page in a browser and the assistants' protocol by its own client; $1"
+    echo "SKIPPED: ALL tests of the page in a browser and of the assistants' protocol by its own client; $1"
     exit 0
 }
 
@@ -30,7 +31,7 @@ thrice() {
 }
 
 chromium=${CHROMIUM:-/usr/bin/chromium}
-command -v npm >/dev/null && command -v node >/dev/null || skip "Node.js and npm are missing"
+command -v npm >/dev/null && command -v node >/dev/null || skip "Node.js and npm are missing, \`scripts/setup.sh services\` installs them"
 [ -e .cache/models/libonnxruntime.so ] || skip "there is no embedding model, \`make models\` fetches it"
 if [ ! -x "$chromium" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
@@ -40,6 +41,7 @@ fi
 mkdir -p .cache/browser
 # Where it really lies: npm takes a way there over a link for another folder.
 tests=$(cd -P .cache/browser && pwd)
+rm -f "$tests"/*.mjs
 cp query/web/tests/* query/web/counters.js "$tests"
 # Packages that are there already, as the lock file has them, are not fetched again.
 if ! cmp -s "$tests/package-lock.json" "$tests/node_modules/.lock"; then

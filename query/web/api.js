@@ -1,4 +1,5 @@
-// The HTTP API as the page uses it: requests with the caller's identity, and problems (RFC 9457) as errors.
+// The HTTP API as the page uses it: requests with the caller's identity, and problems (RFC 9457) as errors. Where the server knows the caller no
+// more, the window is told by the event `tessera:unknown`.
 
 import { identityHeaders } from "./session.js";
 
@@ -15,12 +16,12 @@ const RESUMES_MAX = 3;
 /** How long the first time is waited before that, in milliseconds. */
 const RESUME_MS = 500;
 
-async function ask(path, { query, body, method, signal, last, accept = "application/json" } = {}) {
+async function ask(path, { query, body, method, signal, last, as = identityHeaders(), trial = false, accept = "application/json" } = {}) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
   }
-  const headers = { accept, ...identityHeaders() };
+  const headers = { accept, ...as };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (last) headers["last-event-id"] = last;
   let response;
@@ -31,6 +32,8 @@ async function ask(path, { query, body, method, signal, last, accept = "applicat
     throw new ApiError("The server cannot be reached. Is it running?");
   }
   if (response.ok) return response;
+  // Who is asking is nobody any more. Trials of a token see to that themselves.
+  if (response.status === 401 && !trial) dispatchEvent(new Event("tessera:unknown"));
   const problem = await response.json().catch(() => ({}));
   const message = problem.detail || problem.title || `The server answered with status ${response.status}.`;
   throw new ApiError(message, { status: response.status, code: problem.code, requestId: problem.request_id });
@@ -47,8 +50,8 @@ export async function text(path, options) {
 }
 
 /** Asks that something be removed. */
-export async function remove(path) {
-  await ask(path, { method: "DELETE" });
+export async function remove(path, options) {
+  await ask(path, { ...options, method: "DELETE" });
 }
 
 /**

@@ -1,9 +1,12 @@
 // Asking: an answer as it is written, with chips that open the cited block, and questions that follow on it.
+//
+// A conversation stays as long as the tab, whatever else is shown meanwhile; the address names it, so that a reload comes back to it. A question
+// that the address holds is asked once and then taken out of it.
 
-import { events } from "./api.js";
-import { announce, failure, fill, h } from "./dom.js";
-import { link } from "./routes.js";
-import { session } from "./session.js";
+import { events, remove } from "./api.js";
+import { announce, failure, fill, h, refill, takeFocus } from "./dom.js";
+import { link, replace, route as current } from "./routes.js";
+import { identityHeaders, session } from "./session.js";
 import { earlier, opened } from "./talks.js";
 
 /** Most turns that are sent along where the server keeps none, as the API takes them. */
@@ -19,113 +22,187 @@ const ENDINGS = {
 
 /** The conversation of this tab, by the id that the server keeps it under; another person begins another. */
 let talk = begin("");
+/** What is shown of it: the thread, the form and its buttons. */
+let view = null;
+/** The answer that is being written: how to leave it, its stream on the server, and whose it is. */
 let running = null;
+/** Settled once the server has stopped what was stopped last. */
+let stopping = null;
 
-function begin(whose) {
-  return { whose, id: "", turns: [] };
+function begin(whose, id = "") {
+  return { whose, id, turns: [] };
+}
+
+function turnOf(question) {
+  return { question, text: "", sources: [], citations: [], done: null, error: "", element: h("article", { class: "turn" }) };
 }
 
 /** Shows the conversation, and asks the question that the address holds. */
-export function showAsk(main, route) {
+export function showAsk(main, route, { shown }) {
   document.title = "Ask · Tessera";
-  running?.abort();
   const whose = `${session.workspace}/${session.user}`;
-  if (talk.whose !== whose) talk = begin(whose);
+  const former = talk;
+  if (former.whose !== whose) {
+    stop();
+    talk = begin(whose);
+    // The address is of a conversation of somebody else.
+    if (former.id && former.id === route.talk) {
+      replace(link.ask());
+      route = current();
+    }
+  }
   const thread = h("div", { class: "thread" });
   const question = h("textarea", { id: "question", rows: 2, maxlength: 1000, required: true, placeholder: "What do you want to know?" });
   const ask = h("button", { type: "submit", class: "primary" }, "Ask");
-  const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
+  const halt = h("button", { type: "button", onclick: stop }, "Stop");
   const form = h("form", { class: "ask", onsubmit: (event) => {
     event.preventDefault();
     const text = question.value.trim();
-    if (!text) return;
+    if (!text || running) return;
     question.value = "";
-    answer(text, thread, { ask, stop });
-  } }, h("label", { for: "question", class: "hidden" }, "Question"), question, h("div", { class: "buttons" }, ask, stop));
+    answer(text);
+  } }, h("label", { for: "question", class: "hidden" }, "Question"), question, h("div", { class: "buttons" }, ask, halt));
   question.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
       event.preventDefault();
       form.requestSubmit();
     }
   });
-  const draw = () => fill(thread, talk.turns.map(drawTurn));
   const anew = h("button", { type: "button", onclick: () => {
-    running?.abort();
+    stop();
     talk = begin(whose);
-    draw();
+    replace(link.ask());
+    drawThread();
     question.focus();
   } }, "New conversation");
+  view = { thread, form, question, ask, halt };
   fill(main, h("section", { class: "asking" }, h("h1", {}, "Ask"),
     h("p", { class: "small" }, `Answers are made from what ${session.user} can see, and say from where. The first words may take a moment.`),
     thread, form, session.conversations ? h("div", { class: "talks" }, anew, earlier()) : null));
-  draw();
-  if (route.talk && route.talk !== talk.id) {
-    open(route.talk, whose).then(draw, (error) => fill(thread, failure(error)));
+  drawThread();
+  if (route.talk && route.talk !== talk.id) open(route.talk, whose, shown);
+  if (route.query) {
+    replace(link.ask("", talk.id));
+    const last = talk.turns.at(-1);
+    if (last?.question !== route.query || last.error || last.failure) {
+      answer(route.query);
+      return;
+    }
   }
-  if (route.query && talk.turns.at(-1)?.question !== route.query) answer(route.query, thread, { ask, stop });
-  else question.focus();
+  takeFocus(question);
+}
+
+function drawThread() {
+  fill(view.thread, talk.turns.map((turn) => turn.element));
+  drawButtons();
+}
+
+function drawButtons() {
+  view.ask.disabled = running !== null;
+  view.halt.hidden = running === null;
 }
 
 /** Goes back to a conversation that the server keeps, as far as it may be seen now. */
-async function open(id, whose) {
-  const turns = await opened(id);
-  talk = { whose, id, turns };
+async function open(id, whose, shown) {
+  stop();
+  const mine = begin(whose, id);
+  talk = mine;
+  drawThread();
+  const loading = h("p", { class: "small loading" }, "Opening…");
+  view.thread.append(loading);
+  try {
+    const turns = (await opened(id)).map((turn) => ({ ...turnOf(turn.question), ...turn }));
+    // Whoever asks on meanwhile asks in this conversation.
+    mine.turns.unshift(...turns);
+    turns.forEach(drawTurn);
+    if (talk === mine) drawThread();
+  } catch (error) {
+    loading.remove();
+    if (talk !== mine) return;
+    mine.id = "";
+    if (shown()) view.thread.prepend(failure(error));
+  }
 }
 
-async function answer(question, thread, { ask, stop }) {
-  running?.abort();
-  const mine = new AbortController();
+/** Stops what is being written, here at once and on the server, which would write on for a while for whoever comes back. */
+function stop() {
+  if (!running) return;
+  const { leave, stream, as } = running;
+  running = null;
+  leave.abort();
+  // One that is not there any more has stopped.
+  stopping = stream ? remove(`/v1/answers/${stream}`, { as }).catch(() => {}) : null;
+}
+
+async function answer(question) {
+  stop();
+  const mine = { leave: new AbortController(), stream: "", as: identityHeaders() };
   running = mine;
   const mineTalk = talk;
   const before = talk.turns.filter((turn) => turn.text).flatMap((turn) => [
     { role: "user", content: turn.question },
     { role: "assistant", content: turn.text.slice(0, 8000) },
   ]);
-  const turn = { question, text: "", sources: [], citations: [], done: null, error: "" };
+  const turn = turnOf(question);
   talk.turns.push(turn);
-  let drawn = drawTurn(turn);
-  thread.append(drawn);
-  drawn.scrollIntoView({ block: "nearest" });
-  const draw = () => {
-    const next = drawTurn(turn);
-    drawn.replaceWith(next);
-    drawn = next;
-  };
-  ask.disabled = true;
-  stop.hidden = false;
+  drawTurn(turn);
+  view.thread.append(turn.element);
+  turn.element.scrollIntoView({ block: "nearest" });
+  drawButtons();
   try {
-    const context = session.conversations ? { conversation: mineTalk.id || "new" } : { messages: before.slice(-TURNS_MAX) };
-    const body = { question, ...context, stream: true };
-    for await (const { event, data } of events("/v1/answers", { body, signal: mine.signal })) {
-      if (event === "sources") turn.sources = data.sources;
-      else if (event === "delta") turn.text += data.text;
-      else if (event === "citation") turn.citations[data.index] = data.citation;
-      else if (event === "done") {
-        turn.done = data;
-        mineTalk.id = data.conversation ?? mineTalk.id;
-      }
-      else if (event === "error") {
-        turn.error = ENDINGS[data.code] ?? ENDINGS.internal;
-        // What may not be seen any more is not kept.
-        if (data.code === "access_changed") Object.assign(turn, { text: "", sources: [], citations: [] });
-      }
-      if (turn.done?.not_found) Object.assign(turn, { text: turn.done.message ?? "Not found in what you can see.", citations: [] });
-      draw();
-    }
+    // So that the question which was stopped is known to what follows on it.
+    await stopping;
+    await tell(turn, mineTalk, before.slice(-TURNS_MAX), mine);
     if (!turn.done && !turn.error) turn.error = "The answer broke off.";
   } catch (error) {
     if (error.name === "AbortError") turn.error = "Stopped.";
     else turn.failure = error;
   }
-  draw();
+  drawTurn(turn);
   announce(turn.error || turn.failure?.message || "The answer is complete");
-  if (running === mine) {
-    ask.disabled = false;
-    stop.hidden = true;
-    document.getElementById("question")?.focus();
+  if (running === mine) running = null;
+  drawButtons();
+  if (talk !== mineTalk || !view.form.isConnected) return;
+  if (talk.id) replace(link.ask("", talk.id));
+  // Whoever reads the sources stays there.
+  if (document.activeElement === document.body || view.form.contains(document.activeElement)) takeFocus(view.question);
+}
+
+/** Has the answer told, event by event. */
+async function tell(turn, talk, messages, mine) {
+  const context = session.conversations ? { conversation: talk.id || "new" } : { messages };
+  const body = { question: turn.question, ...context, stream: true };
+  try {
+    for await (const { event, data, id } of events("/v1/answers", { body, signal: mine.leave.signal, as: mine.as })) {
+      // What can be gone on with can be stopped.
+      mine.stream = id?.includes("-") ? id.split("-")[0] : "";
+      take(turn, talk, event, data);
+      drawTurn(turn);
+    }
+  } catch (error) {
+    // The conversation was removed meanwhile, or its first question could not be kept.
+    if (error.status !== 404 || !talk.id) throw error;
+    talk.id = "";
+    await tell(turn, talk, messages, mine);
   }
 }
 
+function take(turn, talk, event, data) {
+  if (event === "sources") {
+    turn.sources = data.sources;
+    talk.id = data.conversation ?? talk.id;
+  } else if (event === "delta") turn.text += data.text;
+  else if (event === "citation") turn.citations[data.index] = data.citation;
+  else if (event === "done") turn.done = data;
+  else if (event === "error") {
+    turn.error = ENDINGS[data.code] ?? ENDINGS.internal;
+    // What may not be seen any more is not kept.
+    if (data.code === "access_changed") Object.assign(turn, { text: "", sources: [], citations: [] });
+  }
+  if (turn.done?.not_found) Object.assign(turn, { text: turn.done.message ?? "Not found in what you can see.", citations: [] });
+}
+
+/** Draws a turn where it stands, as far as it is told. */
 function drawTurn(turn) {
   const { done } = turn;
   const waiting = !turn.text && !done && !turn.error && !turn.failure;
@@ -137,7 +214,7 @@ function drawTurn(turn) {
   if (turn.stale) notes.push("Something that this was made from was changed since.");
   if (done?.truncated) notes.push("Cut off at the longest answer allowed.");
   if (done?.sentences.some((sentence) => !sentence.supported) && !done.not_found) notes.push("What is underlined with dots is not borne out by the sources.");
-  return h("article", { class: "turn" },
+  refill(turn.element,
     h("h2", { dir: "auto" }, turn.question),
     waiting ? h("p", { class: "small loading" }, turn.sources.length ? "Writing…" : "Looking for sources…") : null,
     turn.text ? h("div", { class: "answer", dir: "auto" }, drawText(turn)) : null,
@@ -150,27 +227,31 @@ function drawTurn(turn) {
 /** The text with chips for its markers; sentences that nothing bears out are marked once that is known. */
 function drawText(turn) {
   const parts = [];
+  /** How often each source was named before. */
+  const counts = new Map();
   let from = 0;
   for (const sentence of turn.done?.sentences ?? []) {
     const at = turn.text.indexOf(sentence.text, from);
     if (at < 0 || !sentence.text) continue;
-    parts.push(withChips(turn, turn.text.slice(from, at)));
-    const text = withChips(turn, sentence.text);
+    parts.push(withChips(turn, turn.text.slice(from, at), counts));
+    const text = withChips(turn, sentence.text, counts);
     parts.push(sentence.supported || turn.done.not_found ? text : h("span", { class: "unsupported", title: "No source bears this out" }, text));
     from = at + sentence.text.length;
   }
-  parts.push(withChips(turn, turn.text.slice(from)));
+  parts.push(withChips(turn, turn.text.slice(from), counts));
   return parts;
 }
 
-function withChips(turn, text) {
+function withChips(turn, text, counts) {
   return text.split(/(\[\d+\])/).map((part) => {
     const number = Number(/^\[(\d+)\]$/.exec(part)?.[1]);
     const source = turn.sources.find((candidate) => candidate.number === number);
     if (!source) return part;
     const cited = turn.citations.find((citation) => citation?.source === number);
     const href = link.page(source.page.id, cited?.block ?? source.blocks[0]?.block);
-    return h("a", { class: "cite", href, title: source.page.title, "aria-label": `Source ${number}: ${source.page.title}` }, String(number));
+    const at = counts.get(number) ?? 0;
+    counts.set(number, at + 1);
+    return h("a", { class: "cite", href, "data-key": `cite ${number} ${at}`, title: source.page.title, "aria-label": `Source ${number}: ${source.page.title}` }, String(number));
   });
 }
 
@@ -178,8 +259,8 @@ function drawSources(turn) {
   const cited = new Set(turn.citations.filter(Boolean).map((citation) => citation.source));
   const shown = turn.sources.filter((source) => !turn.done || cited.has(source.number));
   if (!shown.length) return null;
-  return h("details", { class: "sources" }, h("summary", {}, `${shown.length} ${shown.length === 1 ? "source" : "sources"}`),
+  return h("details", { class: "sources", "data-key": "sources" }, h("summary", { "data-key": "sources summary" }, `${shown.length} ${shown.length === 1 ? "source" : "sources"}`),
     h("ol", {}, shown.map((source) => h("li", { value: source.number },
-      h("a", { href: link.page(source.page.id, source.blocks[0]?.block) }, source.page.title || "Untitled"),
+      h("a", { href: link.page(source.page.id, source.blocks[0]?.block), "data-key": `source ${source.number}` }, source.page.title || "Untitled"),
       h("span", { class: "small" }, ` ${[...source.breadcrumb.map((crumb) => crumb.title), ...(source.headings ?? [])].join(" › ")}`)))));
 }

@@ -19,6 +19,29 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * As `fill`, for what is drawn anew while somebody is in it. What has the same `data-key` before and after keeps the focus, stays open where it
+ * was opened or folded, and scrolled where it was.
+ */
+export function refill(element, ...children) {
+  const keyed = () => [...element.querySelectorAll("[data-key]")];
+  const active = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const before = new Map(keyed().map((one) => [one.dataset.key, { open: one.open, left: one.scrollLeft }]));
+  fill(element, ...children);
+  for (const one of keyed()) {
+    const was = before.get(one.dataset.key);
+    if (one instanceof HTMLDetailsElement && was) one.open = was.open;
+    if (was?.left) one.scrollLeft = was.left;
+    if (active !== undefined && one.dataset.key === active) one.focus({ preventScroll: true });
+  }
+  return element;
+}
+
+/** Gives an element the focus, unless somebody is choosing a person. */
+export function takeFocus(element) {
+  if (!document.activeElement?.closest("#who")) element.focus({ preventScroll: true });
+}
+
 /** Tells those who hear the page what changed. */
 export function announce(text) {
   document.getElementById("announce").textContent = text;

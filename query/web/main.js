@@ -3,9 +3,9 @@
 import { showAsk } from "./ask.js";
 import { announce, failure, fill, h } from "./dom.js";
 import { showPage } from "./page.js";
-import { link, route } from "./routes.js";
+import { arrive, cameFromHere, link, push, replace, route } from "./routes.js";
 import { showSearch } from "./search.js";
-import { isKnown, session, signIn, startSession } from "./session.js";
+import { forget, isKnown, session, signIn, startSession } from "./session.js";
 import { showStatus } from "./status.js";
 import { showWhy } from "./why.js";
 
@@ -17,18 +17,23 @@ const main = document.getElementById("main");
 const field = document.getElementById("query");
 let turn = 0;
 let typed = false;
+let resting = null;
 
-function show() {
+/** Shows what the address names; `why` somebody must say who is asking, where that is so. */
+function show(why = "") {
+  // Whoever goes elsewhere searches no more for what was just typed.
+  clearTimeout(resting);
   const now = route();
   turn += 1;
   const mine = turn;
+  const typing = typed;
+  typed = false;
   drawViews(now.view);
   if (now.view === "search" && document.activeElement !== field) field.value = now.query;
-  if (session.development ? session.people.length && !isKnown() : !isKnown()) return fill(main, signIn(show));
+  if (session.development ? session.people.length && !isKnown() : !isKnown()) return fill(main, signIn(() => show(), why));
   if (now.view !== "search" || !main.querySelector(".results")) fill(main);
   const view = VIEWS[now.view] ?? showSearch;
-  view(main, now, { typing: typed, shown: () => mine === turn });
-  typed = false;
+  view(main, now, { typing, shown: () => mine === turn });
 }
 
 function drawViews(current) {
@@ -38,7 +43,6 @@ function drawViews(current) {
   fill(document.getElementById("views"), known.map(([name, label, href]) => h("a", { href, "aria-current": name === current ? "page" : null }, label)));
 }
 
-let resting = null;
 field.addEventListener("input", () => {
   clearTimeout(resting);
   resting = setTimeout(() => {
@@ -46,8 +50,8 @@ field.addEventListener("input", () => {
     typed = true;
     const next = link.search(field.value, view === "search" ? filters : {});
     // While typing, one entry of the history is enough.
-    if (view === "search") history.replaceState(null, "", next);
-    else history.pushState(null, "", next);
+    if (view === "search") replace(next);
+    else push(next);
     show();
   }, REST_MS);
 });
@@ -63,6 +67,8 @@ document.getElementById("search").addEventListener("submit", (event) => {
 document.getElementById("skip").addEventListener("click", () => main.focus());
 
 addEventListener("keydown", (event) => {
+  // An input method is choosing its characters; some browsers say so by the code alone.
+  if (event.isComposing || event.keyCode === 229) return;
   const writing = event.target.matches("input, textarea, select, [contenteditable]");
   const command = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
   if (command || (event.key === "/" && !writing && !event.ctrlKey && !event.metaKey && !event.altKey)) {
@@ -75,8 +81,10 @@ addEventListener("keydown", (event) => {
     if (document.activeElement === field && field.value) {
       field.value = "";
       field.dispatchEvent(new Event("input"));
-    } else if (route().view === "page" && history.length > 1 && !writing) {
-      history.back();
+    } else if (route().view === "page" && !writing) {
+      // Whoever came by a link from elsewhere is not sent back there.
+      if (cameFromHere()) history.back();
+      else location.hash = link.search(field.value);
     } else {
       field.focus();
     }
@@ -92,15 +100,30 @@ addEventListener("keydown", (event) => {
   else hits[Math.min(next, hits.length - 1)].focus();
 });
 
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  arrive();
+  show();
+});
 
+addEventListener("tessera:unknown", () => {
+  if (session.development || !isKnown()) return;
+  forget();
+  show("The server does not know you any more: the token has run out, or was withdrawn.");
+});
+
+arrive();
 try {
-  await startSession(() => {
+  await startSession((error, again) => {
+    if (error) {
+      turn += 1;
+      fill(main, failure(error, again));
+      return;
+    }
     announce(`Searching as ${session.user ?? "nobody"}`);
     show();
   });
   show();
-  if (route().view === "search") field.focus();
+  if (route().view === "search") (document.getElementById("token") ?? field).focus();
 } catch (error) {
   fill(main, failure(error, () => location.reload()));
 }

@@ -1,24 +1,27 @@
 // One page with its blocks, scrolled to the one that was asked for.
 
 import { json } from "./api.js";
-import { announce, day, failure, fill, h } from "./dom.js";
+import { announce, day, failure, fill, h, takeFocus } from "./dom.js";
 import { link } from "./routes.js";
 import { crumbs } from "./search.js";
 import { session } from "./session.js";
 
 const STYLES = { bold: "strong", italic: "em", code: "code", strikethrough: "s", underline: "u" };
 
-/** Shows the page that `route` names. */
-export async function showPage(main, { id, block }) {
+/** Shows the page that `route` names, as long as `shown` says that it is still wanted. */
+export async function showPage(main, { id, block }, { shown }) {
   fill(main, h("p", { class: "small loading" }, "Opening…"));
   let view;
   try {
     view = await json(`/v1/pages/${encodeURIComponent(id)}`);
   } catch (error) {
+    if (!shown()) return;
     // What does not exist and what may not be seen are told apart nowhere, here neither.
     const message = error.status === 404 ? { message: `There is no such page, or ${session.user} may not see it.` } : error;
-    return fill(main, failure(message));
+    fill(main, failure(message, error.status === 404 ? null : () => showPage(main, { id, block }, { shown })));
+    return;
   }
+  if (!shown()) return;
   const { page } = view;
   document.title = `${page.title || "Untitled"} · Tessera`;
   const properties = Object.entries(view.properties).filter(([name]) => name !== "tags");
@@ -36,11 +39,11 @@ export async function showPage(main, { id, block }) {
   if (target) {
     target.classList.add("target");
     target.setAttribute("tabindex", "-1");
-    target.focus({ preventScroll: true });
+    takeFocus(target);
     target.scrollIntoView({ block: "center" });
     announce(`${page.title}, at the place that was found`);
   } else {
-    main.focus({ preventScroll: true });
+    takeFocus(main);
     scrollTo(0, 0);
   }
   showSimilar(main.querySelector(".similar"), page.id);

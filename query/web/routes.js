@@ -2,6 +2,34 @@
 
 const FILTERS = ["type", "in", "author", "tag"];
 
+/** In the place of a person: somebody with the link who is nobody. */
+export const NOBODY = Symbol("nobody");
+
+/** Entries of the history before this one that are ours; not known before the first. */
+let depth = null;
+
+/** To be called wherever another entry of the history is shown. */
+export function arrive() {
+  depth = history.state?.depth ?? (depth === null ? 0 : depth + 1);
+  history.replaceState({ depth }, "");
+}
+
+/** Whether the entry of the history before this one is ours. */
+export function cameFromHere() {
+  return depth > 0;
+}
+
+/** Another address in the place of the one that is shown; nothing else is shown for it. */
+export function replace(next) {
+  history.replaceState({ depth }, "", next);
+}
+
+/** A further address; nothing else is shown for it. */
+export function push(next) {
+  depth += 1;
+  history.pushState({ depth }, "", next);
+}
+
 function address(path, pairs) {
   const query = new URLSearchParams(pairs.filter(([, value]) => value)).toString();
   return `#/${path}${query ? `?${query}` : ""}`;
@@ -13,7 +41,7 @@ export const link = {
     address("search", [["q", query], ...Object.entries(filters).flatMap(([name, values]) => values.map((value) => [name, value]))]),
   page: (id, block) => address(`page/${encodeURIComponent(id)}`, [["block", block]]),
   ask: (question = "", talk = "") => address("ask", [["q", question], ["talk", talk]]),
-  why: (id = "", user = "") => address(`why/${encodeURIComponent(id)}`, [["user", user]]),
+  why: (id = "", user = "") => address(`why/${encodeURIComponent(id)}`, user === NOBODY ? [["nobody", "1"]] : [["user", user]]),
   status: () => "#/status",
 };
 
@@ -33,5 +61,5 @@ export function route() {
   } catch {
     // An address that was cut off names no page.
   }
-  return { view: view || "search", id: page, query: pairs.get("q") ?? "", block: pairs.get("block"), user: pairs.get("user") ?? "", talk: pairs.get("talk") ?? "", filters };
+  return { view: view || "search", id: page, query: pairs.get("q") ?? "", block: pairs.get("block"), user: pairs.has("nobody") ? NOBODY : pairs.get("user") ?? "", talk: pairs.get("talk") ?? "", filters };
 }

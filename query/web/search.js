@@ -1,12 +1,14 @@
 // The list of what was found: as typed, with filters and facets, highlights and breadcrumbs.
 
 import { json } from "./api.js";
-import { announce, day, failure, fill, h, marked } from "./dom.js";
+import { announce, day, failure, fill, h, marked, refill } from "./dom.js";
 import { link } from "./routes.js";
 import { session } from "./session.js";
 
 const FACETS = [["type", "Kind"], ["in", "In"], ["author", "Author"], ["tag", "Tag"]];
 const LIMIT = 20;
+/** Most values of a facet; those that are chosen come first. */
+const VALUES_MAX = 8;
 
 let running = null;
 
@@ -17,8 +19,8 @@ export function crumbs(pages) {
   return h("nav", { class: "crumbs", "aria-label": "Path" }, h("ol", {}, items));
 }
 
-/** Searches and draws; `route` is what the address says, `typing` whether the last word may go on. */
-export async function showSearch(main, route, { typing = false } = {}) {
+/** Searches and draws; `route` is what the address says, `typing` whether the last word may go on, `shown` whether it is still wanted. */
+export async function showSearch(main, route, { typing, shown }) {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
@@ -35,12 +37,13 @@ export async function showSearch(main, route, { typing = false } = {}) {
   list.setAttribute("aria-busy", "true");
   try {
     const found = await ask(query, filters, null, typing, signal);
+    if (!shown()) return;
     drawFacets(main.querySelector(".facets"), route, found.facets ?? {});
-    draw(list, route, found);
+    draw(list, route, found, typing);
     announce(found.results.length ? `${found.results.length}${found.has_more ? " or more" : ""} pages found` : "Nothing found");
   } catch (error) {
-    if (error.name === "AbortError") return;
-    fill(list, failure(error, () => showSearch(main, route)));
+    if (error.name === "AbortError" || !shown()) return;
+    fill(list, failure(error, () => showSearch(main, route, { typing, shown })));
   }
   list.removeAttribute("aria-busy");
 }
@@ -51,10 +54,11 @@ function ask(query, filters, cursor, prefix, signal) {
   return json("/v1/search", { body, signal });
 }
 
-function draw(list, route, found) {
+function draw(list, route, found, typing) {
   const notes = [];
   if (found.degraded.includes("semantic")) notes.push("Searched by words alone: search by meaning does not answer at the moment.");
   if (found.degraded.includes("lexical")) notes.push("Searched by meaning alone: search by words does not answer at the moment.");
+  if (found.degraded.includes("facets")) notes.push("Filters are left out: counting what they would find took too long.");
   if (found.semantic_pending) notes.push("Some pages are not searched by meaning yet: they are still being embedded.");
   if (found.typos_forgiven) notes.push("Words that are nearly those were looked for, too.");
   const head = h("p", { class: "small" }, `${found.results.length}${found.has_more ? "+" : ""} pages in ${found.took_ms} ms`,
@@ -65,13 +69,16 @@ function draw(list, route, found) {
   more.hidden = !found.has_more;
   more.addEventListener("click", async () => {
     more.disabled = true;
+    list.querySelector(".notice.error")?.remove();
     try {
-      const next = await ask(route.query, route.filters, cursor, false);
+      // The same request, or the cursor is of another.
+      const next = await ask(route.query, route.filters, cursor, typing);
       const first = hits.childElementCount;
       hits.append(...next.results.map((hit) => drawHit(hit)));
       hits.children[first]?.querySelector("a.title")?.focus();
       cursor = next.next_cursor;
       more.hidden = !next.has_more;
+      announce(`${next.results.length} more pages`);
     } catch (error) {
       more.after(failure(error));
     }
@@ -98,13 +105,14 @@ function drawHit({ page, block, breadcrumb, headings, snippet }) {
 function drawFacets(place, route, facets) {
   const groups = FACETS.map(([name, label]) => {
     const chosen = route.filters[name] ?? [];
-    const counts = new Map((facets[name] ?? []).map((facet) => [facet.value, facet]));
-    for (const value of chosen) if (!counts.has(value)) counts.set(value, { value, count: 0 });
-    if (!counts.size) return null;
-    const boxes = [...counts.values()].slice(0, 8).map(({ value, label: text, count }) => {
-      const box = h("input", { type: "checkbox", checked: chosen.includes(value), onchange: () => {
-        const values = box.checked ? [...chosen, value] : chosen.filter((other) => other !== value);
-        location.hash = link.search(route.query, { ...route.filters, [name]: values });
+    const counted = facets[name] ?? [];
+    const first = chosen.map((value) => counted.find((facet) => facet.value === value) ?? { value, count: 0 });
+    const values = [...first, ...counted.filter((facet) => !chosen.includes(facet.value))];
+    if (!values.length) return null;
+    const boxes = values.slice(0, Math.max(VALUES_MAX, first.length)).map(({ value, label: text, count }) => {
+      const box = h("input", { type: "checkbox", "data-key": `${name}=${value}`, checked: chosen.includes(value), onchange: () => {
+        const next = box.checked ? [...chosen, value] : chosen.filter((other) => other !== value);
+        location.hash = link.search(route.query, { ...route.filters, [name]: next });
       } });
       return h("label", { class: "facet" }, box, h("span", { class: "value" }, text ?? value), h("span", { class: "count" }, count));
     });
@@ -112,7 +120,7 @@ function drawFacets(place, route, facets) {
   });
   const any = Object.values(route.filters).some((values) => values.length);
   const folded = matchMedia("(max-width: 44rem)").matches && !any;
-  fill(place, h("details", { open: !folded }, h("summary", {}, "Filters"), groups), any ? h("a", { class: "small", href: link.search(route.query, {}) }, "Clear filters") : null);
+  refill(place, h("details", { open: !folded, "data-key": "filters" }, h("summary", {}, "Filters"), groups), any ? h("a", { class: "small", href: link.search(route.query, {}) }, "Clear filters") : null);
 }
 
 function welcome(main) {

@@ -9,6 +9,12 @@ const KEPT = "tessera.identity";
 /** What the server said of the caller, see `/v1/session`. */
 export let session = { development: false, administrator: false, people: [] };
 
+/** What is called when it is someone else. */
+let onChange = () => {};
+/** As whom the server last said that it knows the caller. */
+let believed = {};
+/** How often somebody else was chosen. */
+let changes = 0;
 let identity = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
 
 function keep(next) {
@@ -35,39 +41,76 @@ export function isKnown() {
   return Boolean(session.workspace && session.user);
 }
 
-/** Finds out who is asking, and draws the part of the header that says so. `changed` is called when it is someone else. */
+/**
+ * Finds out who is asking, and draws the part of the header that says so. `changed` is called when it is someone else, and with an error and
+ * how to try again where somebody else was chosen and it stays who it was.
+ */
 export async function startSession(changed) {
+  onChange = changed;
   await load();
   if (session.development && !isKnown() && session.people.length) {
     const { workspace, user } = session.people[0];
     keep({ workspace, user });
     await load();
   }
-  draw(changed);
+  draw();
 }
 
-async function load() {
+/** Nobody is asking any more. */
+export function forget() {
+  keep({});
+  believed = identity;
+  session = { ...session, workspace: null, user: null, administrator: false };
+  draw();
+}
+
+/** Asks who it is; what the server says is taken as long as it is `wanted`. */
+async function load(wanted = () => true) {
+  let found;
   try {
-    session = await json("/v1/session");
+    found = await json("/v1/session", { trial: true });
   } catch (error) {
     // A token that has run out: go on as nobody, so that another can be given.
-    if (error.status !== 401 && error.status !== 403) throw error;
+    if ((error.status !== 401 && error.status !== 403) || !wanted()) throw error;
     keep({});
-    session = await json("/v1/session");
+    found = await json("/v1/session", { trial: true });
   }
-  session.people ??= [];
+  if (!wanted()) return;
+  believed = identity;
+  session = { ...found, people: found.people ?? [] };
 }
 
-function draw(changed) {
+async function become(next) {
+  changes += 1;
+  const mine = changes;
+  // Whoever goes through the list by the keyboard is somebody else again before the server has answered.
+  const wanted = () => mine === changes;
+  keep(next);
+  try {
+    await load(wanted);
+  } catch (error) {
+    if (!wanted()) return;
+    keep(believed);
+    draw();
+    onChange(error, () => become(next));
+    return;
+  }
+  if (!wanted()) return;
+  draw();
+  onChange();
+}
+
+function draw() {
   const place = document.getElementById("who");
-  const become = async (next) => {
-    keep(next);
-    await load();
-    draw(changed);
-    changed();
-  };
   if (session.development) {
     const name = ({ workspace, user }) => JSON.stringify([workspace, user]);
+    const shown = name({ workspace: session.workspace, user: session.user });
+    const known = document.getElementById("person");
+    // Whoever chooses by the keyboard stays in it.
+    if (known) {
+      known.value = shown;
+      return;
+    }
     const several = new Set(session.people.map((person) => person.workspace)).size > 1;
     const options = session.people.map((person) => {
       const role = person.role === "guest" ? " (guest)" : "";
@@ -77,7 +120,7 @@ function draw(changed) {
       const [workspace, user] = JSON.parse(select.value);
       become({ workspace, user });
     } }, options);
-    select.value = name({ workspace: session.workspace, user: session.user });
+    select.value = shown;
     fill(place, h("label", { for: "person" }, h("span", { class: "wide" }, "Searching as"), h("span", { class: "hidden" }, " (insecure development)")), select);
   } else if (isKnown()) {
     fill(place, h("span", { class: "name" }, session.user), h("button", { type: "button", class: "plain", onclick: () => become({}) }, "Sign out"));
@@ -86,23 +129,24 @@ function draw(changed) {
   }
 }
 
-/** The form that asks for a token, for those who are nobody yet. */
-export function signIn(changed) {
+/** The form that asks for a token, for those who are nobody yet, or no more, which `why` says. */
+export function signIn(changed, why = "") {
   const token = h("input", { id: "token", type: "password", required: true, autocomplete: "off" });
   const workspace = h("input", { id: "token-workspace", autocomplete: "off" });
   const user = h("input", { id: "token-user", autocomplete: "off" });
-  const wrong = h("p", { class: "notice error", role: "alert", hidden: true });
+  const wrong = h("p", { class: "notice error", role: "alert", hidden: !why }, why);
   const submit = async (event) => {
     event.preventDefault();
     keep({ token: token.value.trim(), workspace: workspace.value.trim(), user: user.value.trim() });
     try {
-      session = await json("/v1/session");
+      session = await json("/v1/session", { trial: true });
       session.people ??= [];
       if (!isKnown()) throw new Error("A service key needs the workspace and the person it acts for.");
-      draw(changed);
+      believed = identity;
+      draw();
       changed();
     } catch (error) {
-      keep({});
+      forget();
       wrong.hidden = false;
       wrong.textContent = error.message;
     }

@@ -4,11 +4,11 @@
 
 import { json, text } from "./api.js";
 import { parseCounters, parts, quantile, sum } from "./counters.js";
-import { day, failure, fill, h } from "./dom.js";
+import { day, failure, fill, h, refill } from "./dom.js";
 
 const EVERY_MS = 2000;
-/** Rounds between two looks at what changes slowly: each leaves a line in the audit log. */
-const SLOW_ROUNDS = 60;
+/** Time between two looks at what changes slowly: each leaves a line in the audit log. */
+const SLOW_MS = 120_000;
 /** Most models and people of whom the usage is told. */
 const LINES_MAX = 6;
 
@@ -25,23 +25,30 @@ export async function showStatus(main, _route, { shown }) {
     h("h2", {}, "Searches and the index"), counted,
     h("h2", {}, "Language models"), usage,
     h("h2", {}, "Latest evaluation"), evaluation));
-  for (let round = 0; shown(); round += 1) {
-    if (!document.hidden) {
-      const looks = [look(now, "/v1/status", json, drawStatus, shown), look(counted, "/metrics", text, drawCounters, shown)];
-      if (round % SLOW_ROUNDS === 0) {
-        looks.push(look(usage, "/v1/usage", json, drawUsage, shown), look(evaluation, "/v1/evaluation", json, drawEvaluation, shown));
-      }
-      await Promise.all(looks);
-    }
+  const looks = [
+    { place: now, path: "/v1/status", ask: json, draw: drawStatus, every: EVERY_MS },
+    { place: counted, path: "/metrics", ask: text, draw: drawCounters, every: EVERY_MS },
+    { place: usage, path: "/v1/usage", ask: json, draw: drawUsage, every: SLOW_MS },
+    { place: evaluation, path: "/v1/evaluation", ask: json, draw: drawEvaluation, every: SLOW_MS },
+  ].map((one) => ({ ...one, due: 0 }));
+  while (shown()) {
+    // What is not seen is not asked for, and is due when it is.
+    const due = document.hidden ? [] : looks.filter((one) => one.due <= performance.now());
+    await Promise.all(due.map((one) => look(one, shown)));
     await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
   }
 }
 
-async function look(place, path, ask, draw, shown) {
+async function look(one, shown) {
+  const { place, path, ask, draw, every } = one;
+  // A little early rather than a round late.
+  one.due = performance.now() + every - EVERY_MS / 2;
   try {
     const found = await ask(path);
-    if (shown()) fill(place, draw(found));
+    if (shown()) refill(place, draw(found));
   } catch (error) {
+    // Whoever may not see it may not in two seconds either, and each asking is a refusal in the audit log.
+    if ([401, 403, 404].includes(error.status)) one.due = Infinity;
     if (!shown()) return;
     if (error.status === 403) fill(place, h("p", { class: "small" }, "This is for those who may administer every workspace."));
     else if (error.status === 404) fill(place, h("p", { class: "small" }, "The server knows of none: `http.evaluation_file` names one."));
@@ -54,7 +61,7 @@ function tile(label, value, note, mood = "") {
 }
 
 function table(label, head, rows) {
-  return h("div", { class: "table", role: "region", tabindex: "0", "aria-label": label },
+  return h("div", { class: "table", role: "region", tabindex: "0", "aria-label": label, "data-key": label },
     h("table", {},
       h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));

@@ -5,6 +5,7 @@ import { announce, day, failure, fill, h } from "./dom.js";
 import { link } from "./routes.js";
 
 const WITHDRAWN = "What this was made from can be seen no more, so it is not shown.";
+const UNANSWERED = "This was not answered: it was stopped, or broke off.";
 
 /** The list of earlier conversations, which is asked for when it is opened. */
 export function earlier() {
@@ -54,7 +55,7 @@ export async function opened(id) {
     sources: turn.sources,
     citations: turn.citations,
     stale: turn.stale,
-    error: turn.withdrawn ? WITHDRAWN : "",
-    done: turn.withdrawn ? null : { ...turn, degraded: [], truncated: false },
+    error: turn.withdrawn ? WITHDRAWN : turn.unanswered ? UNANSWERED : "",
+    done: turn.withdrawn || turn.unanswered ? null : { ...turn, degraded: [], truncated: false },
   }));
 }

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { failure, fill, h } from "./dom.js";
-import { link } from "./routes.js";
+import { NOBODY, link } from "./routes.js";
 import { session } from "./session.js";
 
 const VERDICTS = {
@@ -17,11 +17,12 @@ export async function showWhy(main, route) {
   document.title = "Who can see it? · Tessera";
   const people = session.people.filter((person) => person.workspace === session.workspace).map((person) => person.user);
   const page = h("input", { id: "why-page", value: route.id, required: true, autocomplete: "off" });
-  const user = h("input", { id: "why-user", value: route.user || session.user || "", list: "people", autocomplete: "off" });
+  const about = route.user || session.user || NOBODY;
+  const user = h("input", { id: "why-user", value: about === NOBODY ? "" : about, placeholder: "anyone with the link", list: "people", autocomplete: "off" });
   const place = h("div", {});
   const submit = (event) => {
     event.preventDefault();
-    location.hash = link.why(page.value.trim(), user.value.trim());
+    location.hash = link.why(page.value.trim(), user.value.trim() || NOBODY);
   };
   fill(main, h("section", { class: "why" }, h("h1", {}, "Who can see it, and why?"),
     h("form", { class: "row", onsubmit: submit },
@@ -31,18 +32,19 @@ export async function showWhy(main, route) {
     place));
   if (!route.id) return;
   try {
-    const explained = await json("/v1/explain-access", { query: { page: route.id, user: route.user || session.user } });
+    const explained = await json("/v1/explain-access", { query: { page: route.id, user: about === NOBODY ? null : about } });
     fill(place, draw(explained));
   } catch (error) {
     fill(place, failure(error));
   }
 }
 
-function draw({ explanation, indexed, subject, page }) {
+function draw({ explanation, indexed, subject, page, titles = {} }) {
+  const called = (id) => titles[id] || (id in titles ? "Untitled" : id);
   const [mood, verdict] = VERDICTS[explanation.verdict] ?? ["half", explanation.verdict];
   const matched = new Set(explanation.matches.map((match) => grantKey(match.given_on, match.grant)));
   const steps = explanation.path.map((step) => h("li", { class: step.restricted ? "step restricted" : "step" },
-    h("p", {}, h("a", { href: link.page(step.page) }, step.page),
+    h("p", {}, h("a", { href: link.page(step.page), title: step.page }, called(step.page)),
       step.page === page ? h("span", { class: "chip" }, "this page") : null,
       step.restricted ? h("span", { class: "chip" }, "restricted: nothing comes down from above") : null,
       step.trashed ? h("span", { class: "chip" }, "in the trash") : null,
@@ -52,7 +54,7 @@ function draw({ explanation, indexed, subject, page }) {
       : h("p", { class: "small" }, "gives nothing of its own")));
   const ways = explanation.principals.map((reach) => h("li", {}, reach.through.join(" → ")));
   return [
-    h("p", { class: `verdict ${mood}` }, h("strong", {}, subject), " ", verdict, explanation.level ? ` (${explanation.level === "full" ? "full access" : `may ${explanation.level}`})` : "", "."),
+    h("p", { class: `verdict ${mood}` }, h("strong", {}, subject === "anonymous" ? "Whoever has the link" : subject), " ", verdict, explanation.level ? ` (${explanation.level === "full" ? "full access" : `may ${explanation.level}`})` : "", "."),
     h("div", { class: "columns" },
       h("section", {}, h("h2", {}, "Through the tree"), steps.length ? h("ol", { class: "tree" }, steps) : h("p", {}, "The index does not know this page.")),
       h("section", {}, h("h2", {}, "Who the person is"), ways.length ? h("ul", { class: "ways" }, ways) : h("p", {}, "Nobody that grants could name."),

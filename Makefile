@@ -33,7 +33,10 @@ test: setup ## run all tests, doc tests included
 	@scripts/fetch-models.sh $(MODELS_DIR) || echo "SKIPPED: tests with the real embedding model; it could not be fetched, see above"
 	cargo test --workspace
 
+# What cannot be had is said loudly, here and once more at the end, and the other tests are run.
 test-services: setup ## start the servers that some tests need, on loopback, and run those tests
+	@scripts/setup.sh services || echo "SKIPPED: all tests by Node.js, those in a browser among them; it could not be installed, see above"
+	@scripts/fetch-models.sh $(MODELS_DIR) || echo "SKIPPED: tests with the real embedding model, those in a browser among them; it could not be fetched, see above"
 	scripts/test-services.sh
 
 test-browser: models ## drive the page in a real Chromium and /mcp by a client; screenshots in target/browser

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that this machine has what building and running Tessera takes:
 #
-#   scripts/setup.sh
+#   scripts/setup.sh [services]     with `services`, also what `make test-services` runs servers and clients by: Node.js and npm
 #
 # On Debian and Ubuntu, missing packages are installed with apt-get, as root or by sudo; elsewhere they are named. When
 # everything is there already nothing is touched, and no network is needed. Rust is not installed: rustup.rs says how, and
@@ -27,6 +27,10 @@ python3 -m pip --version >/dev/null 2>&1 || command -v pip3 >/dev/null || packag
 # The Kafka client speaks TLS by OpenSSL; macOS and others bring it under other names.
 pkg-config --exists openssl 2>/dev/null || [ -n "${OPENSSL_DIR:-}" ] || packages+=(libssl-dev)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || packages+=(ca-certificates)
+if [ "${1:-}" = services ]; then
+    need node nodejs
+    need npm npm
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || fail "please install what is missing: ${packages[*]} (names as in Debian)"

@@ -293,6 +293,16 @@ browser() {
     scripts/test-browser.sh
 }
 
+# All that is said is kept, to say at the end what was left out.
+exec 3>&1 4>&2
+exec > >(tee "$dir/log") 2>&1
 for service in ${*:-models openai s3 oidc metrics traces kafka postgres browser}; do
     "$service"
 done
+exec >&3 2>&4
+# Servers that go on hold its other end, so that it cannot be waited for.
+sleep 1
+if grep -q '^SKIPPED' "$dir/log"; then
+    echo "test-services: what could be run has passed; LEFT OUT was:"
+    grep '^SKIPPED' "$dir/log" | sort -u
+fi

@@ -14,7 +14,7 @@ use schemas::ids::PageId;
 use tracing::Span;
 
 use super::embed::{EmbedQueue, Vectors};
-use super::pace::{Pace, Told};
+use super::pace::{EVENTS_MIN, Pace, Told};
 use super::status::CommitStatus;
 use crate::config::Config;
 use crate::state::{Pending, Taken};
@@ -24,6 +24,8 @@ use crate::trace;
 const GATHERING_SHARE: u32 = 10;
 /// How long after someone's edit commits are kept short, for the next one will come.
 const EDITING: Duration = Duration::from_secs(2);
+/// How many intervals a commit may take while nobody edits. More would write a bulk no faster.
+const BULK_INTERVALS: u32 = 4;
 
 /// An amount of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,16 +170,21 @@ impl Backlog {
         }
     }
 
-    /// Changes that make a commit start; fewer while people edit.
+    /// Changes that make a commit start: no more than it can write in its time.
     fn commit_events_max(&self, config: &Config) -> usize {
-        let events_max = self.kept_short(config).map(|interval| self.pace.events_max(interval));
-        events_max.map_or(config.commit_events_max, |events| events.min(config.commit_events_max))
+        let before_one_told = if self.is_edited() { EVENTS_MIN } else { config.commit_events_max };
+        self.pace.events_max(self.commit_time(config)).unwrap_or(before_one_told).min(config.commit_events_max)
     }
 
-    /// How long a commit may take while people edit; `None` while nobody does.
-    fn kept_short(&self, config: &Config) -> Option<Duration> {
-        let is_edited = self.edited_at.is_some_and(|at| at.elapsed() < EDITING);
-        is_edited.then(|| Duration::from_millis(config.commit_interval_ms))
+    /// How long a commit may take: half of the interval between commits while people edit, for an edit may have to wait for two of
+    /// them, and [`BULK_INTERVALS`] while nobody does, for whoever edits next.
+    fn commit_time(&self, config: &Config) -> Duration {
+        let interval = Duration::from_millis(config.commit_interval_ms);
+        if self.is_edited() { interval / 2 } else { interval * BULK_INTERVALS }
+    }
+
+    fn is_edited(&self) -> bool {
+        self.edited_at.is_some_and(|at| at.elapsed() < EDITING)
     }
 
     /// Forgets workspaces of which nothing is held any more.
@@ -253,7 +260,8 @@ impl Backlog {
         if self.embedding.vectors_due_in(config) != Some(Duration::ZERO) {
             return 0;
         }
-        self.kept_short(config).map_or(usize::MAX, |interval| self.pace.for_vectors_max(interval, self.dirty.events))
+        let more_wait = !self.has_room_for_bulk(config);
+        self.pace.for_vectors_max(self.commit_time(config), self.dirty.events, more_wait)
     }
 
     /// Notes that a commit is on disk.

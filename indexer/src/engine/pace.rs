@@ -1,16 +1,18 @@
-//! How much a commit may hold while people edit: an edit waits for the commit at hand, and then for its own, so that neither
-//! should take longer than the interval between commits.
+//! How much a commit may hold: an edit waits for the commit at hand, and then for its own, so that both together should take no
+//! longer than the interval between commits while people edit, and never many of them.
 //!
-//! Told by the commits of late: what they took for each passage they wrote, and how many passages an event made them write. A
-//! bulk of events gets half of the interval, so that the vectors of what it wrote before find room beside it.
+//! Told by the commits of late: what they took for each passage they wrote, and how many passages an event made them write. Events
+//! go before the vectors of what was written before: vectors get what events leave, and a small share where more events wait.
 
 use std::time::Duration;
 
 /// Passages, and events, from which a commit tells what they take.
 const TELLING: u64 = 64;
-/// The fewest events and passages that a commit is kept short to.
-const EVENTS_MIN: usize = 256;
+/// The fewest passages that a commit is kept short to, and the events of the first ones while people edit.
 const PASSAGES_MIN: usize = 64;
+pub(super) const EVENTS_MIN: usize = 256;
+/// The part of a commit that vectors get while more events wait than it may hold: one of so many.
+const VECTORS_PART: usize = 8;
 
 /// What a commit wrote, and how long it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,22 +48,29 @@ impl Pace {
         }
     }
 
-    /// Events of a commit that takes no longer than half of `interval`.
-    pub(super) fn events_max(&self, interval: Duration) -> usize {
-        let (Some(passages), Some(each)) = (self.passages_in(interval), self.event_passages) else { return EVENTS_MIN };
-        // An event that wrote no passage is far from free, and there are never too few to stop at.
-        ((passages / 2.0 / each.max(1.0 / TELLING as f64)) as usize).max(EVENTS_MIN)
+    /// Events of a commit that leave vectors their part of `time`; `None` before a commit told.
+    pub(super) fn events_max(&self, time: Duration) -> Option<usize> {
+        let passages = self.passages_in(time)?;
+        // An event that wrote no passage is far from free.
+        let each = self.event_passages?.max(1.0 / TELLING as f64);
+        let for_events = passages - passages / VECTORS_PART as f64;
+        Some((for_events.max(PASSAGES_MIN as f64) / each) as usize)
     }
 
-    /// Passages that may be written for their vectors, beside `events`, in a commit that takes no longer than `interval`.
-    pub(super) fn for_vectors_max(&self, interval: Duration, events: usize) -> usize {
-        let Some(passages) = self.passages_in(interval) else { return usize::MAX };
-        let left = passages - events as f64 * self.event_passages.unwrap_or_default();
+    /// Passages that may be written for their vectors, beside `events`, in a commit that takes no longer than `time`; no more than
+    /// their part of it where more events wait.
+    pub(super) fn for_vectors_max(&self, time: Duration, events: usize, more_wait: bool) -> usize {
+        let Some(passages) = self.passages_in(time) else { return usize::MAX };
+        let left = if more_wait {
+            passages / VECTORS_PART as f64
+        } else {
+            passages - events as f64 * self.event_passages.unwrap_or_default()
+        };
         (left as usize).max(PASSAGES_MIN)
     }
 
-    fn passages_in(&self, interval: Duration) -> Option<f64> {
-        self.passage_seconds.map(|seconds| interval.as_secs_f64() / seconds.max(f64::EPSILON))
+    fn passages_in(&self, time: Duration) -> Option<f64> {
+        self.passage_seconds.map(|seconds| time.as_secs_f64() / seconds.max(f64::EPSILON))
     }
 }
 
@@ -69,29 +78,31 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_millis(250);
+    const TIME: Duration = Duration::from_millis(250);
 
     fn told(took_ms: u64, events: u64, passages: u64, for_vectors: u64) -> Told {
         Told { took: Duration::from_millis(took_ms), events, passages, for_vectors }
     }
 
     #[test]
-    fn before_a_commit_told_events_are_few_and_vectors_any() {
+    fn nothing_is_known_before_a_commit_told() {
         let mut pace = Pace::default();
         pace.note(&told(10_000, TELLING - 1, TELLING - 1, 0));
-        assert_eq!(pace.events_max(INTERVAL), EVENTS_MIN);
-        assert_eq!(pace.for_vectors_max(INTERVAL, 1_000), usize::MAX);
+        assert_eq!(pace.events_max(TIME), None);
+        assert_eq!(pace.for_vectors_max(TIME, 1_000, true), usize::MAX);
     }
 
     #[test]
-    fn a_bulk_gets_half_of_the_interval_and_vectors_what_is_left_of_it() {
+    fn vectors_get_what_events_leave_and_their_part_where_more_wait() {
         let mut pace = Pace::default();
-        // Half a millisecond a passage, and a passage for two events: 500 passages in the interval, 250 of them by 500 events.
+        // Half a millisecond a passage, and a passage for two events: 500 passages in the time.
         pace.note(&told(500, 1_000, 1_000, 500));
-        assert_eq!(pace.events_max(INTERVAL), 500);
-        assert_eq!(pace.for_vectors_max(INTERVAL, 500), 250);
-        assert_eq!(pace.for_vectors_max(INTERVAL, 0), 500);
-        assert_eq!(pace.for_vectors_max(INTERVAL, 5_000), PASSAGES_MIN, "they are never held back for good");
+        assert_eq!(pace.events_max(TIME), Some(875));
+        assert_eq!(pace.for_vectors_max(TIME, 875, true), 62.max(PASSAGES_MIN));
+        assert_eq!(pace.for_vectors_max(4 * TIME, 3_500, true), 250);
+        assert_eq!(pace.for_vectors_max(TIME, 500, false), 250);
+        assert_eq!(pace.for_vectors_max(TIME, 0, false), 500);
+        assert_eq!(pace.for_vectors_max(TIME, 5_000, false), PASSAGES_MIN, "they are never held back for good");
     }
 
     #[test]
@@ -99,15 +110,23 @@ mod tests {
         let mut pace = Pace::default();
         pace.note(&told(100, 1_000, 1_000, 0));
         pace.note(&told(1_000, 1_000, 1_000, 0));
-        assert_eq!(pace.for_vectors_max(INTERVAL, 0), 250);
+        assert_eq!(pace.for_vectors_max(TIME, 0, false), 250);
         pace.note(&told(500, 1_000, 1_000, 0));
-        assert_eq!(pace.for_vectors_max(INTERVAL, 0), 333);
+        assert_eq!(pace.for_vectors_max(TIME, 0, false), 333);
     }
 
     #[test]
     fn events_that_write_nothing_have_a_bound() {
         let mut pace = Pace::default();
         pace.note(&told(100, 1_000, 100, 100));
-        assert_eq!(pace.events_max(INTERVAL), 8_000);
+        assert_eq!(pace.events_max(TIME), Some(14_000));
+    }
+
+    #[test]
+    fn a_commit_is_kept_no_shorter_than_to_some_passages() {
+        let mut pace = Pace::default();
+        // Six passages an event, and ten milliseconds each.
+        pace.note(&told(6_000, 100, 600, 0));
+        assert_eq!(pace.events_max(TIME), Some(10));
     }
 }

@@ -158,7 +158,7 @@ mod tests {
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
     use super::*;
-    use crate::generate::Account;
+    use crate::generate::{Account, Meter};
 
     #[test]
     fn of_an_address_the_host_and_the_port_are_told() {
@@ -213,6 +213,7 @@ mod tests {
             temperature: None,
             deadline: Instant::now(),
             account: Account { workspace: "acme".into(), user: "ada".into() },
+            meter: Meter::default(),
         };
         let told = Told::default();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(told.clone()), || {

@@ -4,6 +4,12 @@
 //! policy does that in its own time; this does it now, for erased workspaces, for one page or for all that is deleted. One segment at a time,
 //! in a merge thread: writing and committing go on, and it takes the memory of one merge. What stays of an erased workspace is
 //! its tombstone: its id and that it was erased.
+//!
+//! A segment of which nothing is left is dropped by the commit that emptied it, while a merge that began before still reads its
+//! files and writes its text on. So it is over only when what lay in the folder at the beginning is named by a commit, or gone.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use access::{PageOrdinal, WorkspaceNumber};
 use schemas::record::PageRecord;
@@ -13,12 +19,18 @@ use tantivy::{DocSet, SegmentReader, TERMINATED, Term};
 
 use super::{Writer, live_docs, stored_record};
 use crate::catalog::Catalog;
+use crate::directory::files_of_commit;
 use crate::error::{Doing, IndexError};
 use crate::fields::{Fields, block_key};
 use crate::open::{Index, Snapshot, held};
 
 /// Rounds after which it is left to a later call: what is deleted meanwhile adds to it.
 const ROUNDS_MAX: usize = 8;
+/// How long it waits at a time for merges that began before, and how often it looks meanwhile.
+const GONE_MAX: Duration = Duration::from_secs(5);
+const GONE_LOOK: Duration = Duration::from_millis(5);
+/// Hexadecimal digits of the id that the names of a segment's files begin with.
+const SEGMENT_ID_LEN: usize = 32;
 
 /// What a purge is to take out of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +48,7 @@ pub enum PurgeExtent {
 pub struct Purged {
     /// Segments that were written again.
     pub rewritten: usize,
-    /// Segments that still hold what was to go: because it was stopped, or because of deletes meanwhile.
+    /// Segments that still hold what was to go, or may: because it was stopped, of deletes meanwhile, or of a long merge.
     pub left: usize,
     /// Whether searches that began before still read former files. These have no name any more, and their bytes go with the
     /// last such search.
@@ -51,13 +63,23 @@ impl Writer {
     pub fn purge(&self, extent: PurgeExtent, goes_on: &dyn Fn() -> bool) -> Result<Purged, IndexError> {
         let mut purged = Purged::default();
         let mut failure = None;
+        let mut dropped = self.segments_without_commit()?;
         for _ in 0..ROUNDS_MAX {
             let generation = held(&self.0.current);
             generation.reload()?;
             let snapshot = generation.snapshot();
             let targets = self.to_purge(&snapshot, extent)?;
-            purged.left = targets.len();
             drop(snapshot);
+            if targets.is_empty() && !dropped.is_empty() {
+                self.wait_until_gone(&mut dropped, goes_on)?;
+                purged.left = dropped.len();
+                if dropped.is_empty() {
+                    // What a merge made meanwhile is looked at, too.
+                    continue;
+                }
+                break;
+            }
+            purged.left = targets.len() + dropped.len();
             if targets.is_empty() || !goes_on() {
                 break;
             }
@@ -79,6 +101,44 @@ impl Writer {
         match failure {
             Some(error) if purged.left > 0 && goes_on() => Err(error).doing("write a segment again"),
             _ => Ok(purged),
+        }
+    }
+
+    /// Segments with files in the folder that its last commit does not name: those being written, and those that a commit dropped
+    /// and a merge still reads.
+    fn segments_without_commit(&self) -> Result<BTreeSet<String>, IndexError> {
+        let dir = held(&self.0.current).dir.clone();
+        let unreadable = |source| IndexError::File { path: dir.clone(), source };
+        let segment_of = |name: &str| {
+            let id = name.split('.').next().unwrap_or_default();
+            (id.len() == SEGMENT_ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
+        };
+        let mut segments = BTreeSet::new();
+        // Files first: what is committed between the two looks is named then.
+        for entry in std::fs::read_dir(&dir).map_err(unreadable)? {
+            segments.extend(entry.map_err(unreadable)?.file_name().to_str().and_then(segment_of));
+        }
+        for name in files_of_commit(&dir)?.0 {
+            if let Some(segment) = segment_of(&name) {
+                segments.remove(&segment);
+            }
+        }
+        Ok(segments)
+    }
+
+    /// Waits for a while until segments are gone or committed; those that are neither stay in the set.
+    fn wait_until_gone(&self, segments: &mut BTreeSet<String>, goes_on: &dyn Fn() -> bool) -> Result<(), IndexError> {
+        let until = Instant::now() + GONE_MAX;
+        loop {
+            let collecting = self.state()?.engine()?.garbage_collect_files();
+            collecting.wait().doing("remove the files of former segments")?;
+            let still_there = self.segments_without_commit()?;
+            segments.retain(|segment| still_there.contains(segment));
+            if segments.is_empty() || !goes_on() || Instant::now() >= until {
+                return Ok(());
+            }
+            #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a merge has ended")]
+            std::thread::sleep(GONE_LOOK);
         }
     }
 

@@ -186,7 +186,7 @@ async fn whoever_connects_and_says_nothing_does_not_hold_the_places_of_what_must
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(120), answered).await.expect("its place is given up");
+    tokio::time::timeout(std::time::Duration::from_mins(2), answered).await.expect("its place is given up");
     let taken = served.ask(&(batch(BATCH.len() + 1) + BATCH + "}")).await;
     assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
     served.shutdown.cancel();

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::LockError;
+use tantivy::index::SegmentId;
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::schema::Schema;
 use tantivy::tokenizer::{RawTokenizer, TextAnalyzer};
@@ -230,6 +231,11 @@ impl Generation {
         former.retain(|snapshot| snapshot.strong_count() > 0);
         former.push(Arc::downgrade(&replaced));
         Ok(())
+    }
+
+    /// The segments that its last commit names, whether or not that was taken in.
+    pub(crate) fn committed_segments(&self) -> Result<Vec<SegmentId>, IndexError> {
+        self.engine.searchable_segment_ids().doing("read its description")
     }
 
     /// Whether someone still reads segments that are not in use any more.

@@ -6,9 +6,9 @@
 //! its tombstone: its id and that it was erased.
 //!
 //! A segment of which nothing is left is dropped by the commit that emptied it, while a merge that began before still reads its
-//! files and writes its text on. So it is over only when what lay in the folder at the beginning is named by a commit, or gone.
+//! files and writes its text on. So it begins by waiting until such merges have ended.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use access::{PageOrdinal, WorkspaceNumber};
@@ -19,18 +19,15 @@ use tantivy::{DocSet, SegmentReader, TERMINATED, Term};
 
 use super::{Writer, live_docs, stored_record};
 use crate::catalog::Catalog;
-use crate::directory::files_of_commit;
 use crate::error::{Doing, IndexError};
 use crate::fields::{Fields, block_key};
 use crate::open::{Index, Snapshot, held};
 
 /// Rounds after which it is left to a later call: what is deleted meanwhile adds to it.
 const ROUNDS_MAX: usize = 8;
-/// How long it waits at a time for merges that began before, and how often it looks meanwhile.
+/// How long it waits for merges that began before, and how often it looks meanwhile.
 const GONE_MAX: Duration = Duration::from_secs(5);
 const GONE_LOOK: Duration = Duration::from_millis(5);
-/// Hexadecimal digits of the id that the names of a segment's files begin with.
-const SEGMENT_ID_LEN: usize = 32;
 
 /// What a purge is to take out of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,23 +60,14 @@ impl Writer {
     pub fn purge(&self, extent: PurgeExtent, goes_on: &dyn Fn() -> bool) -> Result<Purged, IndexError> {
         let mut purged = Purged::default();
         let mut failure = None;
-        let mut dropped = self.segments_without_commit()?;
+        let held_by_merges = self.wait_for_merges(goes_on)?;
         for _ in 0..ROUNDS_MAX {
             let generation = held(&self.0.current);
             generation.reload()?;
             let snapshot = generation.snapshot();
             let targets = self.to_purge(&snapshot, extent)?;
+            purged.left = targets.len();
             drop(snapshot);
-            if targets.is_empty() && !dropped.is_empty() {
-                self.wait_until_gone(&mut dropped, goes_on)?;
-                purged.left = dropped.len();
-                if dropped.is_empty() {
-                    // What a merge made meanwhile is looked at, too.
-                    continue;
-                }
-                break;
-            }
-            purged.left = targets.len() + dropped.len();
             if targets.is_empty() || !goes_on() {
                 break;
             }
@@ -95,51 +83,59 @@ impl Writer {
                 }
             }
         }
-        let collecting = self.state()?.engine()?.garbage_collect_files();
-        collecting.wait().doing("remove the files of former segments")?;
+        self.collect_garbage()?;
         purged.is_held = held(&self.0.current).is_former_read();
         match failure {
             Some(error) if purged.left > 0 && goes_on() => Err(error).doing("write a segment again"),
-            _ => Ok(purged),
+            _ => Ok(Purged { left: purged.left + held_by_merges, ..purged }),
         }
     }
 
     /// Segments with files in the folder that its last commit does not name: those being written, and those that a commit dropped
     /// and a merge still reads.
-    fn segments_without_commit(&self) -> Result<BTreeSet<String>, IndexError> {
-        let dir = held(&self.0.current).dir.clone();
-        let unreadable = |source| IndexError::File { path: dir.clone(), source };
-        let segment_of = |name: &str| {
-            let id = name.split('.').next().unwrap_or_default();
-            (id.len() == SEGMENT_ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
-        };
-        let mut segments = BTreeSet::new();
+    fn segments_without_commit(&self) -> Result<HashSet<SegmentId>, IndexError> {
+        let generation = held(&self.0.current);
+        let unreadable = |source| IndexError::File { path: generation.dir.clone(), source };
+        let mut segments = HashSet::new();
         // Files first: what is committed between the two looks is named then.
-        for entry in std::fs::read_dir(&dir).map_err(unreadable)? {
-            segments.extend(entry.map_err(unreadable)?.file_name().to_str().and_then(segment_of));
+        for entry in std::fs::read_dir(&generation.dir).map_err(unreadable)? {
+            // All files of a segment begin with its id.
+            let name = entry.map_err(unreadable)?.file_name();
+            let id = name.to_str().and_then(|name| name.split('.').next());
+            segments.extend(id.and_then(|id| SegmentId::from_uuid_string(id).ok()));
         }
-        for name in files_of_commit(&dir)?.0 {
-            if let Some(segment) = segment_of(&name) {
-                segments.remove(&segment);
-            }
+        for committed in generation.committed_segments()? {
+            segments.remove(&committed);
         }
         Ok(segments)
     }
 
-    /// Waits for a while until segments are gone or committed; those that are neither stay in the set.
-    fn wait_until_gone(&self, segments: &mut BTreeSet<String>, goes_on: &dyn Fn() -> bool) -> Result<(), IndexError> {
+    /// Waits for a while until merges that began before have ended, and says how many segments some still hold.
+    fn wait_for_merges(&self, goes_on: &dyn Fn() -> bool) -> Result<usize, IndexError> {
         let until = Instant::now() + GONE_MAX;
-        loop {
-            let collecting = self.state()?.engine()?.garbage_collect_files();
-            collecting.wait().doing("remove the files of former segments")?;
-            let still_there = self.segments_without_commit()?;
-            segments.retain(|segment| still_there.contains(segment));
-            if segments.is_empty() || !goes_on() || Instant::now() >= until {
-                return Ok(());
+        // Twice: a merge lets go of what it reads before what it wrote is taken in, or given up.
+        for _ in 0..2 {
+            let mut segments = self.segments_without_commit()?;
+            while !segments.is_empty() {
+                self.collect_garbage()?;
+                let still_there = self.segments_without_commit()?;
+                segments.retain(|segment| still_there.contains(segment));
+                if !segments.is_empty() {
+                    if !goes_on() || Instant::now() >= until {
+                        return Ok(segments.len());
+                    }
+                    #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a merge has ended")]
+                    std::thread::sleep(GONE_LOOK);
+                }
             }
-            #[expect(clippy::disallowed_methods, reason = "the engine tells nobody when a merge has ended")]
-            std::thread::sleep(GONE_LOOK);
         }
+        Ok(0)
+    }
+
+    /// Removes the files that no segment and no merge needs.
+    fn collect_garbage(&self) -> Result<(), IndexError> {
+        let collecting = self.state()?.engine()?.garbage_collect_files();
+        collecting.wait().map(drop).doing("remove the files of former segments")
     }
 
     /// Whether segments hold documents of erased workspaces, as the last commit taken in left them.

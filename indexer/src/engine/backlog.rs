@@ -24,7 +24,7 @@ use crate::trace;
 const GATHERING_SHARE: u32 = 10;
 /// How long after someone's edit commits are kept short, for the next one will come.
 const EDITING: Duration = Duration::from_secs(2);
-/// How many intervals a commit may take while nobody edits. More would write a bulk no faster.
+/// How many intervals a commit may take while nobody edits.
 const BULK_INTERVALS: u32 = 4;
 
 /// An amount of events.

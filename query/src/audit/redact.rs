@@ -135,6 +135,8 @@ pub(super) fn redact(log: &mut Segments, erased: &dyn Erased, now: Timestamp) ->
     for first in list(log.dir())? {
         redacted += redact_segment(log, first, erased, now)?;
     }
+    // Another process may sweep at the same time, and what is written aside has one name.
+    let _lock = log.lock()?;
     write_aside(log.dir(), &swept, &mut |file| file.write_all(&fingerprint))?;
     Ok(redacted)
 }
@@ -176,7 +178,7 @@ fn redact_segment(log: &mut Segments, first: u64, erased: &dyn Erased, now: Time
     Ok(count)
 }
 
-/// Writes a file whole before it takes the place of the former one.
+/// Writes a file whole before it takes the place of the former one. Whoever calls it holds the lock.
 fn write_aside(
     dir: &Path,
     path: &Path,

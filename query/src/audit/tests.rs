@@ -366,6 +366,27 @@ fn who_is_erased_leaves_the_files_and_the_chain_holds() {
 }
 
 #[test]
+fn sweeps_at_the_same_time_do_not_disturb_each_other() {
+    let mut site = Site::new();
+    let mut log = site.log();
+    site.write(&mut log, 30);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (site, mut log) = (&site, site.log());
+            scope.spawn(move || {
+                let gone = Gone::default();
+                for round in 0..50 {
+                    // Another mark each time, as if somebody else had been erased.
+                    gone.add("elsewhere", &format!("{thread}-{round}"));
+                    redact(&mut log, &gone, site.now).unwrap();
+                }
+            });
+        }
+    });
+    assert!(site.report().intact);
+}
+
+#[test]
 fn something_taken_out_without_an_erasure_is_found() {
     let mut site = Site::new();
     let mut log = site.log();

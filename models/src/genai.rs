@@ -109,19 +109,14 @@ impl Chat {
             Outcome::Length => self.0.record("gen_ai.response.finish_reasons", "length"),
             Outcome::Filtered => self.0.record("gen_ai.response.finish_reasons", "content_filter"),
             // Whoever asked went away: nothing failed.
-            Outcome::Dropped => self.0.record("error.type", "dropped"),
-            Outcome::Busy => self.fail("busy"),
-            Outcome::Unavailable => self.fail("unavailable"),
-            Outcome::Refused => self.fail("refused"),
-            Outcome::Silent => self.fail("silent"),
-            Outcome::Late => self.fail("late"),
-            Outcome::Interrupted => self.fail("interrupted"),
+            Outcome::Dropped => self.0.record("error.type", outcome.name()),
+            Outcome::Busy
+            | Outcome::Unavailable
+            | Outcome::Refused
+            | Outcome::Silent
+            | Outcome::Late
+            | Outcome::Interrupted => self.0.record("otel.status_code", "ERROR").record("error.type", outcome.name()),
         };
-    }
-
-    fn fail(&self, why: &'static str) -> &Span {
-        self.0.record("otel.status_code", "ERROR");
-        self.0.record("error.type", why)
     }
 }
 

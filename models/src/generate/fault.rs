@@ -108,7 +108,7 @@ impl Outcome {
         Self::Unavailable,
     ];
 
-    /// As the ledger and counters call it.
+    /// As the ledger, counters and traces call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",

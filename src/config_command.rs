@@ -31,8 +31,7 @@ pub(crate) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match command {
         Command::Check => {
-            config.secrets()?;
-            config.auth().map(drop).or_else(|error| {
+            config.auth(config.secrets()?).map(drop).or_else(|error| {
                 // A laptop needs no identities: `serve --dev` brings its own.
                 writeln!(out, "note: {error:#}").map_err(anyhow::Error::from)
             })?;

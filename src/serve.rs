@@ -48,7 +48,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     let traces = Traces::start(&config.traces, Config::traces_authorization()?.as_ref(), &config.log)?;
     config.auth.identities.insecure_development |= arguments.dev;
     let auth = config
-        .auth()
+        .secrets()
+        .and_then(|secrets| config.auth(secrets))
         .context("cannot tell callers apart; to try things out on this machine, run `tessera serve --dev`")?;
     let index = parts::open_index(&config, OpenMode::ReadWrite)?;
     memory::warn_of_content(&config, &index)?;

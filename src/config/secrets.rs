@@ -17,8 +17,8 @@ const TRACES_AUTHORIZATION: &str = "TESSERA_TRACES_AUTHORIZATION";
 
 impl Config {
     /// What tells callers apart. Where it cannot be made, says by which variable or file, and what to do.
-    pub(crate) fn auth(&self) -> anyhow::Result<Auth> {
-        Auth::new(&self.auth.identities, self.secrets()?).map_err(|error| {
+    pub(crate) fn auth(&self, secrets: Secrets) -> anyhow::Result<Auth> {
+        Auth::new(&self.auth.identities, secrets).map_err(|error| {
             let way_out = match &error {
                 AuthConfigError::WeakSecret => {
                     format!("give {HS256_SECRET} a longer one, as `openssl rand -hex 32` makes")

@@ -248,14 +248,7 @@ impl Answering {
         if self.recall().await {
             return;
         }
-        let titled = self.sources.iter().zip(self.writing.sources());
-        let titled: Vec<Titled<'_>> = titled
-            .map(|(shown, source)| Titled {
-                title: &shown.page.title,
-                edited_at: shown.page.edited_at,
-                source: &source.text,
-            })
-            .collect();
+        let titled = Titled::all(&self.sources, self.writing.sources());
         let request = &self.asked.request;
         let messages = prompt::answer(&request.question, &request.messages, &titled, Manner::of(request));
         // A prompt leaves the house, too.

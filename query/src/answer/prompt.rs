@@ -10,10 +10,11 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use models::generate::{Message, Role};
-use schemas::api::answers::{AnswerRequest, Length, Style, Turn, TurnRole};
+use schemas::api::answers::{AnswerRequest, AnswerSource, Length, Style, Turn, TurnRole};
 
 use super::defuse::for_prompt;
 use super::source::SourceText;
+use super::writing::Readable;
 
 /// What a model writes when the sources do not answer.
 pub(crate) const NOT_FOUND: &str = "NOT_FOUND";
@@ -48,6 +49,19 @@ pub(crate) struct Titled<'a> {
     pub edited_at: Option<Timestamp>,
     /// The source.
     pub source: &'a SourceText,
+}
+
+impl<'a> Titled<'a> {
+    /// Those that are shown, with their texts in the same order.
+    pub(crate) fn all(shown: &'a [AnswerSource], readable: &'a [Readable]) -> Vec<Self> {
+        let both = shown.iter().zip(readable);
+        both.map(|(AnswerSource { page, .. }, Readable { text, .. })| Self {
+            title: &page.title,
+            edited_at: page.edited_at,
+            source: text,
+        })
+        .collect()
+    }
 }
 
 /// The messages for an answer from sources.

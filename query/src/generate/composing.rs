@@ -221,14 +221,7 @@ impl Composing {
             return;
         }
         let Some(writer) = self.ordered.writer.clone() else { return self.extract().await };
-        let titled = self.sources.iter().zip(self.writing.sources());
-        let titled: Vec<Titled<'_>> = titled
-            .map(|(shown, source)| Titled {
-                title: &shown.page.title,
-                edited_at: shown.page.edited_at,
-                source: &source.text,
-            })
-            .collect();
+        let titled = Titled::all(&self.sources, self.writing.sources());
         let messages = prompt::messages(&self.ordered.request, &titled);
         // A prompt leaves the house, too.
         let Some(messages) = self.outgoing.let_out(messages) else {

@@ -29,7 +29,7 @@ impl FromRequestParts<App> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let known = parts.extensions.get::<Known>().cloned().unwrap_or_default();
+        let known = Known::of(&parts.extensions);
         let identity = app.auth().identify(&parts.headers, &parts.uri, &known).await?;
         // Events may hold revocations.
         if parts.uri.path() != "/v1/events" {

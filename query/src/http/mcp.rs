@@ -80,7 +80,7 @@ impl<'a> Public<'a> {
 
 /// Finds out who is asking, and lets the tools know.
 async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let known = request.extensions().get::<Known>().cloned().unwrap_or_default();
+    let known = Known::of(request.extensions());
     let identity = app.auth().identify(request.headers(), request.uri(), &known).await;
     let admitted = identity.and_then(|identity| app.0.rates.admit(&identity).map(|()| identity));
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());

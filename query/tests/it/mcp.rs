@@ -108,14 +108,18 @@ async fn wrong_calls_are_told_what_is_wrong() {
     assert!(result(&reply)["content"][0]["text"].as_str().unwrap().contains("limit"), "{}", reply.json);
 }
 
-#[tokio::test]
-async fn whoever_shows_nothing_is_told_where_to_sign_in() {
-    let config = HttpConfig {
-        public_url: "https://search.example.com".into(),
+/// A server that is reached there, and believes tokens of others.
+fn with_sign_in(public_url: &str) -> HttpConfig {
+    HttpConfig {
+        public_url: public_url.into(),
         authorization_servers: vec!["https://login.example.com".into()],
         ..HttpConfig::default()
-    };
-    let client = Client::with(config);
+    }
+}
+
+#[tokio::test]
+async fn whoever_shows_nothing_is_told_where_to_sign_in() {
+    let client = Client::with(with_sign_in("https://search.example.com"));
     let refused = client.post("/mcp", &[("content-type", "application/json")], "{}").await;
     assert_eq!((refused.status.as_u16(), refused.code()), (401, "unauthenticated"));
     let challenge = refused.headers["www-authenticate"].to_str().unwrap();
@@ -134,11 +138,7 @@ async fn whoever_shows_nothing_is_told_where_to_sign_in() {
 
 #[tokio::test]
 async fn whoever_is_signed_in_and_has_to_wait_is_not_told_to_sign_in() {
-    let mut config = HttpConfig {
-        public_url: "https://search.example.com".into(),
-        authorization_servers: vec!["https://login.example.com".into()],
-        ..HttpConfig::default()
-    };
+    let mut config = with_sign_in("https://search.example.com");
     (config.rate.caller_per_second, config.rate.caller_burst) = (1, 1);
     let client = Client::with(config);
     let mut replies = Vec::new();
@@ -152,12 +152,7 @@ async fn whoever_is_signed_in_and_has_to_wait_is_not_told_to_sign_in() {
 
 #[tokio::test]
 async fn below_a_path_what_is_told_of_the_resource_stands_between_host_and_path() {
-    let config = HttpConfig {
-        public_url: "https://example.com/search/".into(),
-        authorization_servers: vec!["https://login.example.com".into()],
-        ..HttpConfig::default()
-    };
-    let client = Client::with(config);
+    let client = Client::with(with_sign_in("https://example.com/search/"));
     let refused = client.post("/mcp", &[("content-type", "application/json")], "{}").await;
     let challenge = refused.headers["www-authenticate"].to_str().unwrap();
     let path = "/.well-known/oauth-protected-resource/search/mcp";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{Request as HttpRequest, StatusCode};
 use futures_util::{StreamExt as _, stream};
 use models::generate::{Generate, Generating, Generation, Piece, Request, Task};
@@ -132,18 +132,23 @@ async fn a_stream_on_which_nothing_comes_shows_signs_of_life() {
     }
 }
 
+/// An answer of which two events came, the second of which is the model's.
+async fn with_text(client: &Client) -> (BodyDataStream, Vec<u8>) {
+    let mut body = client.begin(request("bob", QUESTION, "")).await.into_body().into_data_stream();
+    let mut came = Vec::new();
+    while blocks(&came).len() < 2 {
+        came.extend(body.next().await.unwrap().unwrap());
+    }
+    (body, came)
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_comes_back_for_is_stopped() {
     let stopped = Arc::new(AtomicBool::new(false));
     let mut config = Config::default();
     config.answer.resume.detached_ms = 0;
     let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::clone(&stopped)))));
-    let mut body = client.begin(request("bob", QUESTION, "")).await.into_body().into_data_stream();
-    let mut came = Vec::new();
-    // The second event is the model's.
-    while blocks(&came).len() < 2 {
-        came.extend(body.next().await.unwrap().unwrap());
-    }
+    let (body, came) = with_text(&client).await;
     assert!(!stopped.load(Ordering::SeqCst));
     drop(body);
     while !stopped.load(Ordering::SeqCst) {
@@ -170,12 +175,7 @@ async fn whoever_asked_stops_an_answer_at_once_and_nobody_else_does() {
     let mut config = Config::default();
     config.answer.resume.detached_ms = 300_000;
     let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::clone(&stopped)))));
-    let mut body = client.begin(request("bob", QUESTION, "")).await.into_body().into_data_stream();
-    let mut came = Vec::new();
-    // The second event is the model's.
-    while blocks(&came).len() < 2 {
-        came.extend(body.next().await.unwrap().unwrap());
-    }
+    let (mut body, mut came) = with_text(&client).await;
     let last = blocks(&came)[1].0.clone();
     let (stream, _) = last.split_once('-').unwrap();
     let absent = client.send(stops("bob", "00000000000000000000000000000000")).await;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use access::{Caller, Subject};
+use axum::http::Extensions;
 use schemas::ids::{UserId, WorkspaceId};
 use schemas::problem::ProblemCode;
 
@@ -40,6 +41,11 @@ pub enum IdentityKind {
 pub struct Known(Arc<OnceLock<Identity>>);
 
 impl Known {
+    /// That of a request; one that nobody looks at where it is surrounded by nothing.
+    pub(in crate::http) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
     /// Who it is, if that was found out.
     pub fn get(&self) -> Option<&Identity> {
         self.0.get()

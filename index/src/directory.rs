@@ -1,8 +1,8 @@
 //! The folder of a generation as the engine sees it: mapped files, and a sealed `meta.json`.
 //!
 //! The engine ends every file of a segment with a checksum, and has none in `meta.json`, which says what the commit is. It
-//! also lets merges run on when its writer is closed, where they would meet the next writer: here they can be stopped. It
-//! does not say what merges take, which is counted here too.
+//! also lets merges run on when its writer is closed, where they would meet the next writer: here they can be stopped, and
+//! give way to whoever waits. It does not say what merges take, which is counted here too.
 
 use std::cell::RefCell;
 use std::io::{self, BufWriter, Write};
@@ -27,6 +27,9 @@ pub(crate) const META: &str = "meta.json";
 
 /// Begins the names of the engine's threads that merge.
 const MERGE_THREAD: &str = "merge_thread";
+/// What a thread that merges leaves to commits and searches when the cores are busy: it gets a tenth of what one of those gets,
+/// which is enough to keep up, for then they wait for it. As `nice` counts, 0 to 19.
+const MERGE_NICENESS: i32 = 10;
 
 /// Maps files, and seals `meta.json`.
 #[derive(Clone, Debug)]
@@ -92,6 +95,9 @@ impl Merges {
             return;
         }
         MERGING.with_borrow_mut(|merging| {
+            if merging.is_none() {
+                give_way();
+            }
             if merging.as_ref().is_none_or(|(other, _)| other != segment) {
                 *merging = Some((segment.to_owned(), Instant::now()));
                 self.taken.begun.fetch_add(1, Ordering::Relaxed);
@@ -111,6 +117,18 @@ impl Merges {
         });
     }
 }
+
+/// Has this thread run after others: Linux knows the priority of each.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    if let Err(error) = rustix::process::nice(MERGE_NICENESS) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "merges do not give way");
+    }
+}
+
+/// Elsewhere it would be the whole process.
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 /// A file that a merge may be writing.
 struct MergedFile {
@@ -216,4 +234,30 @@ pub(crate) fn files_of_commit(dir: &Path) -> Result<(Vec<String>, CommitPayload)
         .map(|path| path.into_os_string().into_string().expect("segment files are named in hexadecimal digits"));
     let payload = metas.payload.as_deref().map(CommitPayload::decode).transpose()?;
     Ok((names.collect(), payload.map(|(_, payload)| payload).unwrap_or_default()))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The niceness of a thread of a name after it wrote a file.
+    fn niceness(directory: &SealedDirectory, thread: &str) -> i32 {
+        let write = || {
+            drop(directory.open_write(Path::new(&format!("{thread}.idx"))).unwrap());
+            rustix::process::getpriority_process(None).unwrap()
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name(thread.to_owned()).spawn_scoped(scope, write);
+            thread.unwrap().join().unwrap()
+        })
+    }
+
+    #[test]
+    fn threads_that_merge_give_way_and_others_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = SealedDirectory::new(MmapDirectory::open(dir.path()).unwrap());
+        let usual = rustix::process::getpriority_process(None).unwrap();
+        assert_eq!(niceness(&directory, "commit"), usual);
+        assert_eq!(niceness(&directory, &format!("{MERGE_THREAD}_0")), (usual + MERGE_NICENESS).min(19));
+    }
 }

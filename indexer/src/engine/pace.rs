@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// Passages, and events, from which a commit tells what they take.
+/// Passages from which a commit tells what they take, and events from which commits together do.
 const TELLING: u64 = 64;
 /// The fewest passages that a commit is kept short to, and the events of the first ones while people edit.
 const PASSAGES_MIN: usize = 64;
@@ -32,6 +32,8 @@ pub(super) struct Pace {
     passage_seconds: Option<f64>,
     /// Passages that were written for an event.
     event_passages: Option<f64>,
+    /// Events, and the passages written for them, of commits that were too short to tell.
+    untold: (u64, u64),
 }
 
 impl Pace {
@@ -42,9 +44,13 @@ impl Pace {
             self.passage_seconds =
                 Some(self.passage_seconds.map_or(seconds, |known| seconds.max(f64::midpoint(known, seconds))));
         }
-        if told.events >= TELLING {
-            let passages = (told.passages - told.for_vectors) as f64 / told.events as f64;
-            self.event_passages = Some(self.event_passages.map_or(passages, |known| f64::midpoint(known, passages)));
+        let (events, passages) = &mut self.untold;
+        *events += told.events;
+        *passages += told.passages - told.for_vectors;
+        if *events >= TELLING {
+            let each = *passages as f64 / *events as f64;
+            self.event_passages = Some(self.event_passages.map_or(each, |known| f64::midpoint(known, each)));
+            self.untold = (0, 0);
         }
     }
 
@@ -103,6 +109,19 @@ mod tests {
         assert_eq!(pace.for_vectors_max(TIME, 500, false), 250);
         assert_eq!(pace.for_vectors_max(TIME, 0, false), 500);
         assert_eq!(pace.for_vectors_max(TIME, 5_000, false), PASSAGES_MIN, "they are never held back for good");
+    }
+
+    #[test]
+    fn short_commits_tell_together() {
+        let mut pace = Pace::default();
+        // A large page: it is written whole for few events, and again.
+        pace.note(&told(500, TELLING, 500, 0));
+        let short = pace.events_max(TIME).unwrap();
+        assert!(short < TELLING as usize, "{short}");
+        for _ in 0..20 {
+            pace.note(&told(20, TELLING / 4, 20, 0));
+        }
+        assert!(pace.events_max(TIME).unwrap() > 2 * short);
     }
 
     #[test]

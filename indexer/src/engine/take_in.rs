@@ -40,7 +40,7 @@ pub(super) struct Taken {
 }
 
 /// Merges events. `written_ms` says when each was written, in milliseconds since 1970; those of which it says nothing, just now.
-/// Many events are a bulk; with `is_bulk`, few of them are, too.
+/// Many events are a bulk; with `is_bulk`, however few they are, they are one that was cut to [`Backlog::bulk_room`].
 pub(super) fn take_in(
     core: &Core,
     events: &[Event],
@@ -54,13 +54,15 @@ pub(super) fn take_in(
     let is_small = events.len() < core.config.interactive_events_max;
     let_in(core, left, is_small)?;
     let deadline = Instant::now() + Duration::from_millis(core.config.wait_ms_max);
+    // A bulk of a stream was cut to the room that there is, and what stands behind it waits for no commit.
+    let is_fitted = is_small || is_bulk;
+    let may_merge = |backlog: &Backlog| {
+        if is_fitted { backlog.has_room(&core.config) } else { backlog.has_room_for_bulk(&core.config) }
+    };
     let mut taken = Taken::default();
     let mut merged = Ok(());
     let mut at = 0;
     while at < events.len() && merged.is_ok() {
-        let may_merge = |backlog: &Backlog| {
-            if is_small { backlog.has_room(&core.config) } else { backlog.has_room_for_bulk(&core.config) }
-        };
         if !core.wait_for(deadline, |backlog| may_merge(backlog) || !backlog.accepts()) {
             merged = Err(IngestError::Overloaded { retry_after: Duration::from_millis(core.config.wait_ms_max) });
             break;
@@ -325,4 +327,61 @@ fn weigh(event: &Event) -> usize {
         _ => 0,
     };
     EVENT_OVERHEAD_BYTES + text_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use index::OpenMode;
+    use schemas::event::BlockPatch;
+    use schemas::ids::{BlockId, RegionId, WorkspaceId};
+    use schemas::version::{Timestamp, VectorClock, Version};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::Engine;
+
+    fn edits(count: u64, first: u64) -> Vec<Event> {
+        let page = PageId::new("p").unwrap();
+        let edit = |number: u64| {
+            let patch = BlockPatch { page: page.clone(), parent: None, position: number.to_string(), content: None };
+            let region = RegionId::new("eu").unwrap();
+            let clock = VectorClock([(region.clone(), 1)].into());
+            let block = BlockId::new(format!("b{number}")).unwrap();
+            Event {
+                id: number.to_string(),
+                source: "/test".to_owned(),
+                workspace: WorkspaceId::new("acme").unwrap(),
+                time: None,
+                version: Version { clock, timestamp: Timestamp { wall_ms: number, logical: 0 }, region },
+                change: Change::BlockUpserted { block, patch },
+            }
+        };
+        (first..first + count).map(edit).collect()
+    }
+
+    #[test]
+    fn a_bulk_that_was_cut_to_the_room_waits_for_no_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = index::Config { dir: dir.path().join("index"), dimensions: 8, ..index::Config::default() };
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            commit_interval_ms: 1,
+            commit_events_max: 300,
+            wait_ms_max: 1_000,
+            ..Config::default()
+        };
+        let engine = Engine::open(index::Index::open(&folder, OpenMode::ReadWrite).unwrap(), None, config).unwrap();
+        let core = &engine.0.core;
+        let held = core.hold_commits();
+        take_in(core, &edits(1, 0), &[], true).unwrap();
+        // The thread has taken it, and stands before its commit.
+        assert!(core.wait_for(Instant::now() + Duration::from_mins(1), |backlog| backlog.dirty.events == 0));
+        let room = engine.bulk_room();
+        assert!(room > CHUNK_EVENTS && room - CHUNK_EVENTS < core.config.interactive_events_max, "{room}");
+        let taken = take_in(core, &edits(room as u64, 1), &[], true).unwrap();
+        assert_eq!(taken.accepted, room as u64);
+        assert_eq!(engine.bulk_room(), 0);
+        drop(held);
+        assert!(engine.close());
+    }
 }

@@ -32,8 +32,9 @@ async function ask(path, { query, body, method, signal, last, as = identityHeade
     throw new ApiError("The server cannot be reached. Is it running?");
   }
   if (response.ok) return response;
-  // Who is asking is nobody any more. Trials of a token see to that themselves.
-  if (response.status === 401 && !trial) dispatchEvent(new Event("tessera:unknown"));
+  // Who is asking is nobody any more, unless it is somebody else by now. Trials of a token see to that themselves.
+  const isNow = JSON.stringify(as) === JSON.stringify(identityHeaders());
+  if (response.status === 401 && !trial && isNow) dispatchEvent(new Event("tessera:unknown"));
   const problem = await response.json().catch(() => ({}));
   const message = problem.detail || problem.title || `The server answered with status ${response.status}.`;
   throw new ApiError(message, { status: response.status, code: problem.code, requestId: problem.request_id });

@@ -30,7 +30,11 @@ function show(why = "") {
   typed = false;
   drawViews(now.view);
   if (now.view === "search" && document.activeElement !== field) field.value = now.query;
-  if (session.development ? session.people.length && !isKnown() : !isKnown()) return fill(main, signIn(() => show(), why));
+  if (session.development ? session.people.length && !isKnown() : !isKnown()) {
+    // What was begun in the form stays.
+    if (why || !main.querySelector(".sign-in")) fill(main, signIn(() => show(), why));
+    return;
+  }
   if (now.view !== "search" || !main.querySelector(".results")) fill(main);
   const view = VIEWS[now.view] ?? showSearch;
   view(main, now, { typing, shown: () => mine === turn });

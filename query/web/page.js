@@ -16,6 +16,7 @@ export async function showPage(main, { id, block }, { shown }) {
     view = await json(`/v1/pages/${encodeURIComponent(id)}`);
   } catch (error) {
     if (!shown()) return;
+    document.title = "Page · Tessera";
     // What does not exist and what may not be seen are told apart nowhere, here neither.
     const message = error.status === 404 ? { message: `There is no such page, or ${session.user} may not see it.` } : error;
     fill(main, failure(message, error.status === 404 ? null : () => showPage(main, { id, block }, { shown })));
@@ -79,19 +80,20 @@ function drawBlocks(nodes) {
   for (let at = 0; at < nodes.length; ) {
     const kind = nodes[at].content.type;
     let end = at + 1;
-    if (kind in GROUPS) while (end < nodes.length && nodes[end].content.type === kind) end += 1;
+    if (GROUPS.has(kind)) while (end < nodes.length && nodes[end].content.type === kind) end += 1;
     const group = nodes.slice(at, end);
-    drawn.push(kind in GROUPS ? GROUPS[kind](group) : drawBlock(nodes[at]));
+    drawn.push(GROUPS.has(kind) ? GROUPS.get(kind)(group) : drawBlock(nodes[at]));
     at = end;
   }
   return drawn;
 }
 
-const GROUPS = {
-  bulleted_list_item: (nodes) => h("ul", {}, nodes.map((node) => drawBlock(node))),
-  numbered_list_item: (nodes) => h("ol", {}, nodes.map((node) => drawBlock(node))),
-  table_row: (nodes) => h("div", { class: "table", role: "region", "aria-label": "Table", tabindex: "0" }, h("table", {}, nodes.map((node) => drawBlock(node)))),
-};
+/** What neighbours of one kind are drawn in. Kinds are whatever a product calls them. */
+const GROUPS = new Map([
+  ["bulleted_list_item", (nodes) => h("ul", {}, nodes.map((node) => drawBlock(node)))],
+  ["numbered_list_item", (nodes) => h("ol", {}, nodes.map((node) => drawBlock(node)))],
+  ["table_row", (nodes) => h("div", { class: "table", role: "region", "aria-label": "Table", tabindex: "0" }, h("table", {}, nodes.map((node) => drawBlock(node))))],
+]);
 
 function drawBlock(node) {
   const { content, children, id } = node;
@@ -115,13 +117,13 @@ function drawBlock(node) {
     case "callout":
       return h("div", { ...attributes, class: "block callout" }, h("div", {}, text), inner);
     case "code":
-      return h("pre", { ...attributes, tabindex: "0", "aria-label": content.language ? `Code, ${content.language}` : "Code" }, h("code", {}, node.text));
+      return [h("pre", { ...attributes, tabindex: "0", "aria-label": content.language ? `Code, ${content.language}` : "Code" }, h("code", {}, node.text)), inner];
     case "table_row":
-      return h("tr", attributes, (content.cells ?? []).map((cell) => h("td", {}, rich(cell))));
+      return h("tr", attributes, (content.cells ?? []).map((cell) => h("td", {}, rich(cell))), inner.length ? h("td", {}, inner) : null);
     case "divider":
-      return h("hr", attributes);
+      return [h("hr", attributes), inner];
     case "equation":
-      return h("pre", attributes, h("code", {}, content.expression ?? node.text));
+      return [h("pre", attributes, h("code", {}, content.expression ?? node.text)), inner];
     default: {
       const url = content.url ? [anchor(content.url, content.url), " "] : null;
       if (!node.text && !url && !inner.length) return h("p", attributes);
@@ -133,7 +135,7 @@ function drawBlock(node) {
 function rich(runs) {
   return runs.map((run) => {
     let shown = run.plain_text;
-    for (const style of run.annotations ?? []) if (STYLES[style]) shown = h(STYLES[style], {}, shown);
+    for (const style of run.annotations ?? []) if (Object.hasOwn(STYLES, style)) shown = h(STYLES[style], {}, shown);
     return run.href ? anchor(run.href, shown) : shown;
   });
 }

@@ -26,14 +26,19 @@ function keep(next) {
 export function identityHeaders() {
   const headers = {};
   if (identity.token) {
-    headers.authorization = `Bearer ${identity.token}`;
-    if (identity.workspace) headers["tessera-workspace"] = identity.workspace;
-    if (identity.user) headers["tessera-act-as"] = identity.user;
+    headers.authorization = `Bearer ${inHeader(identity.token)}`;
+    if (identity.workspace) headers["tessera-workspace"] = inHeader(identity.workspace);
+    if (identity.user) headers["tessera-act-as"] = inHeader(identity.user);
   } else if (identity.workspace && identity.user) {
-    headers["tessera-workspace"] = identity.workspace;
-    headers["tessera-user"] = identity.user;
+    headers["tessera-workspace"] = inHeader(identity.workspace);
+    headers["tessera-user"] = inHeader(identity.user);
   }
   return headers;
+}
+
+/** A text as `fetch` wants it in a header: its bytes in UTF-8, each as a character. */
+function inHeader(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 /** Whether the caller is someone. */
@@ -51,7 +56,12 @@ export async function startSession(changed) {
   if (session.development && !isKnown() && session.people.length) {
     const { workspace, user } = session.people[0];
     keep({ workspace, user });
-    await load();
+    try {
+      await load();
+    } catch (error) {
+      keep({});
+      throw error;
+    }
   }
   draw();
 }
@@ -134,14 +144,21 @@ export function signIn(changed, why = "") {
   const token = h("input", { id: "token", type: "password", required: true, autocomplete: "off" });
   const workspace = h("input", { id: "token-workspace", autocomplete: "off" });
   const user = h("input", { id: "token-user", autocomplete: "off" });
+  const more = h("details", {}, h("summary", {}, "For a service key, or a token of several workspaces"),
+    h("label", { for: "token-workspace" }, "Workspace"), workspace,
+    h("label", { for: "token-user" }, "Person that a service key acts for"), user);
   const wrong = h("p", { class: "notice error", role: "alert", hidden: !why }, why);
+  document.title = "Who is asking? · Tessera";
   const submit = async (event) => {
     event.preventDefault();
     keep({ token: token.value.trim(), workspace: workspace.value.trim(), user: user.value.trim() });
     try {
       session = await json("/v1/session", { trial: true });
       session.people ??= [];
-      if (!isKnown()) throw new Error("A service key needs the workspace and the person it acts for.");
+      if (!isKnown()) {
+        more.open = true;
+        throw new Error("Say which workspace; with a service key, also the person it acts for.");
+      }
       believed = identity;
       draw();
       changed();
@@ -155,9 +172,7 @@ export function signIn(changed, why = "") {
     h("h1", {}, "Who is asking?"),
     h("p", {}, "What is found depends on who asks. Paste a token of your product, or a service key and whom it acts for. It is kept in this tab alone."),
     h("label", { for: "token" }, "Token or service key"), token,
-    h("details", {}, h("summary", {}, "For a service key"),
-      h("label", { for: "token-workspace" }, "Workspace"), workspace,
-      h("label", { for: "token-user" }, "Person it acts for"), user),
+    more,
     wrong,
     h("button", { type: "submit", class: "primary" }, "Go on"));
 }

@@ -45,14 +45,18 @@ async function look(one, shown) {
   one.due = performance.now() + every - EVERY_MS / 2;
   try {
     const found = await ask(path);
-    if (shown()) refill(place, draw(found));
+    if (!shown()) return;
+    refill(place, draw(found));
+    one.failed = null;
   } catch (error) {
     // Whoever may not see it may not in two seconds either, and each asking is a refusal in the audit log.
     if ([401, 403, 404].includes(error.status)) one.due = Infinity;
     if (!shown()) return;
     if (error.status === 403) fill(place, h("p", { class: "small" }, "This is for those who may administer every workspace."));
     else if (error.status === 404) fill(place, h("p", { class: "small" }, "The server knows of none: `http.evaluation_file` names one."));
-    else fill(place, failure(error));
+    // Whoever hears the page is told once, not every two seconds.
+    else if (one.failed !== error.message) fill(place, failure(error));
+    one.failed = error.message;
   }
 }
 

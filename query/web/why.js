@@ -22,7 +22,10 @@ export async function showWhy(main, route) {
   const place = h("div", {});
   const submit = (event) => {
     event.preventDefault();
-    location.hash = link.why(page.value.trim(), user.value.trim() || NOBODY);
+    const next = link.why(page.value.trim(), user.value.trim() || NOBODY);
+    // Asked once more, it may be answered in another way.
+    if (location.hash === next) explain();
+    else location.hash = next;
   };
   fill(main, h("section", { class: "why" }, h("h1", {}, "Who can see it, and why?"),
     h("form", { class: "row", onsubmit: submit },
@@ -30,13 +33,15 @@ export async function showWhy(main, route) {
       h("div", {}, h("label", { for: "why-page" }, "Page id"), page),
       h("button", { type: "submit", class: "primary" }, "Explain")),
     place));
-  if (!route.id) return;
-  try {
-    const explained = await json("/v1/explain-access", { query: { page: route.id, user: about === NOBODY ? null : about } });
-    fill(place, draw(explained));
-  } catch (error) {
-    fill(place, failure(error));
-  }
+  const explain = async () => {
+    try {
+      const explained = await json("/v1/explain-access", { query: { page: route.id, user: about === NOBODY ? null : about } });
+      fill(place, draw(explained));
+    } catch (error) {
+      fill(place, failure(error, explain));
+    }
+  };
+  if (route.id) await explain();
 }
 
 function draw({ explanation, indexed, subject, page, titles = {} }) {

@@ -29,6 +29,13 @@ test("administrators see why someone can or cannot see a page", async () => {
   await page.fill("#why-user", "");
   await page.locator("button", { hasText: "Explain" }).click();
   await page.locator(".verdict.bad", { hasText: "Whoever has the link" }).waitFor();
+  // The same once more: it may be answered in another way by now.
+  await page.route("**/v1/explain-access?*", (route) => route.fulfill({ status: 500, contentType: "application/problem+json", body: JSON.stringify({ title: "Internal error" }) }));
+  await page.locator("button", { hasText: "Explain" }).click();
+  await page.locator(".notice.error", { hasText: "Internal error" }).waitFor();
+  await page.unroute("**/v1/explain-access?*");
+  await page.locator("button", { hasText: "Try again" }).click();
+  await page.locator(".verdict.bad", { hasText: "Whoever has the link" }).waitFor();
   quiet();
 });
 
@@ -123,6 +130,21 @@ test("what somebody may not see is asked for once", async () => {
   quiet();
 });
 
+test("a server that is away is told of once, and what comes back is shown", async () => {
+  await page.goto(`${url}/#/status`);
+  await page.locator(".tile", { hasText: "Server" }).waitFor();
+  await page.route("**/v1/status", (route) => route.abort());
+  const told = page.locator(".status .notice.error", { hasText: "cannot be reached" });
+  await told.waitFor();
+  await told.evaluate((element) => { element.dataset.same = "yes"; });
+  for (let round = 0; round < 2; round += 1) await page.waitForEvent("requestfailed", (request) => request.url().endsWith("/v1/status"));
+  await page.waitForTimeout(100);
+  assert.equal(await told.getAttribute("data-same"), "yes", "nobody hears of it every two seconds");
+  await page.unroute("**/v1/status");
+  await page.locator(".tile", { hasText: "Server" }).waitFor();
+  quiet();
+});
+
 test("a status that was opened behind another tab is whole once it is looked at", async () => {
   await open({ at: "/#/status", prepare: (tab) => tab.addInitScript(() => {
     window.behind = true;
@@ -156,13 +178,17 @@ test("whoever is nobody gives a token, and again when it has run out", async () 
   await page.locator("h1", { hasText: "Who is asking?" }).waitFor();
   await accessible("sign-in");
   await shoot("sign-in");
+  assert.match(await page.title(), /^Who is asking/);
   await page.fill("#token", "bad");
+  // Whoever searches first has nothing to paste again.
+  await page.fill("#query", "dome");
+  await page.waitForTimeout(250);
+  assert.equal(await page.inputValue("#token"), "bad");
+  await page.focus("#token");
   await page.keyboard.press("Enter");
   await page.locator(".sign-in .notice.error", { hasText: "the token is not valid" }).waitFor();
   await page.fill("#token", "good");
   await page.keyboard.press("Enter");
-  await page.locator("h1", { hasText: "Search this workspace" }).waitFor();
-  await search("dome");
   await page.locator(".hits").waitFor();
   // It runs out.
   valid = "better";
@@ -174,6 +200,14 @@ test("whoever is nobody gives a token, and again when it has run out", async () 
   await page.keyboard.press("Enter");
   await page.locator(".hits").waitFor();
   assert.equal(await page.inputValue("#query"), "dome stall", "it goes on where it was");
+  // What was asked with the former token is refused late: that is not who is asking now.
+  const refusal = await page.evaluate(async () => {
+    const { json } = await import("/ui/api.js");
+    return json("/v1/search", { body: { query: "dome" }, as: { authorization: "Bearer good" } }).catch((error) => error.status);
+  });
+  assert.equal(refusal, 401);
+  await page.waitForTimeout(100);
+  assert.equal(await page.locator("form.sign-in").count(), 0);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize(PHONE);

@@ -49,6 +49,24 @@ test("an address opens the page at its block, although that is far down", async 
   quiet();
 });
 
+test("blocks of any kind are shown, and what is in them", async () => {
+  const text = (plain_text) => [{ plain_text }];
+  await page.route("**/v1/pages/*", async (route) => {
+    const view = await (await route.fetch()).json();
+    const block = (id, depth, type, words) => ({ id, depth, text: words, content: { type, rich_text: text(words) } });
+    const kinds = ["__proto__", "constructor", "toString", "divider", "code", "equation", "table_row"];
+    view.blocks = kinds.flatMap((kind, at) => [block(`of-${at}`, 0, kind, `a block of kind ${kind}`), block(`in-${at}`, 1, "paragraph", `inside of ${kind}`)]);
+    await route.fulfill({ json: view });
+  });
+  await search("dome stall");
+  await page.locator(".hit a.title").first().click();
+  await page.locator("article.page .block").first().waitFor();
+  const shown = await page.locator(".blocks").innerText();
+  for (const kind of ["__proto__", "constructor", "toString"]) assert.ok(shown.includes(`a block of kind ${kind}`), shown);
+  for (const kind of ["toString", "divider", "code", "equation", "table_row"]) assert.ok(shown.includes(`inside of ${kind}`), `${kind}: ${shown}`);
+  quiet();
+});
+
 test("a page that comes late does not take the place of what is shown by then", async () => {
   await search("dome stall");
   let release;

@@ -182,12 +182,37 @@ test("the same search as other people finds what they may see, and no more", asy
   await shoot("nothing-found");
   await page.goto(`${url}/${address}`);
   await page.locator(".notice", { hasText: "no such page" }).waitFor();
+  assert.equal(await page.title(), "Page · Tessera", "nor does the tab tell what it was");
   await become("rafael (guest)");
   await search("dome");
   const found = (await titles()).length;
   assert.ok(found > 0 && found <= 3, `${found}`);
   const paths = await page.locator(".hit .path").allInnerTexts();
   assert.ok(!paths.some((path) => path.includes("Engineering")), `${paths}`);
+  quiet();
+});
+
+test("people are called as they are, in any script", async () => {
+  const names = ["山田", "zoë"];
+  const tell = async (role, wall_ms) => {
+    for (const subject of names) {
+      const version = { clock: { test: wall_ms }, timestamp: { wall_ms }, region: "test" };
+      const event = { specversion: "1.0", id: `${subject} ${role}`, source: "/test", type: "member.changed", workspaceid: "observatory", subject, data: { version, role } };
+      const taken = await page.request.post(`${url}/v1/events?wait=searchable`, { data: event, headers: { "tessera-workspace": "observatory", "tessera-user": "petra" } });
+      assert.ok(taken.ok(), await taken.text());
+    }
+  };
+  await tell("member", 1);
+  await page.reload();
+  await page.locator("#person option", { hasText: names[0] }).waitFor({ state: "attached" });
+  for (const name of names) {
+    const known = page.waitForResponse("**/v1/session");
+    await become(name);
+    assert.equal((await (await known).json()).user, name);
+    await search(`dome ${name}`);
+    assert.equal(await page.locator(".notice.error").count(), 0);
+  }
+  await tell("removed", 2);
   quiet();
 });
 

@@ -5,8 +5,12 @@
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use schemas::limits::EVENT_BYTES_MAX;
 
 use super::config::{Config, Secrets};
+
+/// Most bytes of a message that is written: the largest event, with its key and headers.
+const MESSAGE_BYTES_MAX: usize = EVENT_BYTES_MAX + (64 << 10);
 
 /// A client cannot be made of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,9 @@ pub(super) fn producer(config: &Config, secrets: &Secrets) -> ClientConfig {
     if !config.properties.contains_key("linger.ms") {
         client.set("linger.ms", "5");
     }
+    if !config.properties.contains_key("message.max.bytes") {
+        client.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+    }
     client
 }
 
@@ -158,6 +165,7 @@ mod tests {
         let writer = producer(&config, &secrets);
         check(&writer, "enable.idempotence", Some("true"));
         check(&writer, "acks", Some("all"));
+        check(&writer, "message.max.bytes", Some("1114112"));
         check(&writer, "sasl.password", Some("hush"));
     }
 }

@@ -49,9 +49,7 @@ impl Broker {
     }
 
     fn config(&self) -> Config {
-        let mut config = Config { brokers: self.cluster.bootstrap_servers(), ..Config::default() };
-        config.properties.insert("message.max.bytes".to_owned(), "8000000".to_owned());
-        config
+        Config { brokers: self.cluster.bootstrap_servers(), ..Config::default() }
     }
 
     fn read_into(&self, engine: &Engine) -> Stream {
@@ -70,11 +68,47 @@ impl Broker {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// The first so many messages of the topic of dead letters.
+    fn letters(&self, messages: usize) -> Vec<SentLetter> {
+        let reader: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap_servers())
+            .set("group.id", "operators")
+            .create()
+            .unwrap();
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_offset(LETTERS, 0, rdkafka::Offset::Beginning).unwrap();
+        reader.assign(&list).unwrap();
+        let one = |_| {
+            let message = reader.poll(PATIENCE).unwrap().unwrap();
+            let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap_or_default().to_vec()).unwrap();
+            let headers = message.headers().unwrap().iter().map(|header| (header.key.to_owned(), text(header.value)));
+            SentLetter {
+                key: message.key().map(<[u8]>::to_vec),
+                payload: message.payload().unwrap_or_default().to_vec(),
+                headers: headers.collect(),
+            }
+        };
+        (0..messages).map(one).collect()
+    }
+
     fn send(&self, partition: i32, events: &[Event]) {
         for event in events {
             self.write(partition, Some(event.workspace.as_str()), event.encode().as_bytes(), None);
         }
         self.producer.flush(PATIENCE).unwrap();
+    }
+}
+
+/// A message of the topic of dead letters.
+struct SentLetter {
+    key: Option<Vec<u8>>,
+    payload: Vec<u8>,
+    headers: std::collections::HashMap<String, String>,
+}
+
+impl SentLetter {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
     }
 }
 
@@ -204,23 +238,42 @@ fn what_cannot_be_an_event_becomes_a_dead_letter_and_its_partition_goes_on() {
     assert_eq!(letters[6]["event"].as_str().map(str::len), Some(huge.len()), "the bytes are kept as they came");
     assert_eq!(letters[1]["event_base64"].as_str(), Some("//4A"));
 
-    // They are in the topic, too, with the same payload and the reason beside it.
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", broker.cluster.bootstrap_servers())
-        .set("group.id", "operators")
-        .create()
-        .unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(LETTERS, 0, rdkafka::Offset::Beginning).unwrap();
-    reader.assign(&list).unwrap();
-    for (key, payload, _, code) in &cases {
-        let message = reader.poll(PATIENCE).unwrap().unwrap();
-        assert_eq!((message.key(), message.payload().unwrap_or_default()), (key.map(str::as_bytes), *payload));
-        let headers = message.headers().unwrap();
-        let header = |name: &str| headers.iter().find(|header| header.key == name).and_then(|header| header.value);
-        assert_eq!((header("tessera-code"), header("tessera-topic")), (Some(code.as_bytes()), Some(TOPIC.as_bytes())));
-        assert!(header("tessera-offset").is_some() && header("tessera-reason").is_some());
+    // They are in the topic, too, with the same payload and the reason beside it; what is too large for it without the payload.
+    let mut sent = broker.letters(cases.len() + 1);
+    sent.sort_by_key(|letter| letter.header("tessera-offset").and_then(|offset| offset.parse::<i64>().ok()));
+    for (letter, (key, payload, _, code)) in sent.iter().zip(&cases) {
+        let is_whole = payload.len() <= 1 << 20;
+        let (expected, cut) = if is_whole { (*payload, None) } else { (&[][..], Some(payload.len().to_string())) };
+        assert_eq!((letter.key.as_deref(), letter.payload.as_slice()), (key.map(str::as_bytes), expected), "{code}");
+        assert_eq!((letter.header("tessera-code"), letter.header("tessera-topic")), (Some(*code), Some(TOPIC)));
+        assert_eq!(letter.header("tessera-truncated"), cut.as_deref());
+        assert!(letter.header("tessera-offset").is_some() && letter.header("tessera-reason").is_some());
     }
+}
+
+/// It held up its partition for ever: the topic refused it, and it was sent again and again.
+#[test]
+fn a_dead_letter_that_its_topic_refuses_for_its_size_is_sent_without_its_event_and_nothing_waits_for_it() {
+    let broker = Broker::new(1);
+    let site = Site::new();
+    let engine = site.open();
+    let config = Config { dead_letter_topic: LETTERS.to_owned(), ..broker.config() };
+    let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 2];
+    // Refused once, it is sent alone, for the broker may have meant the batch.
+    for (committed_then, refusals) in [(1, 2), (2, 1)] {
+        broker.write(0, Some("w"), b"no event", None);
+        broker.producer.flush(PATIENCE).unwrap();
+        broker.cluster.request_errors(RDKafkaApiKey::Produce, &refused[..refusals]);
+        let stream = Stream::start(&config, &Secrets::default(), engine.clone()).unwrap();
+        until("it is committed", || committed(&engine) == committed_then);
+        stream.stop();
+    }
+    let letters = broker.letters(2);
+    assert_eq!((letters[0].payload.as_slice(), letters[0].header("tessera-truncated")), (&b""[..], Some("8")));
+    assert_eq!((letters[0].header("tessera-code"), letters[0].key.as_deref()), (Some("malformed"), Some(&b"w"[..])));
+    assert_eq!((letters[1].payload.as_slice(), letters[1].header("tessera-truncated")), (&b"no event"[..], None));
+    let kept: Vec<_> = site.dead_letters().iter().map(|letter| letter["event"].clone()).collect();
+    assert_eq!(kept, ["no event", "no event"], "the file has both");
 }
 
 fn product_change() -> schemas::event::Change {

@@ -28,7 +28,8 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Writes those to the stream again that are events by now: after their clock came, or a newer release that knows them.
-    /// The letters stay; what is still turned down becomes a new one.
+    /// The letters stay; what is still turned down becomes a new one. What was sent for a workspace that its sender may not
+    /// write to is never written.
     Replay {
         #[command(flatten)]
         which: Which,
@@ -137,22 +138,36 @@ fn replay(config: &Config, which: &Which, dry_run: bool) -> anyhow::Result<()> {
         || Producer::open(&config.kafka, &config.kafka_secrets()?, Options::default()).map_err(anyhow::Error::from);
     let mut producer = if dry_run { None } else { Some(open()?) };
     let now_ms = jiff::Timestamp::now().as_millisecond().unsigned_abs();
-    let (mut replayed, mut still_bad) = (0_u64, 0_u64);
-    each(config, which, &mut |letter| {
-        let Some(Ok(event)) = letter.event.map(|event| Event::decode(event.as_bytes(), now_ms)) else {
+    let (mut replayed, mut still_bad, mut foreign, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let read = each(config, which, &mut |letter| {
+        let Some(Ok(event)) = letter.event.as_ref().map(|event| Event::decode(event.as_bytes(), now_ms)) else {
             still_bad += 1;
             return Ok(());
         };
+        if !letter.may_be_taken(&event) {
+            foreign += 1;
+            return Ok(());
+        }
         if let Some(producer) = &mut producer {
             producer.send(&event)?;
         }
         replayed += 1;
+        // A database may write for all.
+        unknown += u64::from(letter.sent_for.is_none() && letter.table.is_none());
         Ok(())
-    })?;
+    });
+    // What was sent before an error is there.
     if let Some(producer) = producer {
         producer.finish()?;
     }
     let verb = if dry_run { "would be written" } else { "written" };
-    writeln!(std::io::stdout(), "{replayed} {verb} to {}; {still_bad} are no events", config.kafka.topic)?;
-    Ok(())
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{replayed} {verb} to {}; {still_bad} are no events", config.kafka.topic)?;
+    if foreign > 0 {
+        writeln!(out, "{foreign} stay: their senders may not write to the workspaces that they name")?;
+    }
+    if unknown > 0 {
+        writeln!(out, "of {unknown} of those {verb} it is not known who sent them: an older release kept them")?;
+    }
+    read
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexer::dead_letters::{DeadLetter, SentFor};
 use query::audit::Audit;
 use query::deadline::Deadline;
 use query::feedback::Feedback;
@@ -65,7 +66,15 @@ impl Ingest for IndexerIngest {
 
     fn reject(&self, refused: Vec<Refused>) -> Kept {
         let engine = self.indexer.clone();
-        let task = tokio::task::spawn_blocking(move || engine.reject(&refused));
+        let task = tokio::task::spawn_blocking(move || {
+            let letters = refused.iter().map(|Refused { event, error, sent_for }| DeadLetter {
+                event,
+                error,
+                origin: None,
+                sent_for: sent_for.as_ref().map_or(SentFor::Nobody, |workspace| SentFor::One(workspace.as_str())),
+            });
+            engine.keep(&letters.collect::<Vec<_>>())
+        });
         Box::pin(async move {
             let kept = task.await.map_err(|error| IngestError::Failed(Box::new(error)))?;
             kept.map_err(translate)

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use indexer::import::afresh::Afresh;
 use indexer::import::input::{self, Line, Lines};
 use indexer::import::{self, Source, TargetError};
-use indexer::kafka::produce::{Options, Producer, create_topic};
+use indexer::kafka::produce::{Options, Producer, RATE_MIN, create_topic};
 use indicatif::ProgressBar;
 use query::audit::act::{Kind, What};
 use schemas::event::Event;
@@ -23,7 +23,7 @@ use crate::{audit, parts};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     format: Format,
-    /// Events a second [default: as fast as can be].
+    /// Events a second, 0.001 or more [default: as fast as can be].
     #[arg(long, global = true, value_name = "RATE")]
     rate: Option<f64>,
     /// Share of the events that are written twice, 0 to 1.
@@ -71,8 +71,8 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
     if !(0.0..=1.0).contains(&arguments.duplicates) {
         bail!("--duplicates must be 0 to 1");
     }
-    if arguments.rate.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
-        bail!("--rate must be above 0");
+    if arguments.rate.is_some_and(|rate| rate.is_nan() || rate < RATE_MIN) {
+        bail!("--rate must be {RATE_MIN} or more");
     }
     let secrets = config.kafka_secrets()?;
     audit::note(config, What::new(Kind::Produced).noting("topic", &config.kafka.topic))?;
@@ -86,8 +86,8 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
         bar.inc(1);
         producer.send(event).map_err(TargetError::from)
     };
-    match &arguments.format {
-        Format::Ndjson { file } => of_file(file, &mut send)?,
+    let sent = match &arguments.format {
+        Format::Ndjson { file } => of_file(file, &mut send),
         Format::History { base, edits, workspaces } => {
             let source = Source::History { base: base.clone(), edits: edits.clone() };
             let options = import::Options::new(workspaces[0].clone(), jiff::Timestamp::now());
@@ -99,11 +99,18 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> 
                 }
                 Ok(())
             };
-            import::run(&source, &options, &mut Afresh::new(&mut to_each), &mut |_| {})?;
+            import::run(&source, &options, &mut Afresh::new(&mut to_each), &mut |_| {}).map(drop).map_err(Into::into)
         }
-    }
+    };
     bar.finish_and_clear();
-    let produced = producer.finish()?;
+    // What was sent before an error is in the topic, and is told.
+    let produced = match (sent, producer.finish()) {
+        (Ok(()), produced) => produced?,
+        (Err(error), Ok(produced)) => {
+            return Err(error.context(format!("it ended after {} messages, which are in the topic", produced.messages)));
+        }
+        (Err(error), Err(and)) => return Err(error.context(and)),
+    };
     writeln!(
         std::io::stdout(),
         "{}: {} events in {} messages",

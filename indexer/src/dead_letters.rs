@@ -1,7 +1,8 @@
 //! Dead letters: events that were turned down, kept in a file with the reason, so that nothing is lost silently.
 //!
-//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8; and `topic`,
-//! `partition` and `offset` of what came from a stream, `table` and `row` of what came from a database. It logs no content.
+//! One JSON object a line: `{time, reason, field, code, event}`, or `event_base64` where the bytes are no UTF-8; `topic`,
+//! `partition` and `offset` of what came from a stream, `table` and `row` of what came from a database; and `sent_for`, the workspace
+//! that its sender wrote for, so that nobody's events become another's when they are written again. It logs no content.
 //! Invariants: [`DeadLetters::append`] and [`DeadLetters::scrub`] return when their lines are on disk, and the file and the one set
 //! aside together are at most twice the configured size and one batch more.
 
@@ -14,11 +15,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use schemas::event::{InvalidCode, InvalidEvent};
+use schemas::event::{Event, InvalidCode, InvalidEvent};
 use schemas::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
 
-use lines::workspace_of;
+use lines::may_be_of;
 pub use lines::{each_line, may_concern};
 
 /// Name of the file.
@@ -40,6 +41,19 @@ pub struct DeadLetter<'a> {
     pub error: &'a InvalidEvent,
     /// Where it was read, if it came from a stream or a table.
     pub origin: Option<Origin<'a>>,
+    /// For which workspace it was sent.
+    pub sent_for: SentFor<'a>,
+}
+
+/// For which workspace an event was sent, as far as its sender may write there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentFor<'a> {
+    /// For whichever it names: its sender may write to all, as the operator's own database may.
+    Any,
+    /// For this one: the key of a message, or one that the sender of a request may write to.
+    One(&'a str),
+    /// For none that its sender may write to.
+    Nobody,
 }
 
 /// Where an event was read.
@@ -89,6 +103,10 @@ pub struct StoredLetter {
     /// The row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
+    /// The workspace that its sender may write to and wrote for, empty where there is none such; none of a sender who may
+    /// write to all, and in letters of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_for: Option<String>,
     /// The event as it came; none where it is no UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
@@ -110,6 +128,11 @@ impl StoredLetter {
             offset: None,
             table: None,
             row: None,
+            sent_for: match letter.sent_for {
+                SentFor::Any => None,
+                SentFor::One(workspace) => Some(workspace.to_owned()),
+                SentFor::Nobody => Some(String::new()),
+            },
             event: text.map(str::to_owned),
             event_base64: text.is_none().then(|| base64(letter.event)),
         };
@@ -126,6 +149,13 @@ impl StoredLetter {
             None => {}
         }
         stored
+    }
+
+    /// Whether `event`, which was read from this letter, may be taken after all: not where its sender may not write to its
+    /// workspace. What an older release kept does not say who sent it, but whether that was the reason.
+    pub fn may_be_taken(&self, event: &Event) -> bool {
+        self.code != InvalidCode::WrongWorkspace
+            && self.sent_for.as_deref().is_none_or(|workspace| workspace == event.workspace.as_str())
     }
 }
 
@@ -195,13 +225,13 @@ impl DeadLetters {
 
     /// Takes out the letters of erased workspaces and waits until the rest is on disk; returns how many went.
     ///
-    /// A letter whose workspace cannot be read goes too, for it may be of one of them. Cost: reads both files, and writes
+    /// A letter whose workspace cannot be read goes too, for it may be of one of them; so does one that one of them sent. Cost: reads both files, and writes
     /// those again that lose something; new letters wait meanwhile.
     pub fn scrub(&self, erased: &BTreeSet<WorkspaceId>) -> io::Result<usize> {
         if erased.is_empty() {
             return Ok(0);
         }
-        self.scrub_where(&|line| workspace_of(line).is_none_or(|workspace| erased.contains(&workspace)))
+        self.scrub_where(&|line| may_be_of(line, &|workspace| erased.contains(workspace)))
     }
 
     /// Takes out the letters whose lines are to go, as [`DeadLetters::scrub`] does.
@@ -290,6 +320,10 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use schemas::event::Change;
+    use schemas::ids::RegionId;
+    use schemas::version::{Timestamp, VectorClock, Version};
+
     use super::*;
 
     fn error() -> InvalidEvent {
@@ -302,7 +336,7 @@ mod tests {
         let letters = DeadLetters::new(&dir.path().join("new"), 1 << 20);
         let error = error();
         let both =
-            [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error, origin: None });
+            [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Any });
         letters.append(&both, jiff::Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(
             std::fs::read_to_string(letters.path()).unwrap(),
@@ -315,6 +349,36 @@ mod tests {
         );
     }
 
+    /// What was refused because its sender may not write to its workspace was written into it by a replay.
+    #[test]
+    fn a_letter_says_for_whom_it_was_sent_and_nobody_elses_event_is_taken_from_it() {
+        let region = RegionId::new("eu").unwrap();
+        let version =
+            Version { clock: VectorClock::of(&region, 1), timestamp: Timestamp { wall_ms: 1, logical: 0 }, region };
+        let event = Event {
+            id: "1".to_owned(),
+            source: "/test".to_owned(),
+            workspace: WorkspaceId::new("acme").unwrap(),
+            time: None,
+            version,
+            change: Change::WorkspaceErased,
+        };
+        let check = |code: InvalidCode, sent_for: SentFor<'_>, stored: Option<&str>, expected: bool| {
+            let error = InvalidEvent::new(code, "data", "is not right");
+            let letter = DeadLetter { event: b"{}", error: &error, origin: None, sent_for };
+            let letter = StoredLetter::new(&letter, jiff::Timestamp::UNIX_EPOCH);
+            let read: StoredLetter = serde_json::from_str(&serde_json::to_string(&letter).unwrap()).unwrap();
+            assert_eq!(read.sent_for.as_deref(), stored);
+            assert_eq!(read.may_be_taken(&event), expected, "{code:?} {sent_for:?}");
+        };
+        check(InvalidCode::ClockAhead, SentFor::Any, None, true);
+        check(InvalidCode::ClockAhead, SentFor::One("acme"), Some("acme"), true);
+        check(InvalidCode::ClockAhead, SentFor::One("globex"), Some("globex"), false);
+        check(InvalidCode::ClockAhead, SentFor::Nobody, Some(""), false);
+        check(InvalidCode::WrongWorkspace, SentFor::Any, None, false);
+        check(InvalidCode::WrongWorkspace, SentFor::One("acme"), Some("acme"), false);
+    }
+
     #[test]
     fn a_full_file_is_set_aside_once() {
         let dir = tempfile::tempdir().unwrap();
@@ -325,7 +389,7 @@ mod tests {
             let letters = DeadLetters::new(dir.path(), 1000);
             let event = letter(n);
             letters
-                .append(&[DeadLetter { event: &event, error: &error, origin: None }], jiff::Timestamp::UNIX_EPOCH)
+                .append(&[DeadLetter { event: &event, error: &error, origin: None, sent_for: SentFor::Any }], jiff::Timestamp::UNIX_EPOCH)
                 .unwrap();
         }
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -340,10 +404,13 @@ mod tests {
         let letters = DeadLetters::new(dir.path(), 600);
         assert_eq!(letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap(), 0);
         let append = |event: &[u8]| {
-            letters.append(&[DeadLetter { event, error: &error, origin: None }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+            letters.append(&[DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Any }], jiff::Timestamp::UNIX_EPOCH).unwrap();
         };
         append(br#"{"workspaceid":"kept","data":"of gone"}"#);
         append(br#"{"workspaceid":"gone","data":"MARKER"}"#);
+        let event = br#"{"workspaceid":"kept","data":"MARKER"}"#;
+        let letter = DeadLetter { event, error: &error, origin: None, sent_for: SentFor::One("gone") };
+        letters.append(&[letter], jiff::Timestamp::UNIX_EPOCH).unwrap();
         append(br#"{"workspaceid":"gone","data":"MARKER","#);
         append(b"MARKER \xff");
         append(br#"{"workspaceid":"kept","data":2}"#);
@@ -362,7 +429,7 @@ mod tests {
     fn a_line_cut_short_by_a_crash_or_a_full_disk_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let error = error();
-        let letter = DeadLetter { event: b"{}", error: &error, origin: None };
+        let letter = DeadLetter { event: b"{}", error: &error, origin: None, sent_for: SentFor::Any };
         let append = || DeadLetters::new(dir.path(), 1 << 20).append(&[letter], jiff::Timestamp::UNIX_EPOCH).unwrap();
         append();
         let path = dir.path().join(FILE);

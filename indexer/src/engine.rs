@@ -43,7 +43,7 @@ use schemas::ids::{GroupId, PageId, UserId, WorkspaceId};
 use schemas::record::{GroupRecord, MemberRecord, PageRecord};
 
 use crate::config::Config;
-use crate::dead_letters::DeadLetter;
+use crate::dead_letters::{DeadLetter, SentFor};
 use crate::decode::decode;
 use crate::error::{IngestError, OpenError};
 use crate::metrics::Metrics;
@@ -176,10 +176,11 @@ impl Engine {
     ) -> Result<Submitted, IngestError> {
         let mut keep = |rejected: &[(usize, InvalidEvent)]| {
             let texts: Vec<_> = rejected.iter().map(|(at, _)| events[*at].encode()).collect();
-            let letters = texts.iter().zip(rejected).map(|(event, (_, error))| DeadLetter {
+            let letters = texts.iter().zip(rejected).map(|(event, (at, error))| DeadLetter {
                 event: event.as_bytes(),
                 error,
                 origin: None,
+                sent_for: SentFor::One(events[*at].workspace.as_str()),
             });
             self.keep(&letters.collect::<Vec<_>>())
         };
@@ -224,6 +225,7 @@ impl Engine {
             event: &body[bytes.clone()],
             error,
             origin: None,
+            sent_for: guard.map_or(SentFor::Any, |workspace| SentFor::One(workspace.as_str())),
         });
         self.keep(&letters.collect::<Vec<_>>())?;
         let index_seq = core.wait(&taken, wait)?;
@@ -237,12 +239,6 @@ impl Engine {
         let rejected = rejected.collect();
         let take_in::Taken { accepted, unchanged, conflicts, .. } = taken;
         Ok(EventsOutcome { accepted, unchanged, conflicts, rejected, index_seq })
-    }
-
-    /// Keeps what a source could not make events of, and waits until it is on disk.
-    pub fn reject(&self, refused: &[(Vec<u8>, InvalidEvent)]) -> Result<(), IngestError> {
-        let letters = refused.iter().map(|(event, error)| DeadLetter { event, error, origin: None });
-        self.keep(&letters.collect::<Vec<_>>())
     }
 
     /// Keeps dead letters, and waits until they are on disk.

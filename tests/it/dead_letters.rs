@@ -1,7 +1,7 @@
 //! Dead letters as an operator sees them.
 
 use index::{Index, OpenMode};
-use indexer::dead_letters::{DeadLetter, Origin};
+use indexer::dead_letters::{DeadLetter, Origin, SentFor};
 use indexer::engine::Engine;
 use schemas::event::{Change, Event, InvalidCode, InvalidEvent};
 use schemas::ids::{PageId, RegionId, WorkspaceId};
@@ -34,8 +34,8 @@ fn dead_letters_are_listed_with_their_reason_and_place_and_told_from_events() {
     let origin = Some(Origin::Stream { topic: "changes", partition: 2, offset: 17 });
     let good = good.encode();
     let letters = [
-        DeadLetter { event: good.as_bytes(), error: &ahead, origin },
-        DeadLetter { event: b"\xff", error: &malformed, origin: None },
+        DeadLetter { event: good.as_bytes(), error: &ahead, origin, sent_for: SentFor::One("w") },
+        DeadLetter { event: b"\xff", error: &malformed, origin: None, sent_for: SentFor::Nobody },
     ];
     engine.keep(&letters).unwrap();
 
@@ -55,4 +55,16 @@ fn dead_letters_are_listed_with_their_reason_and_place_and_told_from_events() {
     assert!(print(&["dead-letters", "list", "--since", "2999-01-01T00:00:00Z"]).is_empty());
     let replayed = print(&["dead-letters", "replay", "--dry-run"]);
     assert!(replayed.starts_with("1 would be written") && replayed.contains("1 are no events"), "{replayed}");
+    assert_eq!(replayed.lines().count(), 1, "{replayed}");
+
+    // Of senders who may not write to `w`, and of one who is not known.
+    let wrong = InvalidEvent::new(InvalidCode::WrongWorkspace, "workspaceid", "is not the key of the message");
+    let of = |error, sent_for| DeadLetter { event: good.as_bytes(), error, origin: None, sent_for };
+    let foreign = [of(&wrong, SentFor::Any), of(&ahead, SentFor::One("other")), of(&ahead, SentFor::Nobody)];
+    engine.keep(&foreign).unwrap();
+    engine.keep(&[of(&ahead, SentFor::Any)]).unwrap();
+    let replayed = print(&["dead-letters", "replay", "--dry-run"]);
+    let lines: Vec<_> = replayed.lines().collect();
+    assert!(lines[0].starts_with("2 would be written"), "{replayed}");
+    assert!(lines[1].starts_with("3 stay: their senders may not write") && lines[2].starts_with("of 1 of"), "{replayed}");
 }

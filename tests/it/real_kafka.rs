@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use index::epochs::Epoch;
 use index::{Index, OpenMode};
+use indexer::dead_letters::{DeadLetter, SentFor};
 use indexer::engine::{Engine, ImportTarget};
 use indexer::import::{self, Source};
 use schemas::event::Event;
@@ -368,7 +369,9 @@ fn a_dead_letter_that_is_an_event_by_now_is_replayed() {
     let dir = stream.shards().into_values().next().unwrap();
     let engine = open(&dir);
     let error = schemas::event::InvalidEvent::new(schemas::event::InvalidCode::ClockAhead, "data", "is ahead");
-    engine.reject(&[(product.edit().encode().into_bytes(), error)]).unwrap();
+    let event = product.edit();
+    let (text, sent_for) = (event.encode(), SentFor::One(event.workspace.as_str()));
+    engine.keep(&[DeadLetter { event: text.as_bytes(), error: &error, origin: None, sent_for }]).unwrap();
     assert!(engine.close());
     drop(engine);
 

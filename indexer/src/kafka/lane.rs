@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use index::epochs::Epoch;
 use schemas::event::InvalidEvent;
+use schemas::ids::WorkspaceId;
 
 use super::dead_letters::{DeadLetterTopic, Letter};
-use super::queue::{Partition, Progress, Queue, Read, Turn, Weights};
-use crate::dead_letters::{DeadLetter, Origin};
+use super::queue::{Partition, Place, Progress, Queue, Read, Turn, Weights};
+use crate::dead_letters::{DeadLetter, Origin, SentFor};
 use crate::engine::{self, Engine, Wait};
 use crate::error::IngestError;
 use crate::trace;
@@ -259,17 +260,14 @@ impl Shared {
     fn do_once(&self, turn: &Turn, offsets: &BTreeMap<String, i64>) -> Result<(), IngestError> {
         let refused = turn.refused.iter().map(|(place, refused)| Letter {
             key: refused.key.as_deref(),
-            letter: self.letter(&refused.payload, &refused.error, place.partition, place.offset),
+            letter: self.letter(&refused.payload, &refused.error, place, refused.key.as_deref()),
         });
         self.keep(&refused.collect::<Vec<_>>())?;
         let mut keep = |rejected: &[(usize, InvalidEvent)]| {
             let texts: Vec<_> = rejected.iter().map(|(at, _)| turn.events[*at].encode()).collect();
             let letters = texts.iter().zip(rejected).map(|(text, (at, error))| {
-                let place = turn.places[*at];
-                Letter {
-                    key: Some(turn.events[*at].workspace.as_str().as_bytes()),
-                    letter: self.letter(text.as_bytes(), error, place.partition, place.offset),
-                }
+                let key = Some(turn.events[*at].workspace.as_str().as_bytes());
+                Letter { key, letter: self.letter(text.as_bytes(), error, &turn.places[*at], key) }
             });
             self.keep(&letters.collect::<Vec<_>>())
         };
@@ -279,8 +277,17 @@ impl Shared {
         Ok(())
     }
 
-    fn letter<'a>(&'a self, event: &'a [u8], error: &'a InvalidEvent, partition: i32, offset: i64) -> DeadLetter<'a> {
-        DeadLetter { event, error, origin: Some(Origin::Stream { topic: &self.topic, partition, offset }) }
+    fn letter<'a>(
+        &'a self,
+        event: &'a [u8],
+        error: &'a InvalidEvent,
+        place: &Place,
+        key: Option<&'a [u8]>,
+    ) -> DeadLetter<'a> {
+        let origin = Origin::Stream { topic: &self.topic, partition: place.partition, offset: place.offset };
+        let workspace = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| WorkspaceId::new(*key).is_ok());
+        let sent_for = workspace.map_or(SentFor::Nobody, SentFor::One);
+        DeadLetter { event, error, origin: Some(origin), sent_for }
     }
 
     fn keep(&self, letters: &[Letter<'_>]) -> Result<(), IngestError> {

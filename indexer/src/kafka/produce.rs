@@ -2,7 +2,7 @@
 //! duplicates and the disorder that a stream may have.
 //!
 //! The same seed gives the same messages. Invariants: an event is written at most `reorder` places from where it was given,
-//! its duplicates within twice that; [`Producer::finish`] returns when the brokers have everything.
+//! its duplicates within twice that; [`Producer::finish`] returns when the brokers have everything, whatever failed before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,10 +28,13 @@ const FLUSH_WAIT: Duration = Duration::from_mins(2);
 /// How long they have to make a topic.
 const CREATE_WAIT: Duration = Duration::from_secs(30);
 
+/// The lowest rate, in events a second.
+pub const RATE_MIN: f64 = 0.001;
+
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Options {
-    /// Events a second, duplicates not counted; as fast as can be without.
+    /// Events a second, duplicates not counted, [`RATE_MIN`] or more; as fast as can be without.
     pub rate: Option<f64>,
     /// Share of the events that are written twice, 0 to 1.
     pub duplicates: f64,
@@ -72,9 +75,9 @@ pub enum ProduceError {
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Produced {
-    /// Events.
+    /// Events that were given.
     pub events: u64,
-    /// Messages, duplicates included.
+    /// Messages that the brokers have, duplicates included.
     pub messages: u64,
 }
 
@@ -141,11 +144,11 @@ impl Producer {
         })
     }
 
-    /// Writes an event, at its time.
+    /// Writes an event, at its time. One that is refused does not hinder those after it.
     pub fn send(&mut self, event: &Event) -> Result<(), ProduceError> {
         self.produced.events += 1;
         if let Some(rate) = self.options.rate {
-            let due = self.began + Duration::from_secs_f64(self.produced.events as f64 / rate);
+            let due = self.began + Duration::from_secs_f64(self.produced.events as f64 / rate.max(RATE_MIN));
             // Serves the client meanwhile.
             while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
                 self.client.poll(left);
@@ -158,29 +161,31 @@ impl Producer {
         if self.window.len() > self.options.reorder { self.write_window() } else { Ok(()) }
     }
 
-    /// Writes what is left, and waits until the brokers have everything.
+    /// Writes what is left, and waits until the brokers have everything, also what was sent before an error.
     pub fn finish(mut self) -> Result<Produced, ProduceError> {
-        self.write_window()?;
-        self.write_window()?;
+        let written = [self.write_window(), self.write_window()];
         self.client.flush(FLUSH_WAIT).map_err(|source| ProduceError::Topic { topic: self.topic.clone(), source })?;
         let failed = self.failed.load(Ordering::Relaxed);
         if failed > 0 {
             return Err(ProduceError::Undelivered { failed, sent: self.produced.messages });
         }
+        written.into_iter().collect::<Result<(), _>>()?;
         Ok(self.produced)
     }
 
+    /// Writes the window whole; gives the first error.
     fn write_window(&mut self) -> Result<(), ProduceError> {
         let mut window = std::mem::take(&mut self.window);
         window.shuffle(&mut self.random);
+        let mut written = Ok(());
         for event in &window {
-            self.write(event)?;
+            written = written.and(self.write(event));
         }
         window.clear();
         // Their allocation serves the next window.
         self.window = window;
         self.window.append(&mut self.again);
-        Ok(())
+        written
     }
 
     fn write(&mut self, event: &Event) -> Result<(), ProduceError> {

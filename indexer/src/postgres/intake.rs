@@ -10,7 +10,7 @@ use schemas::event::{Event, InvalidEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::PostgresError;
-use crate::dead_letters::{DeadLetter, Origin};
+use crate::dead_letters::{DeadLetter, Origin, SentFor};
 use crate::engine::{Engine, Read, Wait};
 use crate::error::IngestError;
 
@@ -87,8 +87,12 @@ impl<'a> Intake<'a> {
         if self.events.is_empty() && self.bad.is_empty() && offsets.is_empty() {
             return Ok(());
         }
-        let letters =
-            self.bad.iter().map(|(name, row, error)| DeadLetter { event: row, error, origin: Some(name.origin()) });
+        let letters = self.bad.iter().map(|(name, row, error)| DeadLetter {
+            event: row,
+            error,
+            origin: Some(name.origin()),
+            sent_for: SentFor::Any,
+        });
         self.engine.keep(&letters.collect::<Vec<_>>())?;
         self.taken.rejected += self.bad.len() as u64;
         self.bad.clear();
@@ -98,6 +102,7 @@ impl<'a> Intake<'a> {
                 event: text.as_bytes(),
                 error,
                 origin: Some(self.names[*at].origin()),
+                sent_for: SentFor::Any,
             });
             self.engine.keep(&letters.collect::<Vec<_>>())
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use index::epochs::Epoch;
-use indexer::dead_letters::FILES;
+use indexer::dead_letters::{DeadLetter, FILES, SentFor};
 use indexer::engine::{Engine, Wait};
 use schemas::event::Event;
 use schemas::ids::WorkspaceId;
@@ -44,7 +44,7 @@ fn what_a_frozen_owner_writes_after_it_was_superseded_is_seen_by_nobody() {
     let first = Epoch::claim(root.path(), &FILES).unwrap();
     let frozen = open(&first);
     read(&frozen, &events[..2], 2);
-    frozen.reject(&[(b"not an event".to_vec(), bad())]).unwrap();
+    keep(&frozen, b"not an event");
     settle(&frozen);
     assert!(!first.is_superseded().unwrap());
 
@@ -60,7 +60,7 @@ fn what_a_frozen_owner_writes_after_it_was_superseded_is_seen_by_nobody() {
     assert!(first.is_superseded().unwrap(), "it learns of it");
     assert_eq!(owner.committed_offsets()[PARTITION], 2);
     read(&owner, &events[2..], 6);
-    owner.reject(&[(b"not an event either".to_vec(), bad())]).unwrap();
+    keep(&owner, b"not an event either");
 
     let clean = Site::new();
     let engine = clean.open();
@@ -142,6 +142,7 @@ fn a_claim_beside_a_writer_that_goes_on_is_of_one_commit() {
     });
 }
 
-fn bad() -> schemas::event::InvalidEvent {
-    schemas::event::InvalidEvent::new(schemas::event::InvalidCode::Malformed, "", "is no event")
+fn keep(engine: &Engine, event: &[u8]) {
+    let error = schemas::event::InvalidEvent::new(schemas::event::InvalidCode::Malformed, "", "is no event");
+    engine.keep(&[DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Nobody }]).unwrap();
 }

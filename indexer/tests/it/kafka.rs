@@ -416,6 +416,27 @@ fn what_is_written_twice_and_out_of_order_ends_in_the_same_index() {
 }
 
 #[test]
+fn events_of_the_largest_size_are_written_and_so_is_what_was_given_beside_one_that_is_refused() {
+    let mut product = Source::new("w", "eu");
+    let small = product.page("home", "Home", None);
+    let largest = product.page("home", &"x".repeat((1 << 20) - small.encode().len() - 16), None);
+    let too_large = product.page("home", &"x".repeat(2 << 20), None);
+    assert!((1_048_500..=1 << 20).contains(&largest.encode().len()), "{}", largest.encode().len());
+    for reorder in [0, 9] {
+        let broker = Broker::new(1);
+        let options = Options { reorder, ..Options::default() };
+        let mut producer = Producer::open(&broker.config(), &Secrets::default(), options).unwrap();
+        let refused: Vec<_> = [&small, &largest, &too_large, &small].map(|event| producer.send(event).is_err()).into();
+        assert_eq!(refused, [false, false, reorder == 0, false]);
+        // It is refused when the window is written, at the latest.
+        assert_eq!(producer.finish().is_err(), reorder > 0);
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", broker.cluster.bootstrap_servers()).create().unwrap();
+        assert_eq!(consumer.fetch_watermarks(TOPIC, 0, PATIENCE).unwrap(), (0, 3));
+    }
+}
+
+#[test]
 fn a_member_of_a_group_keeps_an_index_for_each_partition_and_goes_on_where_its_commits_end() {
     let broker = Broker::new(2);
     let shards = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use schemas::api::events::{EventBatch, EventsResponse, RejectedEvent, Wait};
 use schemas::event::{Event, InvalidCode, InvalidEvent};
+use schemas::ids::WorkspaceId;
 use schemas::limits::BATCH_EVENTS_MAX;
 use schemas::problem::{Problem, ProblemCode};
 use serde::Deserialize;
@@ -166,7 +167,8 @@ fn read_batch(body: &Bytes, form: Form, identity: &Identity) -> Result<Batch, Ap
                 batch.places.push(place);
             }
             Err(invalid) => {
-                batch.refused.push((piece.to_vec(), invalid.clone()));
+                let sent_for = readable_workspace(piece).filter(|workspace| identity.may_write(workspace));
+                batch.refused.push(Refused { event: piece.to_vec(), error: invalid.clone(), sent_for });
                 batch.rejected.push(rejection(place, readable_id(piece), invalid));
             }
         }
@@ -203,6 +205,16 @@ fn readable_id(json: &[u8]) -> Option<String> {
     }
     let IdAlone { id } = serde_json::from_slice(json).ok()?;
     (id.len() <= 512).then_some(id)
+}
+
+/// The workspace that an event names that cannot be taken, as far as it can be read.
+fn readable_workspace(json: &[u8]) -> Option<WorkspaceId> {
+    #[derive(Deserialize)]
+    struct WorkspaceAlone {
+        workspaceid: WorkspaceId,
+    }
+    let WorkspaceAlone { workspaceid } = serde_json::from_slice(json).ok()?;
+    Some(workspaceid)
 }
 
 fn rejection(place: usize, id: Option<String>, invalid: InvalidEvent) -> RejectedEvent {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use schemas::api::events::Wait;
 use schemas::api::operate::IngestStatus;
 use schemas::event::{Event, InvalidEvent};
+use schemas::ids::WorkspaceId;
 use thiserror::Error;
 
 use crate::deadline::Deadline;
@@ -29,8 +30,16 @@ pub trait Ingest: Send + Sync + 'static {
 /// The answer to a batch, when it comes.
 pub type Submitted = Pin<Box<dyn Future<Output = Result<Receipt, IngestError>> + Send>>;
 
-/// An event that was turned down: its bytes as they came, and why.
-pub type Refused = (Vec<u8>, InvalidEvent);
+/// An event that was turned down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its bytes as they came.
+    pub event: Vec<u8>,
+    /// Why.
+    pub error: InvalidEvent,
+    /// The workspace that it names, if its sender may write there.
+    pub sent_for: Option<WorkspaceId>,
+}
 
 /// The answer to events that were turned down, when it comes.
 pub type Kept = Pin<Box<dyn Future<Output = Result<(), IngestError>> + Send>>;

@@ -19,7 +19,7 @@ use super::config::{Config, Secrets};
 use super::lane::Lane;
 use super::lanes::Lanes;
 use super::queue::{Again, Read};
-use super::reader::{HAND_OVER_BYTES, HAND_OVER_MESSAGES, decode};
+use super::reader::{HAND_OVER_BYTES, HAND_OVER_MESSAGES, decode, is_gap};
 
 /// How long it waits for the first message.
 const POLL_WAIT: Duration = Duration::from_millis(5);
@@ -191,10 +191,12 @@ impl CatchUp {
     /// ends before was made anew, and has nothing of it.
     fn pass_gaps(&mut self, lanes: &Lanes) -> Result<(), KafkaError> {
         let Some(consumer) = &self.consumer else { return Ok(()) };
-        for (partition, reading) in &self.reading {
-            let (first, end) = consumer.fetch_watermarks(&self.topic, *partition, LOOK_WAIT)?;
+        // Assigned anew by the next step, from where the cursors are, also where the brokers do not answer now: the client reads
+        // on by itself nowhere.
+        for (partition, reading) in std::mem::take(&mut self.reading) {
+            let (first, end) = consumer.fetch_watermarks(&self.topic, partition, LOOK_WAIT)?;
             let next = reading.next;
-            if next < first || next > end {
+            if is_gap(next, first, end) {
                 lanes.note_gap();
                 tracing::error!(
                     topic = self.topic,
@@ -203,13 +205,11 @@ impl CatchUp {
                     first,
                     "the broker dropped events that were to be read again: import what may be missing"
                 );
-                reading.lane.of_partition(*partition, |known| {
+                reading.lane.of_partition(partition, |known| {
                     known.read_again_to(if next < first { first } else { i64::MAX }, None);
                 });
             }
         }
-        // Assigned anew by the next step, from where the cursors are.
-        self.reading.clear();
         Ok(())
     }
 }

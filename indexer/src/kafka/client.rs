@@ -48,14 +48,15 @@ fn settings(config: &Config, secrets: &Secrets) -> ClientConfig {
     client
 }
 
-/// Settings of a consumer that never commits offsets by itself.
+/// Settings of a consumer that never commits offsets by itself, and says so when what it is to read is gone or all is read.
 pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
     let mut client = settings(config, secrets);
     client
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", config.session_timeout_ms.to_string())
@@ -78,12 +79,11 @@ pub(super) fn consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
     client
 }
 
-/// Settings of a consumer beside the other that reads again what was passed over. It is a member of no group, and says so when
-/// what it is to read is gone.
+/// Settings of a consumer beside the other that reads again what was passed over. It is a member of no group.
 pub(super) fn second_consumer(config: &Config, secrets: &Secrets) -> ClientConfig {
     let mut client = consumer(config, secrets);
     client.remove("group.instance.id");
-    client.set("auto.offset.reset", "error");
+    client.set("enable.partition.eof", "false");
     client
 }
 
@@ -152,7 +152,8 @@ mod tests {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("isolation.level", "read_committed"),
             ("enable.auto.commit", "false"),
-            ("auto.offset.reset", "earliest"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
             ("security.protocol", "SASL_SSL"),
             ("sasl.password", "hush"),
         ] {

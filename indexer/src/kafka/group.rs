@@ -72,6 +72,18 @@ pub enum GroupError {
         /// The configured limit.
         max: usize,
     },
+    /// The group gave this process more partitions than it may hold.
+    #[error(
+        "partition {partition} of {topic} is one more than `kafka.partitions_max` allows, {max}: one indexer may come to hold all"
+    )]
+    OneTooMany {
+        /// The topic.
+        topic: String,
+        /// The partition that is not taken.
+        partition: i32,
+        /// The configured limit.
+        max: usize,
+    },
     /// The thread panicked.
     #[error("the thread that reads the stream panicked; the log says why")]
     Panicked,
@@ -202,7 +214,8 @@ impl Member {
         ended
     }
 
-    /// Refuses a topic that this process could not hold alone. Without an answer the group will say.
+    /// Refuses a topic that this process could not hold alone. Without an answer it is known when the group gives it the
+    /// partitions.
     fn check_partitions(&self, consumer: &BaseConsumer<Owner>) -> Result<(), GroupError> {
         let Ok(metadata) = consumer.fetch_metadata(Some(&self.config.topic), LOOK_WAIT) else { return Ok(()) };
         let found = metadata.topics().first().map_or(0, |topic| topic.partitions().len());

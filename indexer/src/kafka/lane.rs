@@ -106,6 +106,12 @@ impl Lane {
         self.shared.lock().queue.progress(partition)
     }
 
+    /// The next offset to read of a partition; `None` where nothing of it was read, now or before.
+    pub(super) fn next(&self, partition: i32) -> Option<i64> {
+        let is_known = self.of_partition(partition, |known| known.is_read()) || self.committed(partition).is_some();
+        is_known.then(|| self.progress(partition).next)
+    }
+
     /// Looks at what is known of a partition, or changes how it is read.
     pub(super) fn of_partition<T>(&self, partition: i32, look: impl FnOnce(&mut Partition) -> T) -> T {
         look(self.shared.lock().queue.partition(partition))

@@ -34,6 +34,7 @@ pub(super) struct Owner {
     letters: Option<DeadLetterTopic>,
     lanes: Arc<Lanes>,
     weights: Weights,
+    partitions_max: usize,
     owned: Mutex<BTreeMap<i32, Owned>>,
     failure: Mutex<Option<GroupError>>,
 }
@@ -55,7 +56,17 @@ impl Owner {
     ) -> Self {
         let (topic, shards) = (config.topic.clone(), shards.to_owned());
         let weights = config.weights.clone().into_iter().collect();
-        Self { topic, shards, open, letters, lanes, weights, owned: Mutex::default(), failure: Mutex::default() }
+        Self {
+            topic,
+            shards,
+            open,
+            letters,
+            lanes,
+            weights,
+            partitions_max: config.partitions_max,
+            owned: Mutex::default(),
+            failure: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Owned>> {
@@ -67,15 +78,23 @@ impl Owner {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes a partition over, and says where it is read on.
-    fn take(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<Offset, OpenError> {
+    /// Takes a partition over, and says where it is read on. It does not, where as many are held as the memory is divided among:
+    /// the topic may have grown, or nobody could say how large it is.
+    fn take(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<Offset, GroupError> {
+        let max = self.partitions_max;
+        if self.lock().len() >= max {
+            return Err(GroupError::OneTooMany { topic: self.topic.clone(), partition, max });
+        }
+        self.open(consumer, partition).map_err(|source| GroupError::Shard { partition, source })
+    }
+
+    fn open(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<Offset, OpenError> {
         let root = self.shards.join(partition_name(&self.topic, partition));
         let epoch = Epoch::claim(&root, &dead_letters::FILES)?;
         let engine = (self.open)(&epoch.dir())?;
         let (letters, weights) = (self.letters.clone(), self.weights.clone());
         let lane = Lane::start(engine.clone(), &self.topic, letters, Some(epoch.clone()), weights)?;
-        let committed = lane.begin(partition);
-        let offset = starting_point(consumer, &self.topic, partition, committed, &self.lanes);
+        let offset = starting_point(consumer, &self.topic, partition, &lane, &self.lanes);
         tracing::info!(topic = self.topic, partition, epoch = epoch.number(), ?offset, "took a partition over");
         self.lanes.hold(partition, Arc::new(lane));
         self.lock().insert(partition, Owned { epoch, engine, has_former: true });
@@ -148,9 +167,8 @@ impl ConsumerContext for Owner {
                 match self.take(consumer, partition) {
                     // Nothing else is wrong with a place that the index or the broker gave.
                     Ok(offset) => drop(concerned.add_partition_offset(&self.topic, partition, offset)),
-                    Err(source) => {
-                        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        failure.get_or_insert(GroupError::Shard { partition, source });
+                    Err(error) => {
+                        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     }
                 }
             }
@@ -171,5 +189,38 @@ impl ConsumerContext for Owner {
             let _ = consumer.commit(&told, CommitMode::Async);
         }
         self.note(consumer.incremental_unassign(&concerned));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use index::{Index, OpenMode};
+
+    use super::*;
+    use crate::kafka::config::Secrets;
+
+    /// A member that could not be told how many partitions there are took all that it was given.
+    #[test]
+    fn no_more_partitions_are_taken_than_may_be_held() {
+        let shards = tempfile::tempdir().unwrap();
+        let open = |dir: &Path| {
+            let config = index::Config { dir: dir.join("index"), ..index::Config::default() };
+            let settings = crate::config::Config { data_dir: dir.to_owned(), ..crate::config::Config::default() };
+            Ok(Engine::open(Index::open(&config, OpenMode::ReadWrite)?, None, settings)?)
+        };
+        let config = Config { brokers: "127.0.0.1:1".to_owned(), partitions_max: 2, ..Config::default() };
+        let open: Arc<Open> = Arc::new(Box::new(open));
+        let owner = Owner::new(&config, shards.path(), open, None, Arc::default());
+        let consumer: BaseConsumer<Owner> =
+            client::consumer(&config, &Secrets::default()).create_with_context(owner).unwrap();
+        let owner = consumer.context();
+        for partition in [3, 5] {
+            assert_eq!(owner.take(&consumer, partition).unwrap(), Offset::Beginning);
+        }
+        let error = owner.take(&consumer, 7).unwrap_err();
+        assert!(matches!(error, GroupError::OneTooMany { partition: 7, max: 2, .. }), "{error}");
+        owner.give(3);
+        assert!(owner.take(&consumer, 7).is_ok(), "there is room again");
+        owner.give_all();
     }
 }

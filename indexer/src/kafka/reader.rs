@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -33,6 +33,8 @@ const LAG_INTERVAL: Duration = Duration::from_secs(2);
 const LAG_WAIT: Duration = Duration::from_millis(500);
 /// How long the brokers have to say what a partition holds when it is taken in.
 const BEGIN_WAIT: Duration = Duration::from_secs(10);
+/// How long after a gap the client may still say that it lost its place for that.
+const GAP_QUIET: Duration = Duration::from_secs(30);
 /// What an event takes beside twice its text, in bytes.
 const EVENT_OVERHEAD_BYTES: usize = 512;
 
@@ -43,6 +45,10 @@ pub(super) struct Reader<C: ConsumerContext + 'static> {
     lanes: Arc<Lanes>,
     catch_up: CatchUp,
     in_flight_bytes_max: usize,
+    /// Whether the client reads on nowhere in some partition, for the broker does not have what was next.
+    has_lost_its_place: bool,
+    /// When that was settled last.
+    gap_passed: Option<Instant>,
     /// What the group was told last.
     told: BTreeMap<i32, i64>,
     tell_due: Instant,
@@ -59,6 +65,8 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             catch_up: CatchUp::new(config, secrets),
             lanes,
             in_flight_bytes_max: config.in_flight_bytes_max,
+            has_lost_its_place: false,
+            gap_passed: None,
             told: BTreeMap::new(),
             tell_due: now,
             lag_due: now,
@@ -68,6 +76,9 @@ impl<C: ConsumerContext + 'static> Reader<C> {
     /// Polls once, at most for about [`POLL_WAIT`]. An error is one that the client does not get over.
     pub(super) fn step(&mut self) -> Result<(), KafkaError> {
         let read_nothing = self.read()? == 0;
+        if self.has_lost_its_place {
+            self.pass_gaps()?;
+        }
         let share = self.in_flight_bytes_max / self.lanes.lock().len().max(1);
         self.set_aside(share);
         self.pause_or_resume(share)?;
@@ -98,6 +109,19 @@ impl<C: ConsumerContext + 'static> Reader<C> {
                 None => break,
                 Some(Ok(message)) => message,
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if let Some(held) = self.lanes.lock().get_mut(&partition) {
+                        held.reach.ended();
+                    }
+                    wait = Duration::ZERO;
+                    continue;
+                }
+                // Others may have lost theirs, too.
+                Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    self.has_lost_its_place = true;
+                    wait = Duration::ZERO;
+                    continue;
+                }
                 Some(Err(error)) => {
                     if self.lanes.connected.swap(false, Ordering::Relaxed) {
                         tracing::warn!(
@@ -111,9 +135,11 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             wait = Duration::ZERO;
             messages += 1;
             traced.get_or_insert_with(|| trace::poll(&self.topic, &self.group));
-            let Some(lane) = self.lanes.lock().get(&message.partition()).map(|held| Arc::clone(&held.lane)) else {
-                continue;
-            };
+            let held_by = self.lanes.lock().get_mut(&message.partition()).map(|held| {
+                held.reach.came();
+                Arc::clone(&held.lane)
+            });
+            let Some(lane) = held_by else { continue };
             let one = decode(&message, now_ms);
             let takes_access = one.content.as_ref().is_ok_and(|event| takes_access(&event.change));
             let passes_over = |partition: &mut Partition| {
@@ -136,6 +162,73 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             trace::messages(&traced, messages);
         }
         Ok(messages)
+    }
+
+    /// Goes on with the partitions of which the broker does not have what was next: where they begin. Those about which it says
+    /// nothing are asked about again by the next step.
+    fn pass_gaps(&mut self) -> Result<(), KafkaError> {
+        let held: Vec<(i32, Arc<Lane>)> =
+            self.lanes.lock().iter().map(|(partition, held)| (*partition, Arc::clone(&held.lane))).collect();
+        if held.is_empty() {
+            self.has_lost_its_place = false;
+            return Ok(());
+        }
+        let mut places = Vec::new();
+        let mut has_answers = true;
+        for (partition, lane) in held {
+            match self.consumer.fetch_watermarks(&self.topic, partition, LAG_WAIT) {
+                Ok((first, end)) => places.push((partition, where_to(lane.next(partition), first, end), lane, first, end)),
+                Err(error) => {
+                    has_answers = false;
+                    tracing::debug!(error = &error as &dyn std::error::Error, partition, "its bounds are not known");
+                }
+            }
+        }
+        let is_gap = places.iter().any(|(_, to, ..)| *to == To::Beginning);
+        if !is_gap && !has_answers {
+            return Ok(());
+        }
+        let is_new = places.iter().any(|(_, to, ..)| *to == To::New);
+        let was_passed = self.gap_passed.is_some_and(|at| at.elapsed() < GAP_QUIET);
+        if !is_gap && !is_new && !was_passed {
+            self.lanes.note_gap();
+            tracing::error!(
+                topic = self.topic,
+                "the broker cut a partition back and wrote it anew: import what may be missing"
+            );
+        }
+        let mut list = TopicPartitionList::new();
+        let mut unplaced = TopicPartitionList::new();
+        for (partition, to, lane, first, end) in places {
+            let offset = match to {
+                To::Beginning => {
+                    let passed_over = lane.next(partition);
+                    tell_gap(&self.lanes, &self.topic, partition, passed_over, first, end);
+                    lane.of_partition(partition, |known| known.go_on_at(first));
+                    Offset::Beginning
+                }
+                To::New => Offset::Beginning,
+                // It is where it was, unless nobody knows which of them lost its place.
+                To::Same(_) if is_gap => continue,
+                To::Same(next) => Offset::Offset(next),
+            };
+            list.add_partition_offset(&self.topic, partition, offset)?;
+            unplaced.add_partition(&self.topic, partition);
+        }
+        // The client takes no other place where it has none: the partitions are assigned to it anew.
+        self.consumer.incremental_unassign(&unplaced)?;
+        self.consumer.incremental_assign(&list)?;
+        self.consumer.resume(&unplaced)?;
+        for place in unplaced.elements() {
+            if let Some(held) = self.lanes.lock().get_mut(&place.partition()) {
+                held.paused = false;
+            }
+        }
+        if is_gap {
+            self.gap_passed = Some(Instant::now());
+        }
+        self.has_lost_its_place = !has_answers;
+        Ok(())
     }
 
     /// Lets a workspace of which too much waits hold up nobody else.
@@ -193,8 +286,9 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             match self.consumer.fetch_watermarks(&self.topic, partition, LAG_WAIT) {
                 Ok((_, end)) => {
                     self.lanes.connected.store(true, Ordering::Relaxed);
+                    let now_ms = jiff::Timestamp::now().as_millisecond();
                     if let Some(held) = self.lanes.lock().get_mut(&partition) {
-                        held.end_offset = Some(end);
+                        held.reach.measured(end, held.lane.progress(partition).next, now_ms);
                     }
                 }
                 Err(error) => {
@@ -207,31 +301,61 @@ impl<C: ConsumerContext + 'static> Reader<C> {
     }
 }
 
-/// Where a partition is read from that the index has read up to `committed`: there, as long as the broker still has it.
+/// Takes a partition in, and says where it is read from: where the index ends, as long as the broker still has that.
 pub(super) fn starting_point<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partition: i32,
-    committed: Option<i64>,
+    lane: &Lane,
     lanes: &Lanes,
 ) -> Offset {
-    let Some(committed) = committed else { return Offset::Beginning };
+    let Some(committed) = lane.begin(partition) else { return Offset::Beginning };
     match consumer.fetch_watermarks(topic, partition, BEGIN_WAIT) {
-        Ok((first, end)) if committed < first || committed > end => {
-            lanes.note_gap();
-            tracing::error!(
-                topic,
-                partition,
-                committed,
-                first,
-                end,
-                "the broker does not have the events after the last commit any more: import what may be missing"
-            );
+        Ok((first, end)) if is_gap(committed, first, end) => {
+            tell_gap(lanes, topic, partition, Some(committed), first, end);
+            lane.of_partition(partition, |known| known.go_on_at(first));
             Offset::Beginning
         }
-        // Without an answer the client asks again itself.
+        // Without an answer the client says so itself if it is not there, and then the gap is passed.
         _ => Offset::Offset(committed),
     }
+}
+
+/// Where a partition is read on after the client lost its place in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    /// Where it begins, for the broker dropped what was next, or made the topic anew.
+    Beginning,
+    /// Where it begins, for nothing of it was read.
+    New,
+    /// Where it was.
+    Same(i64),
+}
+
+/// Where a partition is read on of which the broker has `first` up to `end`, and nothing was read where `next` is none.
+fn where_to(next: Option<i64>, first: i64, end: i64) -> To {
+    match next {
+        None => To::New,
+        Some(next) if is_gap(next, first, end) => To::Beginning,
+        Some(next) => To::Same(next),
+    }
+}
+
+/// Whether the broker does not have what is to be read next.
+pub(super) fn is_gap(next: i64, first: i64, end: i64) -> bool {
+    next < first || next > end
+}
+
+fn tell_gap(lanes: &Lanes, topic: &str, partition: i32, next: Option<i64>, first: i64, end: i64) {
+    lanes.note_gap();
+    tracing::error!(
+        topic,
+        partition,
+        next,
+        first,
+        end,
+        "the broker does not have the events that are next any more: import what may be missing"
+    );
 }
 
 /// Makes an event of a message, or says why it is none.
@@ -240,7 +364,7 @@ pub(super) fn decode(message: &BorrowedMessage<'_>, now_ms: u64) -> Read {
     if let Some(headers) = message.headers() {
         headers.iter().for_each(|header| encoded.header(header.key, header.value));
     }
-    let payload = message.payload().unwrap_or_default();
+    let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
     let content = encoded.decode(now_ms).map_err(|error| Refused {
         key: message.key().map(<[u8]>::to_vec),
         payload: payload.to_vec(),
@@ -248,5 +372,30 @@ pub(super) fn decode(message: &BorrowedMessage<'_>, now_ms: u64) -> Read {
     });
     let place =
         Place { partition: message.partition(), offset: message.offset(), written_ms: message.timestamp().to_millis() };
-    Read { place, bytes: EVENT_OVERHEAD_BYTES + 2 * payload.len(), content }
+    Read { place, bytes: bytes_taken(key.len(), payload.len()), content }
+}
+
+/// About how many bytes a message takes while it waits. A bad one is kept with its key, whatever that is.
+fn bytes_taken(key_bytes: usize, payload_bytes: usize) -> usize {
+    EVENT_OVERHEAD_BYTES + key_bytes + 2 * payload_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_counts_as_what_waits() {
+        assert_eq!(bytes_taken(900_000, 0), 900_000 + EVENT_OVERHEAD_BYTES);
+        assert_eq!(bytes_taken(4, 100), 204 + EVENT_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn a_partition_is_read_on_where_it_begins_if_what_was_next_is_gone() {
+        assert_eq!(where_to(Some(5), 6, 9), To::Beginning, "the broker dropped it");
+        assert_eq!(where_to(Some(5), 0, 4), To::Beginning, "the topic was made anew");
+        assert_eq!(where_to(Some(5), 5, 5), To::Same(5));
+        assert_eq!(where_to(Some(5), 0, 9), To::Same(5));
+        assert_eq!(where_to(None, 6, 9), To::New, "what was never to be read is not missing");
+    }
 }

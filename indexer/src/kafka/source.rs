@@ -167,8 +167,7 @@ impl Assigned {
             let offset = if self.lanes.lock().contains_key(&partition) {
                 Offset::Offset(self.lane.progress(partition).next)
             } else {
-                let committed = self.lane.begin(partition);
-                starting_point(&self.reader.consumer, &self.topic, partition, committed, &self.lanes)
+                starting_point(&self.reader.consumer, &self.topic, partition, &self.lane, &self.lanes)
             };
             tracing::info!(topic = self.topic, partition, ?offset, "reading");
             list.add_partition_offset(&self.topic, partition, offset)?;

@@ -16,6 +16,8 @@ pub(in super::super) struct Partition {
     waiting: BTreeMap<i64, Option<i64>>,
     /// The next offset to read.
     next: i64,
+    /// When the last message that was read was written.
+    last_written_ms: Option<i64>,
     /// Whether anything was read of it: a partition that never was moves no offset.
     is_read: bool,
     /// What waits, in bytes.
@@ -47,6 +49,8 @@ pub(in super::super) struct Progress {
     pub(in super::super) bytes: usize,
     /// When the first message that waits was written, in milliseconds since 1970.
     pub(in super::super) first_written_ms: Option<i64>,
+    /// When the last message that was read was written.
+    pub(in super::super) last_written_ms: Option<i64>,
     /// From where messages that were set aside are to be read again; none when none are.
     pub(in super::super) cursor: Option<i64>,
 }
@@ -68,15 +72,27 @@ impl Partition {
         Self { next: offset, ..Self::default() }
     }
 
-    pub(super) fn is_read(&self) -> bool {
+    pub(in super::super) fn is_read(&self) -> bool {
         self.is_read
+    }
+
+    /// Reads on at another offset: the broker has dropped what is before, or the topic was made anew.
+    pub(in super::super) fn go_on_at(&mut self, offset: i64) {
+        if offset < self.next {
+            // Offsets of before say nothing of what the topic holds now.
+            self.aside = None;
+        }
+        self.next = offset;
     }
 
     pub(super) fn add(&mut self, place: Place, workspace: Option<&WorkspaceId>, bytes: usize) {
         self.waiting.insert(place.offset, place.written_ms);
         // What is read again lies before. Otherwise the broker may have begun anew, and then so does the position.
         let after = place.offset + 1;
-        self.next = if self.aside.is_some() { self.next.max(after) } else { after };
+        if self.aside.is_none() || after > self.next {
+            self.next = after;
+            self.last_written_ms = place.written_ms;
+        }
         self.is_read = true;
         self.bytes += bytes;
         if let Some(workspace) = workspace {
@@ -111,6 +127,7 @@ impl Partition {
             position: self.position_after(&BTreeSet::new()),
             next: self.next,
             bytes: self.bytes,
+            last_written_ms: self.last_written_ms,
             first_written_ms: [written, aside.and_then(|aside| aside.written_ms)].into_iter().flatten().min(),
             cursor: aside.map(|aside| aside.cursor),
         }
@@ -149,6 +166,7 @@ impl Partition {
             return false;
         }
         self.next = self.next.max(offset + 1);
+        self.last_written_ms = written_ms;
         self.is_read = true;
         aside.written_ms = aside.written_ms.or(written_ms);
         true

@@ -213,3 +213,36 @@ impl CatchUp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use index::{Index, OpenMode};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::engine::Engine;
+
+    /// A broker that did not answer just when a gap was found left the partition as one that is read, which the client did not.
+    #[test]
+    fn a_gap_whose_bounds_the_broker_does_not_tell_is_looked_at_again() {
+        let cluster = MockCluster::new(1).unwrap();
+        let config = Config { brokers: cluster.bootstrap_servers(), ..Config::default() };
+        cluster.create_topic(&config.topic, 1, 1).unwrap();
+        let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 100];
+        cluster.request_errors(RDKafkaApiKey::ListOffsets, &errors);
+        let dir = tempfile::tempdir().unwrap();
+        let index = index::Config { dir: dir.path().join("index"), ..index::Config::default() };
+        let settings = crate::config::Config { data_dir: dir.path().to_owned(), ..crate::config::Config::default() };
+        let engine = Engine::open(Index::open(&index, OpenMode::ReadWrite).unwrap(), None, settings).unwrap();
+        let lane = Lane::start(engine, &config.topic, None, None, [].into()).unwrap();
+        let mut catch_up = CatchUp::new(&config, &Secrets::default());
+        catch_up.consumer = Some(catch_up.settings.create_with_context(Plain).unwrap());
+        let reading = Reading { lane: Arc::new(lane), is_paused: false, next: 5, written_ms: None };
+        catch_up.reading.insert(0, reading);
+        let lanes = Lanes::default();
+        catch_up.pass_gaps(&lanes).unwrap_err();
+        assert!(!catch_up.is_reading(), "it is assigned anew by the next step");
+        assert_eq!(lanes.status(0).gaps_total, 0);
+    }
+}

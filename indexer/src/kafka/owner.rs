@@ -203,14 +203,13 @@ mod tests {
     #[test]
     fn no_more_partitions_are_taken_than_may_be_held() {
         let shards = tempfile::tempdir().unwrap();
-        let open = |dir: &Path| {
+        let open: Open = Box::new(|dir| {
             let config = index::Config { dir: dir.join("index"), ..index::Config::default() };
             let settings = crate::config::Config { data_dir: dir.to_owned(), ..crate::config::Config::default() };
             Ok(Engine::open(Index::open(&config, OpenMode::ReadWrite)?, None, settings)?)
-        };
+        });
         let config = Config { brokers: "127.0.0.1:1".to_owned(), partitions_max: 2, ..Config::default() };
-        let open: Arc<Open> = Arc::new(Box::new(open));
-        let owner = Owner::new(&config, shards.path(), open, None, Arc::default());
+        let owner = Owner::new(&config, shards.path(), Arc::new(open), None, Arc::default());
         let consumer: BaseConsumer<Owner> =
             client::consumer(&config, &Secrets::default()).create_with_context(owner).unwrap();
         let owner = consumer.context();

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use index::epochs::Epoch;
-use schemas::event::InvalidEvent;
+use schemas::event::{Event, InvalidEvent};
 use schemas::ids::WorkspaceId;
 
 use super::dead_letters::{DeadLetterTopic, Letter};
@@ -104,6 +104,11 @@ impl Lane {
     /// How far a partition was read and merged.
     pub(super) fn progress(&self, partition: i32) -> Progress {
         self.shared.lock().queue.progress(partition)
+    }
+
+    /// Whether an event goes before others, also where its workspace is set aside.
+    pub(super) fn is_urgent(&self, event: &Event) -> bool {
+        self.shared.lock().queue.is_urgent(event)
     }
 
     /// The next offset to read of a partition; `None` where nothing of it was read, now or before.

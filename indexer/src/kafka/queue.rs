@@ -1,8 +1,9 @@
 //! What was read and is not merged yet, by workspace, so that each gets its turn.
 //!
 //! Pure bookkeeping. Workspaces take turns, for events commute: one that imports does not delay the edits of others that were
-//! read, nor those that stand behind it in the partition ([`partition`]). Invariant: the position of a partition never passes
-//! an event that is not merged, or a bad one that is not kept.
+//! read, nor those that stand behind it in the partition ([`partition`]). What takes access away goes first, unless it is a bulk:
+//! a workspace that deletes its pages delays nobody either. Invariant: the position of a partition never passes an event that is
+//! not merged, or a bad one that is not kept.
 
 mod partition;
 
@@ -73,8 +74,12 @@ pub(super) struct Queue {
     /// When the workspaces had a bulk that had one of late.
     bulks: HashMap<WorkspaceId, Instant>,
     refused: VecDeque<(Place, usize, Refused)>,
-    /// Events that take access away: they go before all others, for taking it sooner shows nobody anything.
-    taking: VecDeque<(Place, usize, Event)>,
+    /// Events that take access away: few of a workspace go before all others, for taking it sooner shows nobody anything.
+    taking: HashMap<WorkspaceId, VecDeque<(Place, usize, Event)>>,
+    /// Workspaces with such events, each once; the first is the next.
+    takers: VecDeque<WorkspaceId>,
+    /// Whether the last turn took access away.
+    took_access: bool,
     partitions: BTreeMap<i32, Partition>,
 }
 
@@ -99,7 +104,13 @@ impl Queue {
         let workspace = content.as_ref().ok().map(|event| &event.workspace);
         self.partitions.entry(place.partition).or_default().add(place, workspace, bytes);
         match content {
-            Ok(event) if takes_access(&event.change) => self.taking.push_back((place, bytes, event)),
+            Ok(event) if takes_access(&event.change) => {
+                let waiting = self.taking.entry(event.workspace.clone()).or_default();
+                if waiting.is_empty() {
+                    self.takers.push_back(event.workspace.clone());
+                }
+                waiting.push_back((place, bytes, event));
+            }
             Ok(event) => {
                 let weight = self.weight(&event.workspace);
                 let waiting = self.events.entry(event.workspace.clone()).or_default();
@@ -115,37 +126,84 @@ impl Queue {
     /// Takes what is to be done next; `None` when nothing can be. A turn is of one workspace, or of several that have few events.
     /// Workspaces with `bulk_events` or more, or which had so many a moment before `now`, take no more than `bulk_room`, and wait
     /// where that is nothing.
+    ///
+    /// Few events that take access away go first, and wait for no bulk. After a turn that took access away others have one, so
+    /// that neither many of those nor a bulk of them hold up edits.
     pub(super) fn take(&mut self, bulk_room: usize, bulk_events: usize, now: Instant) -> Option<Turn> {
-        let takes_bulk = bulk_room > 0;
         let mut turn = Turn::default();
         let mut bytes_refused = Vec::new();
         for (place, bytes, refused) in self.refused.drain(..self.refused.len().min(REFUSED_MAX)) {
             turn.refused.push((place, refused));
             bytes_refused.push(bytes);
         }
-        let taking_max = self.taking.len().min(bulk_events.saturating_sub(1)).min(TURN_EVENTS_MAX);
-        for (place, bytes, event) in self.taking.drain(..taking_max) {
-            turn.places.push(place);
-            turn.bytes.push(bytes);
-            turn.events.push(event);
+        if self.took_access {
+            let is_urgent = self.taking.values().any(|waiting| waiting.len() < bulk_events);
+            self.take_others(&mut turn, if is_urgent { 0 } else { bulk_room }, bulk_events, now);
         }
-        // They wait for nothing else.
-        let others = if turn.events.is_empty() { self.turns.len() } else { 0 };
-        for _ in 0..others {
+        let took_others = !turn.events.is_empty();
+        if !took_others {
+            self.take_few_taking(&mut turn, bulk_events);
+            if turn.events.is_empty() {
+                self.take_bulk_taking(&mut turn, bulk_room, now);
+            }
+        }
+        self.took_access = !took_others && !turn.events.is_empty();
+        if turn.events.is_empty() {
+            self.take_others(&mut turn, bulk_room, bulk_events, now);
+        }
+        turn.bytes.extend(bytes_refused);
+        (!turn.events.is_empty() || !turn.refused.is_empty()).then_some(turn)
+    }
+
+    /// Takes what takes access away, of the workspaces that have little of it.
+    fn take_few_taking(&mut self, turn: &mut Turn, bulk_events: usize) {
+        let turn_events_max = bulk_events.saturating_sub(1).min(TURN_EVENTS_MAX);
+        for _ in 0..self.takers.len() {
+            let Some(workspace) = self.takers.pop_front() else { break };
+            let Some(events) = self.taking.get_mut(&workspace) else { continue };
+            if events.len() < bulk_events {
+                let room = turn_events_max - turn.events.len();
+                turn.add(events.drain(..events.len().min(room)));
+            }
+            if events.is_empty() {
+                self.taking.remove(&workspace);
+            } else {
+                self.takers.push_back(workspace);
+            }
+        }
+    }
+
+    /// Takes of the next workspace that has what takes access away: much of it, as of a mass deletion, where those with few come
+    /// before.
+    fn take_bulk_taking(&mut self, turn: &mut Turn, bulk_room: usize, now: Instant) {
+        if bulk_room == 0 {
+            return;
+        }
+        let Some(workspace) = self.takers.pop_front() else { return };
+        let Some(events) = self.taking.get_mut(&workspace) else { return };
+        turn.is_bulk = true;
+        turn.add(events.drain(..events.len().min(TURN_EVENTS_MAX).min(bulk_room)));
+        if events.is_empty() {
+            self.taking.remove(&workspace);
+        } else {
+            self.takers.push_back(workspace.clone());
+        }
+        self.note_bulk(workspace, now);
+    }
+
+    /// Takes what does not take access away.
+    fn take_others(&mut self, turn: &mut Turn, bulk_room: usize, bulk_events: usize, now: Instant) {
+        for _ in 0..self.turns.len() {
             let Some((workspace, turns_left)) = self.turns.pop_front() else { break };
             let waiting = self.events.get_mut(&workspace).map_or(0, |waiting| waiting.len());
             let is_bulk = turn.events.len() + waiting >= bulk_events || self.had_bulk(&workspace, now);
-            if is_bulk && (!takes_bulk || !turn.events.is_empty()) {
+            if is_bulk && (bulk_room == 0 || !turn.events.is_empty()) {
                 self.turns.push_back((workspace, turns_left));
                 continue;
             }
             let Some(events) = self.events.get_mut(&workspace) else { continue };
             let turn_events_max = if is_bulk { TURN_EVENTS_MAX.min(bulk_room) } else { TURN_EVENTS_MAX };
-            for (place, bytes, event) in events.drain(..waiting.min(turn_events_max)) {
-                turn.places.push(place);
-                turn.bytes.push(bytes);
-                turn.events.push(event);
-            }
+            turn.add(events.drain(..waiting.min(turn_events_max)));
             if events.is_empty() {
                 self.events.remove(&workspace);
             } else if turns_left > 1 {
@@ -157,14 +215,24 @@ impl Queue {
             if is_bulk {
                 turn.is_bulk = true;
                 if waiting >= bulk_events {
-                    self.bulks.retain(|_, at| now.saturating_duration_since(*at) < BULK_GOES_ON);
-                    self.bulks.insert(workspace, now);
+                    self.note_bulk(workspace, now);
                 }
                 break;
             }
         }
-        turn.bytes.extend(bytes_refused);
-        (!turn.events.is_empty() || !turn.refused.is_empty()).then_some(turn)
+    }
+
+    fn note_bulk(&mut self, workspace: WorkspaceId, now: Instant) {
+        self.bulks.retain(|_, at| now.saturating_duration_since(*at) < BULK_GOES_ON);
+        self.bulks.insert(workspace, now);
+    }
+
+    /// Whether a change goes before others, also where its workspace is set aside: of pages that are removed only as long as not
+    /// many such changes wait, for one act may remove a whole tree.
+    pub(super) fn is_urgent(&self, event: &Event) -> bool {
+        let removes_page = matches!(event.change, Change::PageTrashed { .. } | Change::PageDeleted { .. });
+        let waiting = self.taking.get(&event.workspace).map_or(0, VecDeque::len);
+        takes_access(&event.change) && !(removes_page && waiting >= TURN_EVENTS_MAX)
     }
 
     fn had_bulk(&self, workspace: &WorkspaceId, now: Instant) -> bool {
@@ -203,13 +271,13 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty() && self.refused.is_empty() && self.taking.is_empty()
+        self.turns.is_empty() && self.refused.is_empty() && self.takers.is_empty()
     }
 }
 
 /// Whether a change takes access away and gives none, whatever came before. Grants and groups may do both: those that give must
 /// not go before what was written to the page until then.
-pub(super) fn takes_access(change: &Change) -> bool {
+fn takes_access(change: &Change) -> bool {
     match change {
         Change::MemberChanged { role, .. } => *role == Role::Removed,
         Change::UserErased { .. }
@@ -221,6 +289,14 @@ pub(super) fn takes_access(change: &Change) -> bool {
 }
 
 impl Turn {
+    fn add(&mut self, events: impl Iterator<Item = (Place, usize, Event)>) {
+        for (place, bytes, event) in events {
+            self.places.push(place);
+            self.bytes.push(bytes);
+            self.events.push(event);
+        }
+    }
+
     pub(super) fn all_places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().chain(self.refused.iter().map(|(place, _)| place))
     }

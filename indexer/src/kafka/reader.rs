@@ -18,7 +18,7 @@ use super::config::{Config, Secrets};
 use super::decoders::Encoded;
 use super::lane::Lane;
 use super::lanes::Lanes;
-use super::queue::{Partition, Place, Read, Refused, takes_access};
+use super::queue::{Partition, Place, Read, Refused};
 use crate::trace;
 
 /// How long a poll waits for the first message.
@@ -141,12 +141,12 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             });
             let Some(lane) = held_by else { continue };
             let one = decode(&message, now_ms);
-            let takes_access = one.content.as_ref().is_ok_and(|event| takes_access(&event.change));
+            let is_urgent = one.content.as_ref().is_ok_and(|event| lane.is_urgent(event));
             let passes_over = |partition: &mut Partition| {
                 let key = message.key().unwrap_or_default();
                 partition.passes_over(key, message.offset(), message.timestamp().to_millis())
             };
-            if !takes_access && lane.of_partition(message.partition(), passes_over) {
+            if !is_urgent && lane.of_partition(message.partition(), passes_over) {
                 continue;
             }
             bytes += one.bytes;

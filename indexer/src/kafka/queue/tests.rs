@@ -46,7 +46,8 @@ fn a_workspace_with_many_events_lets_others_go_first_when_there_is_no_room_for_i
     assert_eq!(import.events.len(), 5);
     assert_eq!(queue.positions_after(&import), [(0, 106)].into());
     queue.done(&import);
-    assert_eq!(queue.progress(0), Progress { position: 106, next: 106, ..Progress::default() });
+    let progress = Progress { position: 106, next: 106, last_written_ms: Some(105), ..Progress::default() };
+    assert_eq!(queue.progress(0), progress);
     assert!(queue.is_empty());
 }
 
@@ -132,7 +133,8 @@ fn a_workspace_of_which_too_much_waits_is_passed_over_and_read_again() {
     assert_eq!(queue.positions_after(&turn), [(0, 14)].into());
     queue.done(&turn);
     assert!(queue.partition(0).take_back(10));
-    assert_eq!(queue.progress(0), Progress { position: 14, next: 14, ..Progress::default() });
+    let progress = Progress { position: 14, next: 14, last_written_ms: Some(13), ..Progress::default() };
+    assert_eq!(queue.progress(0), progress);
     assert!(!passes(&mut queue, "import", 14), "it is taken as before");
 }
 
@@ -171,6 +173,74 @@ fn what_takes_access_away_goes_before_all_others_and_holds_its_place() {
     let grants = Vec::new();
     let restricted = Change::PageAccessChanged { page, grants, restricted: true };
     assert!(!takes_access(&restricted), "what it takes depends on what was there");
+}
+
+fn push_change(queue: &mut Queue, offset: i64, workspace: &str, change: Change) {
+    let place = Place { partition: 0, offset, written_ms: None };
+    queue.push(Read { place, bytes: 10, content: Ok(event(workspace, change)) });
+}
+
+fn removal() -> Change {
+    Change::MemberChanged { user: UserId::new("ada").unwrap(), role: Role::Removed }
+}
+
+/// All of it went first, in small turns that no bound on bulks held.
+#[test]
+fn a_mass_deletion_is_a_bulk_and_lets_others_and_what_takes_their_access_go_between() {
+    let mut queue = Queue::default();
+    let deletion = || Change::PageDeleted { page: PageId::new("old").unwrap() };
+    (0..2_000).for_each(|offset| push_change(&mut queue, offset, "purged", deletion()));
+    push_change(&mut queue, 2_000, "edits", edit());
+    push_change(&mut queue, 2_001, "other", removal());
+    let now = Instant::now();
+    let next = |queue: &mut Queue, room| {
+        let turn = queue.take(room, 100, now)?;
+        queue.done(&turn);
+        Some((turn.events[0].workspace.as_str().to_owned(), turn.places[0].offset, turn.events.len(), turn.is_bulk))
+    };
+    let told = |workspace: &str, offset, events, is_bulk| Some((workspace.to_owned(), offset, events, is_bulk));
+    assert_eq!(next(&mut queue, usize::MAX), told("other", 2_001, 1, false));
+    assert_eq!(next(&mut queue, usize::MAX), told("edits", 2_000, 1, false));
+    assert_eq!(next(&mut queue, usize::MAX), told("purged", 0, TURN_EVENTS_MAX, true));
+    push_change(&mut queue, 2_002, "edits", edit());
+    push_change(&mut queue, 2_003, "other", removal());
+    assert_eq!(next(&mut queue, usize::MAX), told("edits", 2_002, 1, false), "a few edits come between");
+    assert_eq!(next(&mut queue, 0), told("other", 2_003, 1, false), "it needs no room");
+    assert_eq!(next(&mut queue, 0), None, "the bulk does");
+    assert_eq!(next(&mut queue, 150), told("purged", 512, 150, true), "and takes no more than there is");
+    // An import takes turns with it.
+    (3_000..4_000).for_each(|offset| push_change(&mut queue, offset, "import", edit()));
+    assert_eq!(next(&mut queue, usize::MAX), told("import", 3_000, TURN_EVENTS_MAX, true));
+    assert_eq!(next(&mut queue, usize::MAX), told("purged", 662, TURN_EVENTS_MAX, true));
+    push_change(&mut queue, 4_000, "other", removal());
+    assert_eq!(next(&mut queue, usize::MAX), told("other", 4_000, 1, false), "it waits for neither");
+    assert_eq!(next(&mut queue, usize::MAX), told("import", 3_512, 488, true));
+    let left: usize = std::iter::from_fn(|| next(&mut queue, usize::MAX)).map(|(.., events, _)| events).sum();
+    assert_eq!((left, queue.is_empty()), (2_000 - 662 - TURN_EVENTS_MAX, true));
+}
+
+#[test]
+fn what_takes_access_away_in_very_many_workspaces_lets_edits_go_between() {
+    let mut queue = Queue::default();
+    (0..300).for_each(|offset| push_change(&mut queue, offset, &format!("w{offset}"), removal()));
+    (300..500).for_each(|offset| push_change(&mut queue, offset, "import", edit()));
+    push_change(&mut queue, 500, "edits", edit());
+    let turns = std::iter::from_fn(|| queue.take(usize::MAX, 100, Instant::now()));
+    let turns: Vec<_> = turns.map(|turn| (turn.places[0].offset, turn.events.len())).collect();
+    assert_eq!(turns, [(0, 99), (500, 1), (99, 99), (198, 99), (297, 3), (300, 200)]);
+}
+
+#[test]
+fn of_a_workspace_that_is_set_aside_many_removed_pages_are_not_urgent_but_people_are() {
+    let mut queue = Queue::default();
+    let trashed = Change::PageTrashed { page: PageId::new("old").unwrap() };
+    for offset in 0..TURN_EVENTS_MAX as i64 {
+        assert!(queue.is_urgent(&event("w", trashed.clone())));
+        push_change(&mut queue, offset, "w", trashed.clone());
+    }
+    assert!(!queue.is_urgent(&event("w", trashed.clone())));
+    assert!(queue.is_urgent(&event("w", removal())) && queue.is_urgent(&event("other", trashed)));
+    assert!(!queue.is_urgent(&event("other", edit())));
 }
 
 #[test]

@@ -56,6 +56,29 @@ fn an_edit_behind_an_import_in_its_partition_does_not_wait_for_it() {
 }
 
 #[test]
+fn an_edit_behind_a_mass_deletion_in_its_partition_does_not_wait_for_it() {
+    const PAGES: usize = 12_000;
+    let broker = Broker::new(1);
+    let mut site = Site::new();
+    site.config = EngineConfig { commit_events_max: 300, commit_interval_ms: 100, ..site.config };
+    let (mut purged, mut editor) = (Source::new("purged", "eu"), Source::new("edits", "eu"));
+    let deleted: Vec<_> = (0..PAGES).map(|n| purged.delete_page(&format!("page-{n}"))).collect();
+    broker.send(0, &deleted);
+    broker.send(0, &[editor.member("ada", Role::Removed), editor.page("home", "Home", None)]);
+    let engine = site.open_with(None);
+    let config = Config { in_flight_bytes_max: 1 << 20, ..broker.config() };
+    let stream = Stream::start(&config, &Secrets::default(), engine.clone()).unwrap();
+    until("the edit is merged", || engine.page_record(&editor.workspace, &page("home")).unwrap().is_some());
+    let status = stream.status();
+    assert!(status.partitions[0].position < PAGES as i64 * 2 / 3, "the deletion was not through: {status:?}");
+    assert!(engine.member_record(&editor.workspace, &user("ada")).unwrap().is_some(), "what was removed before it as well");
+    until("all is committed", || committed(&engine) == PAGES as i64 + 2);
+    assert_eq!((stream.status().gaps_total, site.dead_letters().len()), (0, 0));
+    let record = |n: usize| engine.page_record(&purged.workspace, &page(&format!("page-{n}"))).unwrap();
+    assert!((0..PAGES).step_by(97).all(|n| record(n).is_some()), "none of the deletions is lost");
+}
+
+#[test]
 fn bad_messages_of_an_import_that_was_passed_over_become_dead_letters_once() {
     const EVENTS: usize = 6_000;
     let broker = Broker::new(1);

@@ -33,6 +33,9 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     if !config.kafka.is_enabled() {
         bail!("name the brokers in `kafka.brokers`, or as TESSERA__KAFKA__BROKERS");
     }
+    if config.postgres.follow {
+        bail!("`postgres.follow` is for `tessera serve`: indexers read Kafka alone, see docs/backfill.md");
+    }
     let config = Arc::new(of_one_partition(config)?);
     let embedder = if config.models.enabled { parts::start_model(&config.models.embed) } else { None };
     let embedders = Embedders::from(embedder.clone());

@@ -21,6 +21,7 @@ mod server;
 mod shutdown;
 mod snapshots;
 mod startup;
+mod streams;
 mod traces;
 mod verify;
 

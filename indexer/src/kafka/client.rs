@@ -131,7 +131,18 @@ impl rdkafka::consumer::ConsumerContext for Plain {}
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
     use super::*;
+
+    #[test]
+    fn every_session_timeout_that_is_allowed_is_taken_by_the_client() {
+        for session_timeout_ms in [1_000, 300_000] {
+            let config = Config { session_timeout_ms, brokers: "127.0.0.1:1".to_owned(), ..Config::default() };
+            config.check().unwrap();
+            consumer(&config, &Secrets::default()).create_with_context::<_, BaseConsumer<Plain>>(Plain).unwrap();
+        }
+    }
 
     #[test]
     fn membership_security_and_promises_reach_the_client() {

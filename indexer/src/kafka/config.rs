@@ -22,7 +22,7 @@ pub struct Config {
     /// A name of this indexer that no other of the group has, kept over restarts: then a restart within the session timeout
     /// moves no partition. Empty for none. Default empty.
     pub instance: String,
-    /// How long an indexer may be silent before its partitions go to others, in milliseconds; 1,000 to 1,800,000.
+    /// How long an indexer may be silent before its partitions go to others, in milliseconds; 1,000 to 300,000.
     /// Default 45,000: longer than a restart takes.
     pub session_timeout_ms: u64,
     /// Bytes of events that were read and are not merged yet, over all partitions; each partition has an equal share, and is
@@ -72,17 +72,19 @@ pub const SECRETS: [&str; 7] = [
 ];
 
 /// Settings that the promises rest on, each with what to do instead.
-const OURS: [(&str, &str); 16] = [
+const OURS: [(&str, &str); 18] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.group`"),
     ("group.instance.id", "set `kafka.instance`"),
     ("session.timeout.ms", "set `kafka.session_timeout_ms`"),
+    ("heartbeat.interval.ms", "set `kafka.session_timeout_ms`: three of them fit in it"),
     ("queued.max.messages.kbytes", "set `kafka.fetch_bytes_max`"),
     ("queued.min.messages", "set `kafka.fetch_bytes_max`"),
     ("enable.auto.commit", "offsets move with the commits of the index alone"),
     ("enable.auto.offset.store", "offsets move with the commits of the index alone"),
     ("auto.offset.reset", "reading begins where the index ends"),
+    ("enable.partition.eof", "the end of a partition tells how far behind it is"),
     ("partition.assignment.strategy", "partitions move one by one"),
     ("group.protocol", "partitions move one by one"),
     ("isolation.level", "what a producer took back must not be read"),
@@ -126,8 +128,9 @@ impl Config {
         if self.group.is_empty() {
             return bad("kafka.group", "must not be empty".to_owned());
         }
-        if !(1_000..=1_800_000).contains(&self.session_timeout_ms) {
-            return bad("kafka.session_timeout_ms", "must be 1000 to 1800000".to_owned());
+        // The client takes none that is longer than a member may stay away from polling.
+        if !(1_000..=300_000).contains(&self.session_timeout_ms) {
+            return bad("kafka.session_timeout_ms", "must be 1000 to 300000".to_owned());
         }
         for (key, bytes) in
             [("kafka.in_flight_bytes_max", self.in_flight_bytes_max), ("kafka.fetch_bytes_max", self.fetch_bytes_max)]
@@ -186,6 +189,8 @@ mod tests {
         check("[weights]\nacme = 0", "must be 1 to 100 for `acme`");
         check("[properties]\n'enable.auto.commit' = 'true'", "must not set `enable.auto.commit`: offsets move");
         check("[properties]\n'group.id' = 'x'", "set `kafka.group`");
+        check("[properties]\n'heartbeat.interval.ms' = '1000'", "set `kafka.session_timeout_ms`");
+        check("session_timeout_ms = 300001", "`kafka.session_timeout_ms` must be 1000 to 300000");
         check("[properties]\n'plugin.library.paths' = 'x'", "must not set `plugin.library.paths`");
         check("[properties]\n'sasl.password' = 'hush'", "TESSERA_KAFKA_SASL_PASSWORD");
         check("[secret_files]\n'sasl.username' = 'x'", "not `sasl.username`");

@@ -108,7 +108,7 @@ impl Lane {
 
     /// Whether an event goes before others, also where its workspace is set aside.
     pub(super) fn is_urgent(&self, event: &Event) -> bool {
-        self.shared.lock().queue.is_urgent(event)
+        self.shared.lock().queue.is_urgent(event, self.shared.engine.config().interactive_events_max)
     }
 
     /// The next offset to read of a partition; `None` where nothing of it was read, now or before.

@@ -227,12 +227,12 @@ impl Queue {
         self.bulks.insert(workspace, now);
     }
 
-    /// Whether a change goes before others, also where its workspace is set aside: of pages that are removed only as long as not
-    /// many such changes wait, for one act may remove a whole tree.
-    pub(super) fn is_urgent(&self, event: &Event) -> bool {
+    /// Whether a change goes before others, also where its workspace is set aside: of pages that are removed only as long as no
+    /// `bulk_events` such changes wait, for one act may remove a whole tree.
+    pub(super) fn is_urgent(&self, event: &Event, bulk_events: usize) -> bool {
         let removes_page = matches!(event.change, Change::PageTrashed { .. } | Change::PageDeleted { .. });
         let waiting = self.taking.get(&event.workspace).map_or(0, VecDeque::len);
-        takes_access(&event.change) && !(removes_page && waiting >= TURN_EVENTS_MAX)
+        takes_access(&event.change) && !(removes_page && waiting >= bulk_events)
     }
 
     fn had_bulk(&self, workspace: &WorkspaceId, now: Instant) -> bool {

@@ -89,7 +89,8 @@ pub struct PartitionStatus {
     /// Events from the position to the end of the partition; absent before the brokers were asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_events: Option<u64>,
-    /// How long ago the first event that was read and is not merged was written, in milliseconds; 0 when none waits.
+    /// How long ago the first event that was read and is not merged was written, in milliseconds; where none waits, about how long
+    /// the first that was not read yet does; 0 when all is merged.
     pub lag_ms: u64,
     /// Bytes that were read and are not merged.
     pub in_flight_bytes: u64,

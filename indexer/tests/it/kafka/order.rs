@@ -2,6 +2,7 @@
 
 use indexer::metrics::Metrics;
 use models::embed::Embedder;
+use schemas::event::Change;
 
 use super::*;
 
@@ -62,7 +63,7 @@ fn an_edit_behind_a_mass_deletion_in_its_partition_does_not_wait_for_it() {
     let mut site = Site::new();
     site.config = EngineConfig { commit_events_max: 300, commit_interval_ms: 100, ..site.config };
     let (mut purged, mut editor) = (Source::new("purged", "eu"), Source::new("edits", "eu"));
-    let deleted: Vec<_> = (0..PAGES).map(|n| purged.delete_page(&format!("page-{n}"))).collect();
+    let deleted: Vec<_> = (0..PAGES).map(|n| purged.write(Change::PageDeleted { page: page(&format!("page-{n}")) })).collect();
     broker.send(0, &deleted);
     broker.send(0, &[editor.member("ada", Role::Removed), editor.page("home", "Home", None)]);
     let engine = site.open_with(None);

@@ -335,8 +335,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let letters = DeadLetters::new(&dir.path().join("new"), 1 << 20);
         let error = error();
-        let both =
-            [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Any });
+        let both = [b"{\"a\":1}".as_slice(), b"\xff\xfe"].map(|event| DeadLetter {
+            event,
+            error: &error,
+            origin: None,
+            sent_for: SentFor::Any,
+        });
         letters.append(&both, jiff::Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(
             std::fs::read_to_string(letters.path()).unwrap(),
@@ -389,7 +393,10 @@ mod tests {
             let letters = DeadLetters::new(dir.path(), 1000);
             let event = letter(n);
             letters
-                .append(&[DeadLetter { event: &event, error: &error, origin: None, sent_for: SentFor::Any }], jiff::Timestamp::UNIX_EPOCH)
+                .append(
+                    &[DeadLetter { event: &event, error: &error, origin: None, sent_for: SentFor::Any }],
+                    jiff::Timestamp::UNIX_EPOCH,
+                )
                 .unwrap();
         }
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -404,7 +411,12 @@ mod tests {
         let letters = DeadLetters::new(dir.path(), 600);
         assert_eq!(letters.scrub(&[WorkspaceId::new("gone").unwrap()].into()).unwrap(), 0);
         let append = |event: &[u8]| {
-            letters.append(&[DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Any }], jiff::Timestamp::UNIX_EPOCH).unwrap();
+            letters
+                .append(
+                    &[DeadLetter { event, error: &error, origin: None, sent_for: SentFor::Any }],
+                    jiff::Timestamp::UNIX_EPOCH,
+                )
+                .unwrap();
         };
         append(br#"{"workspaceid":"kept","data":"of gone"}"#);
         append(br#"{"workspaceid":"gone","data":"MARKER"}"#);

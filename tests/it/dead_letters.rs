@@ -66,5 +66,8 @@ fn dead_letters_are_listed_with_their_reason_and_place_and_told_from_events() {
     let replayed = print(&["dead-letters", "replay", "--dry-run"]);
     let lines: Vec<_> = replayed.lines().collect();
     assert!(lines[0].starts_with("2 would be written"), "{replayed}");
-    assert!(lines[1].starts_with("3 stay: their senders may not write") && lines[2].starts_with("of 1 of"), "{replayed}");
+    assert!(
+        lines[1].starts_with("3 stay: their senders may not write") && lines[2].starts_with("of 1 of"),
+        "{replayed}"
+    );
 }

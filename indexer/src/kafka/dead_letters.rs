@@ -96,7 +96,10 @@ impl DeadLetterTopic {
             // A broker refuses a batch as a whole.
             let is_taken = self.send_batch(alone, false)?.is_empty() || self.send_batch(alone, true)?.is_empty();
             if !is_taken {
-                tracing::error!(topic = self.topic, "a dead letter is too large for its topic; it is in the file alone");
+                tracing::error!(
+                    topic = self.topic,
+                    "a dead letter is too large for its topic; it is in the file alone"
+                );
             }
         }
         Ok(())

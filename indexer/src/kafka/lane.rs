@@ -13,7 +13,7 @@ use schemas::event::{Event, InvalidEvent};
 use schemas::ids::WorkspaceId;
 
 use super::dead_letters::{DeadLetterTopic, Letter};
-use super::queue::{Partition, Place, Progress, Queue, Read, Turn, Weights};
+use super::queue::{Partition, Place, Progress, Queue, Read, Turn, Weights, takes_access};
 use crate::dead_letters::{DeadLetter, Origin, SentFor};
 use crate::engine::{self, Engine, Wait};
 use crate::error::IngestError;
@@ -108,7 +108,8 @@ impl Lane {
 
     /// Whether an event goes before others, also where its workspace is set aside.
     pub(super) fn is_urgent(&self, event: &Event) -> bool {
-        self.shared.lock().queue.is_urgent(event, self.shared.engine.config().interactive_events_max)
+        let bulk_events = self.shared.engine.config().interactive_events_max;
+        takes_access(&event.change) && self.shared.lock().queue.is_urgent(event, bulk_events)
     }
 
     /// The next offset to read of a partition; `None` where nothing of it was read, now or before.

@@ -179,7 +179,11 @@ mod tests {
         reach.measured(6, 5, 3_000);
         assert_eq!(reach.lag(&merged(5, 900), 60_000), (Some(0), 0), "the client came to the end");
         reach.measured(8, 5, 61_000);
-        assert_eq!(reach.lag(&merged(5, 900), 62_000), (Some(3), 59_000), "something was written since, and is not read");
+        assert_eq!(
+            reach.lag(&merged(5, 900), 62_000),
+            (Some(3), 59_000),
+            "something was written since, and is not read"
+        );
         reach.ended();
         reach.measured(8, 5, 63_000);
         assert_eq!(reach.lag(&merged(5, 900), 64_000), (Some(0), 0), "it was taken back: no message came of it");

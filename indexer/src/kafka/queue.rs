@@ -227,12 +227,12 @@ impl Queue {
         self.bulks.insert(workspace, now);
     }
 
-    /// Whether a change goes before others, also where its workspace is set aside: of pages that are removed only as long as no
-    /// `bulk_events` such changes wait, for one act may remove a whole tree.
+    /// Whether a change that takes access away goes before others also where its workspace is set aside: of pages that are removed
+    /// only as long as no `bulk_events` such changes wait, for one act may remove a whole tree.
     pub(super) fn is_urgent(&self, event: &Event, bulk_events: usize) -> bool {
         let removes_page = matches!(event.change, Change::PageTrashed { .. } | Change::PageDeleted { .. });
         let waiting = self.taking.get(&event.workspace).map_or(0, VecDeque::len);
-        takes_access(&event.change) && !(removes_page && waiting >= bulk_events)
+        !(removes_page && waiting >= bulk_events)
     }
 
     fn had_bulk(&self, workspace: &WorkspaceId, now: Instant) -> bool {
@@ -277,7 +277,7 @@ impl Queue {
 
 /// Whether a change takes access away and gives none, whatever came before. Grants and groups may do both: those that give must
 /// not go before what was written to the page until then.
-fn takes_access(change: &Change) -> bool {
+pub(super) fn takes_access(change: &Change) -> bool {
     match change {
         Change::MemberChanged { role, .. } => *role == Role::Removed,
         Change::UserErased { .. }

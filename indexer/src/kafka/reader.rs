@@ -177,7 +177,9 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         let mut has_answers = true;
         for (partition, lane) in held {
             match self.consumer.fetch_watermarks(&self.topic, partition, LAG_WAIT) {
-                Ok((first, end)) => places.push((partition, where_to(lane.next(partition), first, end), lane, first, end)),
+                Ok((first, end)) => {
+                    places.push((partition, where_to(lane.next(partition), first, end), lane, first, end))
+                }
                 Err(error) => {
                     has_answers = false;
                     tracing::debug!(error = &error as &dyn std::error::Error, partition, "its bounds are not known");
@@ -185,11 +187,14 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             }
         }
         let is_gap = places.iter().any(|(_, to, ..)| *to == To::Beginning);
+        let was_passed = self.gap_passed.is_some_and(|at| at.elapsed() < GAP_QUIET);
+        if is_gap || was_passed {
+            self.gap_passed = Some(Instant::now());
+        }
         if !is_gap && !has_answers {
             return Ok(());
         }
         let is_new = places.iter().any(|(_, to, ..)| *to == To::New);
-        let was_passed = self.gap_passed.is_some_and(|at| at.elapsed() < GAP_QUIET);
         if !is_gap && !is_new && !was_passed {
             self.lanes.note_gap();
             tracing::error!(
@@ -223,9 +228,6 @@ impl<C: ConsumerContext + 'static> Reader<C> {
             if let Some(held) = self.lanes.lock().get_mut(&place.partition()) {
                 held.paused = false;
             }
-        }
-        if is_gap {
-            self.gap_passed = Some(Instant::now());
         }
         self.has_lost_its_place = !has_answers;
         Ok(())

@@ -240,7 +240,6 @@ fn of_a_workspace_that_is_set_aside_many_removed_pages_are_not_urgent_but_people
     }
     assert!(!queue.is_urgent(&event("w", trashed.clone()), 100));
     assert!(queue.is_urgent(&event("w", removal()), 100) && queue.is_urgent(&event("other", trashed), 100));
-    assert!(!queue.is_urgent(&event("other", edit()), 100));
 }
 
 #[test]

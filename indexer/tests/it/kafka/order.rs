@@ -63,7 +63,8 @@ fn an_edit_behind_a_mass_deletion_in_its_partition_does_not_wait_for_it() {
     let mut site = Site::new();
     site.config = EngineConfig { commit_events_max: 300, commit_interval_ms: 100, ..site.config };
     let (mut purged, mut editor) = (Source::new("purged", "eu"), Source::new("edits", "eu"));
-    let deleted: Vec<_> = (0..PAGES).map(|n| purged.write(Change::PageDeleted { page: page(&format!("page-{n}")) })).collect();
+    let deleted: Vec<_> =
+        (0..PAGES).map(|n| purged.write(Change::PageDeleted { page: page(&format!("page-{n}")) })).collect();
     broker.send(0, &deleted);
     broker.send(0, &[editor.member("ada", Role::Removed), editor.page("home", "Home", None)]);
     let engine = site.open_with(None);
@@ -72,7 +73,10 @@ fn an_edit_behind_a_mass_deletion_in_its_partition_does_not_wait_for_it() {
     until("the edit is merged", || engine.page_record(&editor.workspace, &page("home")).unwrap().is_some());
     let status = stream.status();
     assert!(status.partitions[0].position < PAGES as i64 * 2 / 3, "the deletion was not through: {status:?}");
-    assert!(engine.member_record(&editor.workspace, &user("ada")).unwrap().is_some(), "what was removed before it as well");
+    assert!(
+        engine.member_record(&editor.workspace, &user("ada")).unwrap().is_some(),
+        "what was removed before it as well"
+    );
     until("all is committed", || committed(&engine) == PAGES as i64 + 2);
     assert_eq!((stream.status().gaps_total, site.dead_letters().len()), (0, 0));
     let record = |n: usize| engine.page_record(&purged.workspace, &page(&format!("page-{n}"))).unwrap();

@@ -23,6 +23,9 @@ const FRESHNESS_SECONDS: [f64; 14] = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 
 /// Bounds of the time that one step takes, in seconds.
 const STEP_SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// Of what there is one of, or none.
+const NO_LABEL: &[&str] = &[];
+
 /// All reasons to turn an event down.
 const CODES: [InvalidCode; 5] = [
     InvalidCode::Malformed,
@@ -59,8 +62,9 @@ pub struct Metrics {
     pending_seconds: Gauge,
     semantic_pending_passages: IntGauge,
     embed_queue_pages: IntGauge,
-    connected: IntGauge,
-    failing: IntGauge,
+    /// Of a process that reads a stream alone, as those of partitions: at 0 in every other one, it would tell of brokers that are away.
+    connected: IntGaugeVec,
+    failing: IntGaugeVec,
     gaps: IntCounter,
     lag_events: IntGaugeVec,
     lag_seconds: GaugeVec,
@@ -90,6 +94,7 @@ impl Metrics {
         };
         let of_partitions =
             |name: &str, help: &str| register_int_gauge_vec_with_registry!(name, help, &["partition"], registry);
+        let of_stream = |name: &str, help: &str| register_int_gauge_vec_with_registry!(name, help, NO_LABEL, registry);
         let metrics = Self {
             events: counters("tessera_indexer_events_total", "Events by what became of them.", "outcome")?,
             conflicts: counter("tessera_indexer_conflicts_total", "Events that met a concurrent write.")?,
@@ -126,8 +131,8 @@ impl Metrics {
                 "Passages that wait for their vector.",
             )?,
             embed_queue_pages: gauge("tessera_indexer_embed_queue_pages", "Pages that wait for the model.")?,
-            connected: gauge("tessera_indexer_stream_connected", "1 while the brokers answer.")?,
-            failing: gauge("tessera_indexer_stream_failing", "1 while events of the stream cannot be merged.")?,
+            connected: of_stream("tessera_indexer_stream_connected", "1 while the brokers answer.")?,
+            failing: of_stream("tessera_indexer_stream_failing", "1 while events of the stream cannot be merged.")?,
             gaps: counter(
                 "tessera_indexer_stream_gaps_total",
                 "Times the brokers had dropped events before they were read.",
@@ -221,14 +226,16 @@ impl Metrics {
         self.pending_seconds.set(statuses.iter().map(|status| status.lag_ms).max().unwrap_or(0) as f64 / 1e3);
         self.semantic_pending_passages.set(sum(|status| status.semantic_pending));
         self.embed_queue_pages.set(sum(|status| status.embed_queue_pages));
-        // A partition that went to another process is not told of any more.
+        // A partition that went to another process is not told of any more, nor is a stream where there is none.
+        self.connected.reset();
+        self.failing.reset();
         self.lag_events.reset();
         self.lag_seconds.reset();
         self.queue_bytes.reset();
         self.paused.reset();
         if let Some(stream) = stream {
-            self.connected.set(i64::from(stream.connected));
-            self.failing.set(i64::from(stream.failing));
+            self.connected.with_label_values(NO_LABEL).set(i64::from(stream.connected));
+            self.failing.with_label_values(NO_LABEL).set(i64::from(stream.failing));
             self.gaps.inc_by(stream.gaps_total.saturating_sub(self.gaps.get()));
             for partition in &stream.partitions {
                 let name = partition.partition.to_string();
@@ -251,5 +258,28 @@ fn code_name(code: InvalidCode) -> &'static str {
         InvalidCode::UnknownType => "unknown_type",
         InvalidCode::ClockAhead => "clock_ahead",
         InvalidCode::WrongWorkspace => "wrong_workspace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They stood at 0 in every process, and whoever ran a server without Kafka was woken after five minutes.
+    #[test]
+    fn a_stream_is_told_of_only_while_there_is_one() {
+        let metrics = Metrics::default();
+        let of_stream = |stream: Option<&StreamStatus>| -> Vec<String> {
+            let text = metrics.text(&[], stream);
+            let gauges = text.lines().filter(|line| {
+                line.starts_with("tessera_indexer_stream_") && !line.starts_with("tessera_indexer_stream_gaps_total")
+            });
+            gauges.map(str::to_owned).collect()
+        };
+        assert_eq!(of_stream(None), Vec::<String>::new());
+        let away = StreamStatus { failing: true, ..StreamStatus::default() };
+        let told = ["tessera_indexer_stream_connected 0", "tessera_indexer_stream_failing 1"];
+        assert_eq!(of_stream(Some(&away)), told);
+        assert_eq!(of_stream(None), Vec::<String>::new(), "it ended");
     }
 }

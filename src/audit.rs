@@ -169,7 +169,8 @@ pub(crate) fn note(config: &Config, what: What) -> anyhow::Result<()> {
     note_about(config, None, None, what)
 }
 
-/// As [`note`], for a person; `erased` knows who must not be named any more.
+/// As [`note`], for a person where one is named; `erased` knows who must not be named any more. Give it wherever the index is open: else the line
+/// is cleaned when the log is next swept.
 pub(crate) fn note_about(
     config: &Config,
     erased: Option<&dyn Erased>,

@@ -114,7 +114,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let index = parts::open_index(config, OpenMode::ReadWrite)?;
     let embedder = if arguments.text_only { None } else { parts::start_embedder(config, &index) };
     let engine = parts::open_indexer(config, index, embedder.clone())?;
-    audit::note(config, What::new(Kind::Imported).within(&workspace).noting("from", from))?;
+    let taken_in = What::new(Kind::Imported).within(&workspace).noting("from", from);
+    audit::note_about(config, Some(engine.index()), None, taken_in)?;
     let mut target = ImportTarget::new(engine.clone(), workspace.clone());
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));

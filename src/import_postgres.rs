@@ -54,7 +54,8 @@ pub(crate) fn run(config: &Config, what: &What, workspace: Option<&WorkspaceId>,
     let engine = parts::open_indexer(config, index, embedder.clone())?;
     let from = if matches!(what, What::Tables) { "postgres_tables" } else { "postgres_outbox" };
     let done = act::What::new(act::Kind::Imported).noting("from", from);
-    audit::note(config, workspace.map_or(done.clone(), |workspace| done.within(workspace)))?;
+    let done = workspace.map_or(done.clone(), |workspace| done.within(workspace));
+    audit::note_about(config, Some(engine.index()), None, done)?;
     let stop = CancellationToken::new();
     let runtime = parts::signal_runtime()?;
     runtime.spawn(stop_on_signals(stop.clone()));

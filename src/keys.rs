@@ -118,9 +118,8 @@ pub(crate) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
 /// What is recorded of a key: whose it is and what it may do, never the key.
 fn what(kind: Kind, key: &KeyRecord) -> What {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let workspaces: Vec<&str> = key.workspaces.iter().map(WorkspaceId::as_str).collect();
     let what = What::new(kind).noting("key", &key.id).noting("name", &key.name).noting("scopes", scopes.join(" "));
-    if workspaces.is_empty() { what } else { what.noting("workspaces", workspaces.join(" ")) }
+    what.noting_workspaces(&key.workspaces)
 }
 
 fn line_of(key: &KeyRecord, now: Timestamp) -> String {

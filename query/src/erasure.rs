@@ -162,14 +162,15 @@ impl Erasures {
     }
 
     /// Begins an erasure, or finds the one that is not over yet, or the one that is over where nothing came back since. The job is on disk
-    /// when it returns. Blocks.
+    /// when it returns, and that it was asked for is in the audit log, each time. Blocks.
     pub fn begin(&self, subject: &Subject, by: Actor, request_id: &str) -> Result<Erasure, EraseError> {
         let shared = &self.0.shared;
         let _beginning = shared.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         let former = shared.lock().jobs.newest(subject).cloned();
-        if let Some(former) = former
-            && (former.status != ErasureStatus::Done || shared.is_nothing_left(subject))
-        {
+        let former = former.filter(|job| job.status != ErasureStatus::Done || shared.is_nothing_left(subject));
+        let unwritten = |error: JobsError| EraseError::Unwritten(Box::new(error));
+        if let Some(former) = former {
+            shared.record(&former, subject, by, request_id, true)?;
             return Ok(former);
         }
         let state = shared.lock();
@@ -179,17 +180,9 @@ impl Erasures {
         if state.jobs.unfinished() >= shared.config.jobs_max {
             return Err(EraseError::Full);
         }
-        let unwritten = |error: JobsError| EraseError::Unwritten(Box::new(error));
         let job = state.jobs.new_job(subject, Timestamp::now()).map_err(unwritten)?;
-        // No text and no person: the lines of the log that name the person go with the person.
-        let kind = kind_name(job.kind);
-        let what = What::new(Kind::ErasureRequested).noting("erasure", &job.id).noting("of", kind);
-        let what = What { request: Some(request_id.to_owned()), ..what.within(subject.workspace()) };
         drop(state);
-        if let Some(audit) = &shared.audit {
-            let recorded = audit.record_durably(Act { who: by.into(), what }, AUDIT_PATIENCE);
-            recorded.map_err(|error| EraseError::Unwritten(Box::new(error)))?;
-        }
+        shared.record(&job, subject, by, request_id, false)?;
         let mut state = shared.lock();
         let job = state.jobs.put(job).map_err(unwritten)?;
         drop(state);
@@ -256,6 +249,24 @@ enum Tried {
 }
 
 impl Shared {
+    /// Records that an erasure was asked for, again perhaps, and waits until that is on disk.
+    fn record(
+        &self,
+        job: &Erasure,
+        subject: &Subject,
+        by: Actor,
+        request_id: &str,
+        is_again: bool,
+    ) -> Result<(), EraseError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        // No text and no person: the lines of the log that name the person go with the person.
+        let what = What::new(Kind::ErasureRequested).noting("erasure", &job.id).noting("of", kind_name(job.kind));
+        let what = if is_again { what.noting("again", "true") } else { what };
+        let what = What { request: Some(request_id.to_owned()), ..what.within(subject.workspace()) };
+        let recorded = audit.record_durably(Act { who: by.into(), what }, AUDIT_PATIENCE);
+        recorded.map_err(|error| EraseError::Unwritten(Box::new(error)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -78,6 +78,9 @@ pub(crate) fn not_reached(data_dir: &Path, has_stream: bool, resume: ResumeConfi
             .to_owned(),
         "copies of the data folder and of its logs that others made".to_owned(),
         "the product that the events came from, which must not send them again".to_owned(),
+        "the file of service keys and `auth.service_keys`, where they name the workspace as one that a key may touch: revoke such keys; \
+         `tessera keys prune` forgets them"
+            .to_owned(),
     ];
     if resume.streams_max > 0 {
         places.push(format!(

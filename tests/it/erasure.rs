@@ -231,6 +231,22 @@ fn a_person_and_a_workspace_leave_the_audit_log_which_is_still_proven() {
         let output = site.run(&["erasure", "verify", file.to_str().unwrap(), "--text", "zqtext"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
+    // A command that names the workspace by now leaves a line without it.
+    drop(server);
+    let (nothing, receipt) = (site.dir.path().join("none.ndjson"), site.dir.path().join("receipt.json"));
+    std::fs::write(&nothing, "").unwrap();
+    let taken_in = site.run(&["import", "ndjson", nothing.to_str().unwrap(), "--workspace", "acme", "--text-only"]);
+    assert!(taken_in.status.success(), "{}", String::from_utf8_lossy(&taken_in.stderr));
+    let output = site.run(&["erasure", "verify", receipt.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // Those that know of no erasure leave one with it, which the next start cleans.
+    let key = site.run(&["keys", "create", "late", "--scopes", "search", "--workspace", "acme"]);
+    assert!(key.status.success());
+    assert!(!site.run(&["erasure", "verify", receipt.to_str().unwrap()]).status.success());
+    let server = Server::start(&site);
+    server.done(&server.erase("/v1/workspaces/acme"));
+    let output = site.run(&["erasure", "verify", receipt.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     // A byte of the log is changed by hand.
     drop(server);
     let segment = std::fs::read_dir(site.dir.path().join("data/audit")).unwrap().find_map(|entry| {
@@ -306,6 +322,8 @@ fn conversations_feedback_and_usage_lose_the_page_and_then_the_person() {
             assert_eq!((check["present"].as_bool(), check["left"].as_u64()), (Some(true), Some(0)), "{check}");
         }
         let not_reached = erasure["receipt"]["not_reached"].to_string();
-        assert!(not_reached.contains("streamed answers in memory"), "{not_reached}");
+        for place in ["streamed answers in memory", "the file of service keys"] {
+            assert!(not_reached.contains(place), "{place}: {not_reached}");
+        }
     }
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use schemas::ids::{PageId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
+/// The note that names several workspaces.
+const WORKSPACES_NOTE: &str = "workspaces";
+
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
@@ -133,6 +136,23 @@ impl What {
         Self { kind, workspace: None, request: None, pages, more: 0, notes, log: None }
     }
 
+    /// The workspaces that it names: the one that it was done in, and those that a key may touch.
+    pub fn workspaces(&self) -> impl Iterator<Item = &str> {
+        let noted = self.notes.get(WORKSPACES_NOTE).map_or("", String::as_str);
+        self.workspace.iter().map(WorkspaceId::as_str).chain(noted.split_whitespace())
+    }
+
+    /// Noting the workspaces that a key may touch. The line goes with each of them.
+    #[must_use]
+    pub fn noting_workspaces(self, workspaces: &[WorkspaceId]) -> Self {
+        if workspaces.is_empty() {
+            return self;
+        }
+        // No id has white space.
+        let ids: Vec<&str> = workspaces.iter().map(WorkspaceId::as_str).collect();
+        self.noting(WORKSPACES_NOTE, ids.join(" "))
+    }
+
     /// In a workspace.
     #[must_use]
     pub fn within(mut self, workspace: &WorkspaceId) -> Self {
@@ -147,7 +167,7 @@ impl What {
         self
     }
 
-    /// With something else to say. No text of a page and none that a person wrote.
+    /// With something else to say. No text of a page, none that a person wrote, and no id of a person or a workspace, which would not be erased.
     #[must_use]
     pub fn noting(mut self, name: &str, value: impl Into<String>) -> Self {
         self.notes.insert(name.to_owned(), value.into());

@@ -68,10 +68,11 @@ enum Loss {
 }
 
 fn loss(erased: &dyn Erased, who: Option<&Who>, what: Option<&What>) -> Loss {
-    let Some(workspace) = what.and_then(|what| what.workspace.as_ref()) else { return Loss::Nothing };
-    if erased.workspace(workspace) {
+    let Some(what) = what else { return Loss::Nothing };
+    if what.workspaces().any(|id| WorkspaceId::new(id).is_ok_and(|workspace| erased.workspace(&workspace))) {
         return Loss::Both;
     }
+    let Some(workspace) = &what.workspace else { return Loss::Nothing };
     let is_named = |who: &Who| {
         let named = who.actor.user().into_iter().chain(&who.about);
         named.into_iter().any(|user| erased.person(workspace, user))
@@ -124,34 +125,88 @@ pub(super) fn without_erased(mut act: Act, erased: &dyn Erased) -> Act {
     act
 }
 
-/// Takes out of the log whoever was erased, and returns how many lines lost something. Does nothing where nobody was since the last time.
+/// What the log was last cleaned of, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Swept {
+    fingerprint: [u8; 32],
+    /// The last line that was looked at.
+    last_seq: u64,
+}
+
+impl Swept {
+    /// None where nothing can be known: it is not there, or of a release that did not say how far it had looked.
+    fn read(path: &Path) -> Option<Self> {
+        let bytes = fs::read(path).ok()?;
+        let (fingerprint, last_seq) = bytes.split_first_chunk()?;
+        Some(Self { fingerprint: *fingerprint, last_seq: u64::from_le_bytes(last_seq.try_into().ok()?) })
+    }
+
+    fn write(self, file: &mut BufWriter<File>) -> io::Result<()> {
+        file.write_all(&self.fingerprint)?;
+        file.write_all(&self.last_seq.to_le_bytes())
+    }
+}
+
+/// Takes out of the log whoever was erased, and returns how many lines lost something. Reads the lines that were added since the last time, and
+/// all of them where somebody was erased since: commands write beside a server, and may name whom it has long taken out.
 pub(super) fn redact(log: &mut Segments, erased: &dyn Erased, now: Timestamp) -> io::Result<u64> {
     let fingerprint = erased.fingerprint();
-    let swept = log.dir().join(SWEPT_FILE);
-    if fs::read(&swept).is_ok_and(|swept| swept == fingerprint) {
-        return Ok(0);
+    let path = log.dir().join(SWEPT_FILE);
+    let swept = Swept::read(&path);
+    let looked_at = swept.filter(|swept| swept.fingerprint == fingerprint).map_or(0, |swept| swept.last_seq);
+    let (mut redacted, mut last_seq) = redact_after(log, looked_at, erased, now)?;
+    if last_seq < looked_at {
+        // Its files were removed, and it began anew.
+        let (lines, last) = redact_after(log, 0, erased, now)?;
+        (redacted, last_seq) = (redacted + lines, last);
     }
-    let mut redacted = 0;
-    for first in list(log.dir())? {
-        redacted += redact_segment(log, first, erased, now)?;
+    let now_swept = Swept { fingerprint, last_seq };
+    if swept == Some(now_swept) {
+        return Ok(redacted);
     }
     // Another process may sweep at the same time, and what is written aside has one name.
     let _lock = log.lock()?;
-    write_aside(log.dir(), &swept, &mut |file| file.write_all(&fingerprint))?;
+    // A line that a power cut takes back gives its number to another one, which was not looked at.
+    log.sync()?;
+    write_aside(log.dir(), &path, &mut |file| now_swept.write(file))?;
     Ok(redacted)
 }
 
-fn redact_segment(log: &mut Segments, first: u64, erased: &dyn Erased, now: Timestamp) -> io::Result<u64> {
+/// Takes out of the lines after `looked_at`. How many lost something, and the last line that there was.
+fn redact_after(log: &mut Segments, looked_at: u64, erased: &dyn Erased, now: Timestamp) -> io::Result<(u64, u64)> {
+    let segments = list(log.dir())?;
+    let (mut redacted, mut last_seq) = (0, 0);
+    for (at, &first) in segments.iter().enumerate() {
+        let is_looked_at = segments.get(at + 1).is_some_and(|next| *next <= looked_at.saturating_add(1));
+        if !is_looked_at {
+            let (lines, last) = redact_segment(log, first, looked_at, erased, now)?;
+            (redacted, last_seq) = (redacted + lines, last_seq.max(last));
+        }
+    }
+    Ok((redacted, last_seq))
+}
+
+fn redact_segment(
+    log: &mut Segments,
+    first: u64,
+    looked_at: u64,
+    erased: &dyn Erased,
+    now: Timestamp,
+) -> io::Result<(u64, u64)> {
     let path = path_of(log.dir(), first);
     let lock = log.lock()?;
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         // Retired meanwhile.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
         Err(error) => return Err(error),
     };
-    let (mut who, mut both) = (BTreeSet::new(), BTreeSet::new());
+    let (mut who, mut both, mut last_seq) = (BTreeSet::new(), BTreeSet::new(), 0);
     for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| Line::read(line).ok()) {
+        last_seq = line.seq;
+        if line.seq <= looked_at {
+            continue;
+        }
         match loss(erased, line.who().as_ref(), line.what().as_ref()) {
             Loss::Nothing => {}
             Loss::Who => _ = who.insert(line.seq),
@@ -160,7 +215,7 @@ fn redact_segment(log: &mut Segments, first: u64, erased: &dyn Erased, now: Time
     }
     let count = (who.len() + both.len()) as u64;
     if count == 0 {
-        return Ok(0);
+        return Ok((0, last_seq));
     }
     log.announce(&lock, OfLog::Redacted { segment: first, who: ranges(&who), both: ranges(&both) }, now)?;
     // The announcement may be in this same segment.
@@ -175,7 +230,7 @@ fn redact_segment(log: &mut Segments, first: u64, erased: &dyn Erased, now: Time
         }
         Ok(())
     })?;
-    Ok(count)
+    Ok((count, last_seq))
 }
 
 /// Writes a file whole before it takes the place of the former one. Whoever calls it holds the lock.

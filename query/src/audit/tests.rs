@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use schemas::ids::{PageId, UserId, WorkspaceId};
 
 use super::act::{Actor, OfLog, What, Who};
-use super::redact::redact;
+use super::redact::{lines_of, redact, without_erased};
 use super::segments::{list, path_of};
 use super::verify::{Filter, Report, Shown, Wanted, show, verify};
 use super::*;
@@ -363,6 +363,72 @@ fn who_is_erased_leaves_the_files_and_the_chain_holds() {
     let mut log = site.log();
     site.write(&mut log, 2);
     assert!(site.report().intact);
+}
+
+/// A command that named somebody long erased left a line that no sweep looked at, so that no further erasure of them could ever end.
+#[test]
+fn a_line_that_comes_after_a_sweep_is_cleaned_by_the_next_one() {
+    let mut site = Site::keyed();
+    let mut log = site.log();
+    site.write(&mut log, 30);
+    let gone = Gone::default();
+    gone.add("acme", "");
+    assert_eq!(redact(&mut log, &gone, site.now).unwrap(), 30);
+    assert_eq!(redact(&mut log, &gone, site.now).unwrap(), 0);
+    let mut command = site.log();
+    for acts in [2, 40] {
+        site.write(&mut command, acts);
+        assert_eq!(redact(&mut log, &gone, site.now).unwrap(), acts as u64);
+        assert_eq!(redact(&mut log, &gone, site.now).unwrap(), 0);
+    }
+    let acme = WorkspaceId::new("acme").unwrap();
+    let named = |site: &Site| lines_of(site.dir.path(), &acme, None).unwrap();
+    assert_eq!(named(&site), 0);
+    // A former release did not say how far it had looked.
+    let swept = site.dir.path().join("swept");
+    site.write(&mut command, 1);
+    let whole = std::fs::read(&swept).unwrap();
+    std::fs::write(&swept, &whole[..32]).unwrap();
+    assert_eq!(redact(&mut log, &gone, site.now).unwrap(), 1);
+    assert!(site.report().intact, "{:?}", site.report().problems);
+    // Its files were removed by hand, and it begins with smaller numbers.
+    for file in site.files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let mut anew = site.log();
+    site.write(&mut anew, 3);
+    assert_eq!(redact(&mut anew, &gone, site.now).unwrap(), 3);
+    assert_eq!(named(&site), 0);
+    assert!(site.report().intact, "{:?}", site.report().problems);
+}
+
+/// It named them in a note, where nobody looked.
+#[test]
+fn the_line_of_a_key_goes_with_each_workspace_that_it_may_touch() {
+    let site = Site::new();
+    let mut log = site.log();
+    let workspaces = ["acme", "globex"].map(|id| WorkspaceId::new(id).unwrap());
+    let act = |what: What| Act { who: Actor::Operator { login: "root".into() }.into(), what };
+    let of_both = act(What::new(Kind::KeyCreated).noting("key", "k-1").noting_workspaces(&workspaces));
+    let of_all = act(What::new(Kind::KeyCreated).noting("key", "k-2").noting_workspaces(&[]));
+    let lock = log.lock().unwrap();
+    log.append(&lock, &[(site.now, of_both.clone()), (site.now, of_all.clone())]).unwrap();
+    drop(lock);
+    for workspace in &workspaces {
+        assert_eq!(lines_of(site.dir.path(), workspace, None).unwrap(), 1);
+        let filter = Filter { workspace: Some(workspace.clone()), ..Filter::default() };
+        let shown = show(site.dir.path(), &filter, 9).unwrap();
+        assert_eq!(shown.len(), 1, "{shown:?}");
+        assert_eq!(shown[0].what.as_ref().unwrap().notes["workspaces"], "acme globex");
+    }
+    let gone = Gone::default();
+    gone.add("globex", "");
+    assert_eq!(redact(&mut log, &gone, site.now).unwrap(), 1);
+    let text = site.text();
+    assert!(!text.contains("globex") && !text.contains("k-1") && text.contains("k-2"), "{text}");
+    assert!(site.report().intact, "{:?}", site.report().problems);
+    assert_eq!(without_erased(of_both, &gone), Act { who: Actor::Erased.into(), what: What::new(Kind::KeyCreated) });
+    assert_eq!(without_erased(of_all.clone(), &gone), of_all);
 }
 
 #[test]

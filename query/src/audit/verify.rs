@@ -335,7 +335,7 @@ impl Filter {
             && self.until.is_none_or(|until| line.time <= until)
             && self.actor.as_ref().is_none_or(named)
             && self.kind.is_none_or(|kind| what.is_some_and(|what| what.kind == kind))
-            && self.workspace.as_ref().is_none_or(|id| what.is_some_and(|what| what.workspace.as_ref() == Some(id)))
+            && self.workspace.as_ref().is_none_or(|id| what.is_some_and(|what| what.workspaces().any(|of| of == id.as_str())))
             && self.page.as_ref().is_none_or(|page| what.is_some_and(|what| what.pages.contains(page)))
     }
 }

@@ -147,6 +147,24 @@ impl Engine {
         self.0.pools.words.run(Deadline::after(self.config().timeout(None)), work).await
     }
 
+    /// Looks for a conversation of a caller, and gives nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] where the caller has no such conversation.
+    pub async fn find_conversation(
+        &self,
+        conversations: Option<&Conversations>,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(), QueryError> {
+        let find = |conversations: Conversations, caller: Caller, id| {
+            let turns = conversations.turns(&caller, id).map_err(QueryError::disk("read a conversation"))?;
+            Ok(!turns.is_empty())
+        };
+        self.on_conversation(conversations, caller, id, find).await
+    }
+
     /// Removes a conversation of a caller.
     ///
     /// # Errors
@@ -158,13 +176,27 @@ impl Engine {
         caller: &Caller,
         id: &str,
     ) -> Result<(), QueryError> {
+        let delete = |conversations: Conversations, caller: Caller, id| {
+            conversations.delete(&caller, id).map_err(QueryError::disk("remove a conversation"))
+        };
+        self.on_conversation(conversations, caller, id, delete).await
+    }
+
+    /// Does something with a conversation of a caller; it says whether there was one.
+    async fn on_conversation(
+        &self,
+        conversations: Option<&Conversations>,
+        caller: &Caller,
+        id: &str,
+        work: impl FnOnce(Conversations, Caller, RandomId) -> Result<bool, QueryError> + Send + 'static,
+    ) -> Result<(), QueryError> {
         let (Some(conversations), Some(id)) = (conversations.cloned(), RandomId::parse(id)) else {
             return Err(QueryError::NotFound);
         };
         let caller = caller.clone();
-        let work = move || conversations.delete(&caller, id).map_err(QueryError::disk("remove a conversation"));
-        let is_removed = self.0.pools.words.run(Deadline::after(self.config().timeout(None)), work).await?;
-        if is_removed { Ok(()) } else { Err(QueryError::NotFound) }
+        let deadline = Deadline::after(self.config().timeout(None));
+        let was_there = self.0.pools.words.run(deadline, move || work(conversations, caller, id)).await?;
+        if was_there { Ok(()) } else { Err(QueryError::NotFound) }
     }
 
     /// The turns before a question, as far as the caller may see them now and they still say what the pages say; all places that their words

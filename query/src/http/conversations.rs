@@ -96,8 +96,10 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let caller = identity.caller()?;
     let id = id.named()?;
-    app.engine().delete_conversation(app.conversations(), &caller, &id).await?;
-    let what = What::new(Kind::ConversationRemoved).within(&caller.workspace).noting("conversation", id);
+    app.engine().find_conversation(app.conversations(), &caller, &id).await?;
+    // Before it is gone: what cannot be recorded must not be done, where the operator wants it so.
+    let what = What::new(Kind::ConversationRemoved).within(&caller.workspace).noting("conversation", &id);
     app.note(&identity, &request_id, what)?;
+    app.engine().delete_conversation(app.conversations(), &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use query::audit::{AuditConfig, OnFailure};
 use schemas::ids::{UserId, WorkspaceId};
 use serde_json::json;
 
-use super::harness::{ACME_ADMIN_KEY, ADMIN_KEY, Client, SEARCH_KEY, token};
+use super::harness::{ACME_ADMIN_KEY, ADMIN_KEY, Client, SEARCH_KEY, caller, token};
 
 fn lines(client: &Client) -> Vec<Shown> {
     assert!(client.audit.settle(Duration::from_mins(1)));
@@ -181,4 +181,17 @@ async fn where_nothing_may_go_unrecorded_searches_are_turned_away_and_events_are
     });
     assert_eq!(client.post("/v1/events", &headers, revocation.to_string()).await.status, 202);
     assert_eq!(client.get("/healthz", &[]).await.status, 200);
+}
+
+/// It was gone by the time that the request was turned away.
+#[tokio::test]
+async fn a_conversation_stays_where_its_removal_cannot_be_recorded() {
+    let client = Client::audited(AuditConfig { on_failure: OnFailure::Refuse, ..AuditConfig::default() });
+    let asked = json!({"question": "How long does a rollback take?", "conversation": "new"});
+    let begun = client.answer_as("bob", asked).await;
+    let path = format!("/v1/conversations/{}", begun.json["conversation"].as_str().unwrap());
+    client.audit.close();
+    assert_eq!(client.delete_as("bob", &path).await.status, 503);
+    let kept = client.engine.conversations(Some(&client.conversations), &caller("acme", "bob"), 9, None);
+    assert_eq!(kept.await.unwrap().results.len(), 1);
 }

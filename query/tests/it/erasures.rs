@@ -38,9 +38,13 @@ async fn an_administrator_begins_an_erasure_and_is_told_how_far_it_is() {
     assert_eq!(send(&client, "GET", &location, &token("acme", "ada", ""), "").await.status, 403);
     let filter = Filter { kind: Some(Kind::ErasureRequested), ..Filter::default() };
     let lines = show(client.audit.dir(), &filter, 9).unwrap();
-    assert_eq!(lines.len(), 1, "the second request began nothing");
-    assert_eq!(lines[0].who.as_ref().unwrap().actor, Actor::Person { user: UserId::new("ada").unwrap() });
-    assert_eq!(lines[0].what.as_ref().unwrap().notes["erasure"], done.json["id"].as_str().unwrap());
+    assert_eq!(lines.len(), 2, "who asked again is told, too");
+    for (line, again) in lines.iter().zip([None, Some("true")]) {
+        let notes = &line.what.as_ref().unwrap().notes;
+        assert_eq!(line.who.as_ref().unwrap().actor, Actor::Person { user: UserId::new("ada").unwrap() });
+        assert_eq!(notes["erasure"], done.json["id"].as_str().unwrap());
+        assert_eq!(notes.get("again").map(String::as_str), again, "the second request began nothing");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use query::http::HttpConfig;
 use query::http::auth::AuthConfig;
-use schemas::limits::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -236,9 +235,6 @@ impl Config {
         if self.index.writer_memory_bytes < 15 << 20 {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
         }
-        if self.http.limits.bodies_bytes_max < BATCH_BYTES_MAX {
-            bail!("http configuration: `bodies_bytes_max` must be at least {BATCH_BYTES_MAX}, a full batch");
-        }
         memory::check(self)
     }
 }
@@ -355,6 +351,18 @@ mod tests {
             whole["auth"]["keys_file"].is_str() && whole["models"]["generate"]["endpoints"][0].is_table(),
             "{whole}"
         );
+    }
+
+    #[test]
+    fn numbers_of_the_api_that_cannot_hold_are_told() {
+        for (text, key) in [
+            ("[http]\nin_flight_max = 9223372036854775807", "`in_flight_max`"),
+            ("[http]\ningest_timeout_ms = 90000", "`ingest_timeout_ms`"),
+            ("[http.rate]\nbuckets_max = 0", "`rate.buckets_max`"),
+        ] {
+            let error = Config::of(&text.parse().unwrap()).unwrap().check().unwrap_err().to_string();
+            assert!(error.starts_with("http configuration: ") && error.contains(key), "{error}");
+        }
     }
 
     #[test]

@@ -147,6 +147,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
     if let Some(mut follower) = follower {
         follower.stop();
     }
+    // An erasure waits for its purge, which may take as long as all segments take to be written again.
+    indexer.stop_purges();
     erasures.close();
     let committed = indexer.close();
     control.stop();

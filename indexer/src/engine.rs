@@ -343,6 +343,12 @@ impl Engine {
         self.0.core.wait_for(Instant::now() + timeout, |backlog| backlog.is_idle() && backlog.embedding.is_idle())
     }
 
+    /// Has purges end after the segment at hand, so that whoever waits for one is not waited for. What is left is purged when the index is next
+    /// opened. All else goes on until [`Engine::close`].
+    pub fn stop_purges(&self) {
+        self.0.core.purges.stop();
+    }
+
     /// Stops taking events in, commits what is pending, and ends the threads. What waits to be embedded is taken up again
     /// when the index is next opened. Blocks until that is done; false when what is pending could not be committed.
     pub fn close(&self) -> bool {

@@ -1,7 +1,9 @@
 //! What a server says while it turns much away: few lines, which together count all of it.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Site;
 use super::metrics::{Server, ask, get, value};
@@ -20,10 +22,28 @@ fn turned_away(said: &str) -> (u64, u64) {
 fn a_server_that_is_busy_says_so_in_few_lines_that_count_all_it_turned_away() {
     let dir = tempfile::tempdir().unwrap();
     let began = Instant::now();
-    let server = Server::start_with(dir.path(), &[("TESSERA__HTTP__IN_FLIGHT_MAX", "0")]);
+    let patient = "600000";
+    let server = Server::start_with(
+        dir.path(),
+        &[
+            ("TESSERA__HTTP__IN_FLIGHT_MAX", "1"),
+            ("TESSERA__HTTP__REQUEST_TIMEOUT_MS", patient),
+            ("TESSERA__HTTP__CONNECTIONS__BODY_STALL_MS", patient),
+        ],
+    );
+    // A request whose body does not come takes the one place that there is.
+    let mut busy = TcpStream::connect(&server.api).unwrap();
+    let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n";
+    write!(busy, "{head}tessera-workspace: w\r\ntessera-user: ada\r\n\r\n").unwrap();
+    let in_flight = || value(&get(&server.counters, "/metrics").1, "tessera_query_in_flight_requests") > 0.5;
+    assert!((0..600).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(50));
+        in_flight()
+    }));
     for _ in 0..REQUESTS {
         assert_eq!(get(&server.api, "/v1/search?query=x&workspace=w&as=ada").0, "503");
     }
+    drop(busy);
     let (_, counters) = get(&server.counters, "/metrics");
     assert!((value(&counters, r#"tessera_query_shed_total{bound="requests"}"#) - REQUESTS as f64).abs() < f64::EPSILON);
     let (status, said) = server.end();

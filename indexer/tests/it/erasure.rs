@@ -285,3 +285,22 @@ fn a_workspace_is_erased_on_request_as_by_its_event() {
     assert!(markers_in(&site.dir).is_empty(), "{:?}", markers_in(&site.dir));
     assert_eq!(engine.pages(&kept.workspace).len(), 15);
 }
+
+/// A server that was told to stop waited until all of the purge was done.
+#[test]
+fn purges_that_are_told_to_stop_leave_the_rest_to_the_next_start() {
+    let site = Site::new();
+    let engine = site.open();
+    let (mut gone, mut kept) = (Source::new("gone", "zqregion"), Source::new("kept", "eu"));
+    write(&engine, &mut gone, &mut kept);
+    engine.stop_purges();
+    assert!(!engine.erase(&gone.workspace, &Erasing::Workspace).unwrap(), "it is not waited for");
+    assert!(!engine.wait_purged(PATIENCE));
+    engine.submit(&events(&mut kept, "keep", 15), Wait::Searchable).unwrap();
+    assert!(engine.close(), "what comes meanwhile is taken in");
+    drop(engine);
+    let engine = site.open();
+    erase(&engine, &gone.workspace, &Erasing::Workspace);
+    assert!(markers_in(&site.dir).is_empty(), "{:?}", markers_in(&site.dir));
+    assert_eq!(engine.pages(&kept.workspace).len(), 20);
+}

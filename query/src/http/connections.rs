@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
+use super::out_of_range;
 use super::sheds::{Kind, Sheds};
 use super::stalls::Impatient;
 use super::tls::Tls;
@@ -56,9 +57,10 @@ const TOO_MANY: Kind =
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionsConfig {
-    /// Connections that are open side by side; 1,024. The system must allow as many open files, and a few hundred for the index.
+    /// Connections that are open side by side, 1 to 1,000,000; 1,024. The system must allow as many open files, and a few hundred for the index.
     pub max: usize,
-    /// Connections beyond these, of one request each, for health checks, counters and events alone; 64. Others are closed.
+    /// Connections beyond these, of one request each, for health checks, counters and events alone, 100,000 at most; 64.
+    /// Others are closed.
     pub reserved: usize,
     /// Longest header of a request, its first line included, in bytes, 1,024 to 65,536; 16,384. More is answered with 431.
     pub header_bytes_max: usize,
@@ -91,20 +93,16 @@ impl Default for ConnectionsConfig {
 impl ConnectionsConfig {
     /// The first value that cannot hold, and why.
     pub(super) fn wrong(&self) -> Option<String> {
-        let ms = [
-            ("first_header_timeout_ms", self.first_header_timeout_ms),
-            ("header_timeout_ms", self.header_timeout_ms),
-            ("body_stall_ms", self.body_stall_ms),
-            ("write_stall_ms", self.write_stall_ms),
-        ];
-        if self.max == 0 {
-            return Some("`connections.max` must be at least 1".to_owned());
-        }
-        if !(1_024..=65_536).contains(&self.header_bytes_max) {
-            return Some("`connections.header_bytes_max` must be from 1024 to 65536".to_owned());
-        }
-        let wrong = ms.into_iter().find(|(_, ms)| !(10..=600_000).contains(ms));
-        wrong.map(|(name, _)| format!("`connections.{name}` must be from 10 to 600000"))
+        let ms = 10..=600_000;
+        out_of_range([
+            ("connections.max", self.max as u64, 1..=1_000_000),
+            ("connections.reserved", self.reserved as u64, 0..=100_000),
+            ("connections.header_bytes_max", self.header_bytes_max as u64, 1_024..=65_536),
+            ("connections.first_header_timeout_ms", self.first_header_timeout_ms.into(), ms.clone()),
+            ("connections.header_timeout_ms", self.header_timeout_ms.into(), ms.clone()),
+            ("connections.body_stall_ms", self.body_stall_ms.into(), ms.clone()),
+            ("connections.write_stall_ms", self.write_stall_ms.into(), ms),
+        ])
     }
 }
 

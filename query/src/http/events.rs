@@ -15,7 +15,7 @@ use schemas::problem::{Problem, ProblemCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::App;
+use super::{App, INGEST_TIMEOUT_MS};
 use super::auth::{Identity, Scope};
 use super::extract::{ApiQuery, RequestId, media_type, read_body};
 use super::ingest::{IngestError, Refused};
@@ -89,7 +89,7 @@ pub(super) async fn submit(
     identity.require(Scope::Ingest)?;
     let form = form(&media_type(request.headers())?)?;
     let timeout_ms = params.timeout_ms.unwrap_or(app.config().ingest_timeout_ms);
-    if !(100..=60_000).contains(&timeout_ms) {
+    if !INGEST_TIMEOUT_MS.contains(&u64::from(timeout_ms)) {
         return Err(ApiError::field("timeout_ms", "must be from 100 to 60000"));
     }
     let deadline = Deadline::after(std::time::Duration::from_millis(u64::from(timeout_ms)));

@@ -19,6 +19,7 @@ use schemas::problem::ProblemCode;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Identity, IdentityKind};
+use super::out_of_range;
 use super::problem::ApiError;
 use crate::metrics::{Bound, Metrics};
 
@@ -26,16 +27,16 @@ use crate::metrics::{Bound, Metrics};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateConfig {
-    /// Requests a second of one caller, a person in a workspace or a service key for a person; more are answered with 429. 0 for
-    /// no limit; 50.
+    /// Requests a second of one caller, a person in a workspace or a service key for a person; at most 1,000,000; more are answered
+    /// with 429. 0 for no limit; 50.
     pub caller_per_second: u32,
-    /// How many of them may come at once; 200.
+    /// How many of them may come at once, at most 1,000,000, and always one; 200.
     pub caller_burst: u32,
-    /// Requests a second of one workspace, all callers together. 0 for no limit; 500.
+    /// Requests a second of one workspace, all callers together, at most 1,000,000. 0 for no limit; 500.
     pub workspace_per_second: u32,
-    /// How many of them may come at once; 2,000.
+    /// How many of them may come at once, at most 1,000,000, and always one; 2,000.
     pub workspace_burst: u32,
-    /// Callers, and workspaces, that are remembered; 100,000, of some 300 bytes each.
+    /// Callers, and workspaces, that are remembered, 1 to 10,000,000; 100,000, of some 300 bytes each.
     pub buckets_max: u64,
 }
 
@@ -48,6 +49,20 @@ impl Default for RateConfig {
             workspace_burst: 2_000,
             buckets_max: 100_000,
         }
+    }
+}
+
+impl RateConfig {
+    /// The first value that cannot hold, and why.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let some = 0..=1_000_000;
+        out_of_range([
+            ("rate.caller_per_second", self.caller_per_second.into(), some.clone()),
+            ("rate.caller_burst", self.caller_burst.into(), some.clone()),
+            ("rate.workspace_per_second", self.workspace_per_second.into(), some.clone()),
+            ("rate.workspace_burst", self.workspace_burst.into(), some),
+            ("rate.buckets_max", self.buckets_max, 1..=10_000_000),
+        ])
     }
 }
 

@@ -1,4 +1,5 @@
-//! The configuration: one TOML file, then the environment (`TESSERA__QUERY__DEPTH=100`), read once at start.
+//! The configuration: one TOML file, then the environment (`TESSERA__QUERY__DEPTH=100`), read once at start. An image may bring a file of its own,
+//! over which the other is laid.
 //!
 //! Each part documents its own keys; here they are composed. An unknown key is an error that names it. Secrets are not
 //! among the keys: `secrets` reads them.
@@ -18,6 +19,8 @@ use crate::{memory, metrics, traces};
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "tessera.toml";
+/// Names a file of values that hold where neither the other file nor the environment says otherwise, as an image brings one.
+const DEFAULTS_VARIABLE: &str = "TESSERA_DEFAULTS";
 /// Begins the variables that override keys; parts are separated by two underscores.
 const PREFIX: &str = "TESSERA__";
 
@@ -169,10 +172,10 @@ pub(crate) struct Auth {
 }
 
 impl Config {
-    /// Reads the file, then the environment, and checks every value.
+    /// Reads the file, over that of the image where this is one, then the environment, and checks every value.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let mut table = match std::fs::read_to_string(path) {
+        let written = match std::fs::read_to_string(path) {
             Ok(text) => text.parse::<Table>().with_context(|| format!("{} is not TOML", path.display()))?,
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Table::new(),
             Err(error) => {
@@ -184,6 +187,8 @@ impl Config {
                 return Err(error).with_context(|| format!("cannot read {}: {way_out}", path.display()));
             }
         };
+        let mut table = defaults()?;
+        lay_over(&mut table, written);
         let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         for (name, value) in variables {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
@@ -236,6 +241,31 @@ impl Config {
             bail!("index configuration: `writer_memory_bytes` must be at least 15 MiB");
         }
         memory::check(self)
+    }
+}
+
+/// The values of the image that this runs in; none elsewhere.
+fn defaults() -> anyhow::Result<Table> {
+    let Some(path) = std::env::var_os(DEFAULTS_VARIABLE).filter(|path| !path.is_empty()) else {
+        return Ok(Table::new());
+    };
+    let path = Path::new(&path);
+    let named = || format!("{}, which {DEFAULTS_VARIABLE} names", path.display());
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", named()))?;
+    text.parse().with_context(|| format!("{} is not TOML", named()))
+}
+
+/// Lays a table over another: key by key in sections, and whole otherwise.
+fn lay_over(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        let value = match (under.remove(&key), value) {
+            (Some(Value::Table(mut under)), Value::Table(over)) => {
+                lay_over(&mut under, over);
+                Value::Table(under)
+            }
+            (_, value) => value,
+        };
+        under.insert(key, value);
     }
 }
 
@@ -380,6 +410,14 @@ mod tests {
         assert!(!shown.contains(std::env::var_os("PATH").unwrap().to_str().unwrap()));
         let again = Config::of(&toml::to_string(&config).unwrap().parse().unwrap()).unwrap();
         assert_eq!(again.models.generate, config.models.generate);
+    }
+
+    #[test]
+    fn a_file_is_laid_over_that_of_an_image_key_by_key() {
+        let mut table = "data_dir = \"/data\"\n[http]\nlisten = \"0.0.0.0:80\"\ncors_origins = [\"a\"]\n[log]\njson = true".parse().unwrap();
+        lay_over(&mut table, "[http]\nlisten = \"127.0.0.1:90\"\ncors_origins = []\n[query]\ndepth = 3".parse().unwrap());
+        let laid = "data_dir = \"/data\"\n[http]\nlisten = \"127.0.0.1:90\"\ncors_origins = []\n[log]\njson = true\n[query]\ndepth = 3";
+        assert_eq!(table, laid.parse::<Table>().unwrap());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod memory;
 mod metrics;
 mod parts;
 mod produce;
+mod ready;
 mod reindex;
 mod restore;
 mod search;
@@ -57,6 +58,8 @@ struct Arguments {
 enum Command {
     /// Serves the HTTP API.
     Serve(serve::Arguments),
+    /// Says whether the server of this configuration is ready, by how it ends.
+    Ready(ready::Arguments),
     /// Indexes a Kafka topic, an index for each partition, together with other indexers of its group.
     Indexer,
     /// Imports pages, groups and members.
@@ -128,6 +131,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     match arguments.command {
         Command::Serve(arguments) => serve::run(config, &arguments),
+        Command::Ready(arguments) => ready::run(&config, &arguments),
         Command::Indexer => index_stream::run(&config),
         Command::Import(arguments) => import::run(&config, arguments),
         Command::Produce(arguments) => produce::run(&config, &arguments),

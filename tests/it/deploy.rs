@@ -119,18 +119,62 @@ fn the_dashboard_has_a_place_for_each_panel_and_shows_every_kind_of_thing() {
     assert_eq!(left_out.collect::<Vec<_>>(), ["tessera_indexer_merge_seconds"], "times that nobody sees");
 }
 
+/// Whether `tessera ready` succeeds, with this configuration in the environment.
+fn is_ready(dir: &Path, settings: &[(&str, &str)]) -> bool {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+    command.current_dir(dir).envs(settings.iter().copied()).arg("ready").output().unwrap().status.success()
+}
+
 #[test]
 fn the_health_check_of_the_image_tells_a_ready_server_from_none() {
+    assert!(read("deploy/Dockerfile").contains(r#" CMD ["tessera", "ready"]"#));
+    assert!(read("docker-compose.yml").contains(r#"test: ["CMD", "tessera", "ready"]"#));
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let ready = |port: &str| {
-        let script: &Path = &root().join("deploy/ready.sh");
-        Command::new("bash").arg(script).arg(port).output().unwrap().status.success()
-    };
-    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
-    assert!(ready(&port(&server.api)));
-    assert!(!ready(&port(&server.counters)), "it answers 404 there");
-    let api = port(&server.api);
+    let ready = |address: &str| is_ready(dir.path(), &[("TESSERA__HTTP__LISTEN", address)]);
+    assert!(ready(&server.api));
+    assert!(!ready(&server.counters), "it answers 404 there");
+    let api = server.api.clone();
     drop(server);
     assert!(!ready(&api));
+}
+
+/// It spoke plain HTTP alone, and every server with a certificate was unhealthy for good.
+#[test]
+fn the_health_check_of_the_image_asks_a_server_with_a_certificate_by_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let pem = |name: &str| root().join("query/tests/it/testdata").join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (pem("first-cert.pem"), pem("first-key.pem"));
+    let tls = [("TESSERA__HTTP__TLS__CERT_FILE", cert.as_str()), ("TESSERA__HTTP__TLS__KEY_FILE", key.as_str())];
+    let server = Server::start_with(dir.path(), &tls);
+    let listen = ("TESSERA__HTTP__LISTEN", server.api.as_str());
+    assert!(is_ready(dir.path(), &[tls[0], tls[1], listen]));
+    assert!(!is_ready(dir.path(), &[listen]), "in the clear nothing is answered");
+}
+
+/// They were variables, and a file that an operator mounted said them in vain.
+#[test]
+fn what_the_image_brings_holds_until_a_file_or_the_environment_says_otherwise() {
+    let dockerfile = read("deploy/Dockerfile");
+    assert!(dockerfile.contains("ENV TESSERA_DEFAULTS=") && !dockerfile.contains("TESSERA__"), "{dockerfile}");
+    assert!(!dockerfile.contains("--listen"), "{dockerfile}");
+    let dir = tempfile::tempdir().unwrap();
+    let shown = |variables: &[(&str, &str)]| -> toml::Table {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tessera"));
+        command.current_dir(dir.path()).env("TESSERA_DEFAULTS", root().join("deploy/image.toml"));
+        let output = command.envs(variables.iter().copied()).args(["config", "show"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().parse().unwrap()
+    };
+    let image = shown(&[]);
+    assert_eq!(image["data_dir"].as_str(), Some("/data"));
+    assert_eq!((image["http"]["listen"].as_str(), image["log"]["json"].as_bool()), (Some("0.0.0.0:8080"), Some(true)));
+    assert_eq!(image["models"]["embed"]["model_dir"].as_str(), Some("/models/all-MiniLM-L6-v2"));
+    let mounted = "[models.embed]\nmodel_dir = \"/models/other\"\n[http]\nlisten = \"0.0.0.0:8443\"";
+    std::fs::write(dir.path().join("tessera.toml"), mounted).unwrap();
+    let mounted = shown(&[("TESSERA__LOG__JSON", "false")]);
+    assert_eq!(mounted["models"]["embed"]["model_dir"].as_str(), Some("/models/other"));
+    assert_eq!(mounted["models"]["embed"]["library"], image["models"]["embed"]["library"], "what it does not say stays");
+    assert_eq!((mounted["http"]["listen"].as_str(), mounted["log"]["json"].as_bool()), (Some("0.0.0.0:8443"), Some(false)));
+    assert_eq!(mounted["data_dir"], image["data_dir"]);
 }

@@ -22,6 +22,7 @@ mod tests;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, Uri, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -54,7 +55,7 @@ pub const LEEWAY_SECONDS: u64 = 30;
 pub struct Auth {
     insecure_development: bool,
     token_keys: Vec<TokenKey>,
-    provider: Option<Provider>,
+    provider: Option<Arc<Provider>>,
     admin_scope: String,
     service_keys: KeyRing,
 }

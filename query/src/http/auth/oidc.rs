@@ -155,7 +155,7 @@ pub(super) struct Provider {
     http: Client,
     keys: RwLock<Arc<Keys>>,
     /// When it was last asked. Held by whoever asks.
-    asked: Mutex<Option<Instant>>,
+    asked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl fmt::Debug for Provider {
@@ -166,7 +166,7 @@ impl fmt::Debug for Provider {
 
 impl Provider {
     /// `None` where no provider is configured. Asks nobody yet.
-    pub(super) fn new(config: &OidcConfig) -> Result<Option<Self>, OidcConfigError> {
+    pub(super) fn new(config: &OidcConfig) -> Result<Option<Arc<Self>>, OidcConfigError> {
         if config.issuer.is_empty() {
             return Ok(None);
         }
@@ -197,7 +197,8 @@ impl Provider {
             .no_proxy()
             .build()
             .map_err(OidcConfigError::Client)?;
-        Ok(Some(Self { config: config.clone(), http, keys: RwLock::default(), asked: Mutex::new(None) }))
+        let (config, asked) = (config.clone(), Arc::new(Mutex::new(None)));
+        Ok(Some(Arc::new(Self { config, http, keys: RwLock::default(), asked })))
     }
 
     pub(super) fn config(&self) -> &OidcConfig {
@@ -211,27 +212,40 @@ impl Provider {
         keys.fetched.is_some_and(is_young).then_some(keys)
     }
 
-    /// Fetches the keys if those at hand are old, or have none of this id. A token that can be checked waits for nobody else's
-    /// fetch, and nobody fetches again within [`OidcConfig::fetch_secs_min`].
+    /// Fetches the keys if those at hand are old, or have none of this id. A token that can be checked waits for no fetch, its own included, and
+    /// nobody fetches again within [`OidcConfig::fetch_secs_min`].
     ///
     /// Cancel safety: safe; an attempt that was given up counts as one.
-    pub(super) async fn prepare_for(&self, id: Option<&str>) {
+    pub(super) async fn prepare_for(self: &Arc<Self>, id: Option<&str>) {
         let keys = self.held();
         let can_check = self.keys().is_some() && keys.holds(id);
         let is_fresh = |fetched: Instant| fetched.elapsed() <= Duration::from_secs(self.config.refresh_secs);
         if can_check && keys.fetched.is_some_and(is_fresh) {
             return;
         }
-        let mut asked = if can_check {
-            let Ok(asked) = self.asked.try_lock() else { return };
-            asked
-        } else {
-            self.asked.lock().await
-        };
-        let pause = Duration::from_secs(self.config.fetch_secs_min);
-        if asked.is_some_and(|at| at.elapsed() < pause) {
+        if !can_check {
+            let mut asked = self.asked.lock().await;
+            if self.may_ask(*asked) {
+                self.refresh(&mut asked).await;
+            }
             return;
         }
+        // Whoever asks already asks for all.
+        let Ok(mut asked) = Arc::clone(&self.asked).try_lock_owned() else { return };
+        if self.may_ask(*asked) {
+            let provider = Arc::clone(self);
+            // It ends by itself, within `fetch_ms_max`.
+            tokio::spawn(async move { provider.refresh(&mut asked).await });
+        }
+    }
+
+    /// Whether enough time has gone by since it was last asked.
+    fn may_ask(&self, asked: Option<Instant>) -> bool {
+        let pause = Duration::from_secs(self.config.fetch_secs_min);
+        asked.is_none_or(|at| at.elapsed() >= pause)
+    }
+
+    async fn refresh(&self, asked: &mut Option<Instant>) {
         *asked = Some(Instant::now());
         let late = FetchError::Late(self.config.fetch_ms_max);
         let fetch = tokio::time::timeout(Duration::from_millis(self.config.fetch_ms_max), self.fetch());

@@ -37,6 +37,8 @@ struct Site {
     keys: Mutex<Value>,
     down: std::sync::atomic::AtomicBool,
     asked: AtomicUsize,
+    /// Nothing is answered while a test holds it.
+    hung: tokio::sync::Mutex<()>,
 }
 
 impl Site {
@@ -49,6 +51,7 @@ impl Site {
             issuer,
             down: false.into(),
             asked: AtomicUsize::new(0),
+            hung: tokio::sync::Mutex::default(),
         });
         let (discovery, keys) = (Arc::clone(&site), Arc::clone(&site));
         let answer = |site: &Site, document: &Mutex<Value>| {
@@ -60,6 +63,7 @@ impl Site {
                 DISCOVERY_PATH,
                 get(move || async move {
                     discovery.asked.fetch_add(1, Ordering::SeqCst);
+                    drop(discovery.hung.lock().await);
                     answer(&discovery, &discovery.discovery)
                 }),
             )
@@ -82,6 +86,17 @@ impl Site {
     fn claims(&self) -> Value {
         let now = jsonwebtoken::get_current_timestamp();
         json!({"iss": self.issuer, "aud": "tessera", "sub": "ada", "workspace": "acme", "exp": now + 600})
+    }
+
+    /// Waits until it was asked so often, for a minute at most.
+    async fn was_asked(&self, times: usize) -> bool {
+        for _ in 0..1_200 {
+            if self.asked.load(Ordering::SeqCst) >= times {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
     }
 
     /// A token with some claims changed; those that are null are taken out.
@@ -216,9 +231,31 @@ async fn a_provider_that_is_down_lets_nobody_in_new_and_keeps_its_keys_for_a_whi
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let asked = site.asked.load(Ordering::SeqCst);
     assert!(bearing(&auth, &token).await.is_ok(), "old keys are better than none");
-    assert!(site.asked.load(Ordering::SeqCst) > asked, "though they were to be fetched again");
+    assert!(site.was_asked(asked + 1).await, "though they were to be fetched again");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(refusal(&auth, &token).await, ProblemCode::Unavailable, "but not for ever");
+}
+
+/// One request in ten seconds waited for as long as a fetch may take.
+#[tokio::test]
+async fn a_token_that_can_be_checked_waits_for_no_fetch() {
+    let site = Site::start().await;
+    let mut auth = site.auth(|config| (config.refresh_secs, config.fetch_secs_min) = (1, 1));
+    // A fetch is given up after a day: as good as never.
+    let provider = auth.provider.as_mut().unwrap();
+    Arc::get_mut(provider).unwrap().config.fetch_ms_max = 86_400_000;
+    let (known, new) = (site.token(0, &json!({})), site.token(1, &json!({})));
+    assert!(bearing(&auth, &known).await.is_ok());
+    let hung = site.hung.lock().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for _ in 0..3 {
+        let taken = tokio::time::timeout(Duration::from_mins(1), bearing(&auth, &known)).await;
+        assert!(taken.expect("it waits for the provider").is_ok());
+    }
+    assert!(site.was_asked(2).await, "the keys are old");
+    *site.keys.lock().unwrap() = json!({"keys": [public(0), public(1)]});
+    drop(hung);
+    assert!(bearing(&auth, &new).await.is_ok(), "one that cannot be checked waits");
 }
 
 #[tokio::test]

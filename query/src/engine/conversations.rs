@@ -158,9 +158,9 @@ impl Engine {
         caller: &Caller,
         id: &str,
     ) -> Result<(), QueryError> {
-        let find = |conversations: Conversations, caller: Caller, id| {
-            let turns = conversations.turns(&caller, id).map_err(QueryError::disk("read a conversation"))?;
-            Ok(!turns.is_empty())
+        let find = |conversations: Conversations, caller: Caller, id: RandomId| {
+            let turns = conversations.turns(&caller, id).map_err(QueryError::disk("read a conversation"));
+            turns.map(|turns| !turns.is_empty())
         };
         self.on_conversation(conversations, caller, id, find).await
     }
@@ -176,7 +176,7 @@ impl Engine {
         caller: &Caller,
         id: &str,
     ) -> Result<(), QueryError> {
-        let delete = |conversations: Conversations, caller: Caller, id| {
+        let delete = |conversations: Conversations, caller: Caller, id: RandomId| {
             conversations.delete(&caller, id).map_err(QueryError::disk("remove a conversation"))
         };
         self.on_conversation(conversations, caller, id, delete).await

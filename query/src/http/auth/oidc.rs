@@ -245,6 +245,7 @@ impl Provider {
         asked.is_none_or(|at| at.elapsed() >= pause)
     }
 
+    /// Fetches the keys, and notes when.
     async fn refresh(&self, asked: &mut Option<Instant>) {
         *asked = Some(Instant::now());
         let late = FetchError::Late(self.config.fetch_ms_max);

@@ -414,10 +414,12 @@ mod tests {
 
     #[test]
     fn a_file_is_laid_over_that_of_an_image_key_by_key() {
-        let mut table = "data_dir = \"/data\"\n[http]\nlisten = \"0.0.0.0:80\"\ncors_origins = [\"a\"]\n[log]\njson = true".parse().unwrap();
-        lay_over(&mut table, "[http]\nlisten = \"127.0.0.1:90\"\ncors_origins = []\n[query]\ndepth = 3".parse().unwrap());
-        let laid = "data_dir = \"/data\"\n[http]\nlisten = \"127.0.0.1:90\"\ncors_origins = []\n[log]\njson = true\n[query]\ndepth = 3";
-        assert_eq!(table, laid.parse::<Table>().unwrap());
+        let table = |text: &str| text.parse::<Table>().unwrap();
+        let mut laid =
+            table("data_dir = \"/data\"\nhttp.listen = \"0.0.0.0:80\"\nhttp.cors_origins = [\"a\"]\nlog.json = true");
+        lay_over(&mut laid, table("http.listen = \"127.0.0.1:90\"\nhttp.cors_origins = []\nquery.depth = 3"));
+        let both = "http.listen = \"127.0.0.1:90\"\nhttp.cors_origins = []\nlog.json = true\nquery.depth = 3";
+        assert_eq!(laid, table(&format!("data_dir = \"/data\"\n{both}")));
     }
 
     #[test]

@@ -174,7 +174,13 @@ fn what_the_image_brings_holds_until_a_file_or_the_environment_says_otherwise() 
     std::fs::write(dir.path().join("tessera.toml"), mounted).unwrap();
     let mounted = shown(&[("TESSERA__LOG__JSON", "false")]);
     assert_eq!(mounted["models"]["embed"]["model_dir"].as_str(), Some("/models/other"));
-    assert_eq!(mounted["models"]["embed"]["library"], image["models"]["embed"]["library"], "what it does not say stays");
-    assert_eq!((mounted["http"]["listen"].as_str(), mounted["log"]["json"].as_bool()), (Some("0.0.0.0:8443"), Some(false)));
+    assert_eq!(
+        mounted["models"]["embed"]["library"], image["models"]["embed"]["library"],
+        "what it does not say stays"
+    );
+    assert_eq!(
+        (mounted["http"]["listen"].as_str(), mounted["log"]["json"].as_bool()),
+        (Some("0.0.0.0:8443"), Some(false))
+    );
     assert_eq!(mounted["data_dir"], image["data_dir"]);
 }

@@ -331,11 +331,12 @@ impl Filter {
                 who.actor.name() == name || who.about.as_ref().is_some_and(|user| user.as_str() == name)
             })
         };
+        let within = |id: &WorkspaceId| what.is_some_and(|what| what.workspaces().any(|named| named == id.as_str()));
         self.since.is_none_or(|since| line.time >= since)
             && self.until.is_none_or(|until| line.time <= until)
             && self.actor.as_ref().is_none_or(named)
             && self.kind.is_none_or(|kind| what.is_some_and(|what| what.kind == kind))
-            && self.workspace.as_ref().is_none_or(|id| what.is_some_and(|what| what.workspaces().any(|of| of == id.as_str())))
+            && self.workspace.as_ref().is_none_or(within)
             && self.page.as_ref().is_none_or(|page| what.is_some_and(|what| what.pages.contains(page)))
     }
 }

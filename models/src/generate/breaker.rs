@@ -68,10 +68,20 @@ impl Breaker {
         }
     }
 
-    /// Notes that it did.
+    /// Notes that it began to write. That ends no row of failures, for the text may yet break off; after a rest others may ask it
+    /// again, and the next failure has it rest anew.
+    pub(super) fn begin(&mut self) {
+        if matches!(self.state, State::HalfOpen { .. }) {
+            self.state = State::Closed { failures: self.failures_max - 1 };
+        }
+    }
+
+    /// Notes that a text ended well. One that was begun before a rest does not end it: the next trial does. What it asked for
+    /// meanwhile holds.
     pub(super) fn succeed(&mut self) {
-        self.state = State::Closed { failures: 0 };
-        self.left_alone_until = None;
+        if !matches!(self.state, State::Open { .. }) {
+            self.state = State::Closed { failures: 0 };
+        }
     }
 
     /// Notes that it failed.
@@ -132,6 +142,27 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_begin_and_break_off_are_failures_in_a_row() {
+        let (mut breaker, now) = breaker();
+        for _ in 0..3 {
+            assert_eq!(breaker.standing(now), Standing::Ready);
+            breaker.ask(now);
+            breaker.begin();
+            breaker.fail(now);
+        }
+        assert_eq!(breaker.standing(now), Standing::Failing { until: now + COOL_DOWN });
+        breaker.begin();
+        breaker.succeed();
+        assert_eq!(breaker.standing(now), Standing::Failing { until: now + COOL_DOWN }, "begun before the rest");
+        let later = now + COOL_DOWN;
+        breaker.ask(later);
+        breaker.begin();
+        assert_eq!(breaker.standing(later), Standing::Ready, "it writes again, and may be asked");
+        breaker.fail(later);
+        assert_eq!(breaker.standing(later), Standing::Failing { until: later + COOL_DOWN }, "it broke off again");
+    }
+
+    #[test]
     fn a_trial_of_which_nothing_comes_is_followed_by_another() {
         let (mut breaker, now) = breaker();
         (0..3).for_each(|_| breaker.fail(now));
@@ -145,7 +176,9 @@ mod tests {
         breaker.leave_alone(now + COOL_DOWN);
         breaker.leave_alone(now + COOL_DOWN / 2);
         assert_eq!(breaker.standing(now), Standing::LeftAlone { until: now + COOL_DOWN });
+        breaker.begin();
         breaker.succeed();
-        assert_eq!(breaker.standing(now), Standing::Ready);
+        assert_eq!(breaker.standing(now), Standing::LeftAlone { until: now + COOL_DOWN }, "it was asked before that");
+        assert_eq!(breaker.standing(now + COOL_DOWN), Standing::Ready);
     }
 }

@@ -17,8 +17,8 @@ use super::Task;
 pub struct Config {
     /// How an endpoint is chosen among those that can be asked. Default `weighted`.
     pub routing: Routing,
-    /// How long an endpoint may take until its first text, in milliseconds, 1 to 600,000; then the next one is asked. Default
-    /// 20,000.
+    /// How long an endpoint may take until its first text, in milliseconds, 1 to 600,000; then the next one is asked. Never more than
+    /// half of the time that a request has left, while there is another to ask. Default 20,000.
     pub first_text_ms_max: u64,
     /// How long a text may stand still, in milliseconds, 1 to 600,000; then it is given up. Default 15,000.
     pub silence_ms_max: u64,
@@ -107,14 +107,14 @@ pub struct BudgetConfig {
 pub struct LedgerConfig {
     /// Bytes of calls in a file, 64 KiB or more; then a new one begins, and the one before it is kept beside it. Default 64 MiB.
     pub file_bytes_max: u64,
-    /// How long lines are gathered before they are written to disk together, in milliseconds, 1 to 60,000: what a crash
-    /// of the machine may lose. Default 500.
+    /// How long lines are gathered before they are written to disk together, in milliseconds, 1 to 60,000: what a crash may
+    /// lose. Default 500.
     pub flush_ms: u64,
     /// Bytes of lines that wait for a disk that does not take them, 4 KiB or more; beyond, no model is asked. Default 4 MiB.
     pub pending_bytes_max: usize,
     /// Sums kept, one for each user, model and day, 100 to 10,000,000, some 200 bytes each. Beyond, those of former months
-    /// lose their users, the oldest first, then go; when this month alone has more, accounts not seen in it are turned
-    /// away. Default 100,000.
+    /// lose their users, then the days of this month before today are told apart no more, the oldest first, then former days
+    /// go; when this month and today alone have more, accounts not seen in this month are turned away. Default 100,000.
     pub sums_max: usize,
     /// How long sums are kept, in days, 62 to 3,660. Default 400.
     pub days: u32,

@@ -109,23 +109,33 @@ impl Endpoint {
     }
 
     /// Notes how soon its first text came.
-    pub(super) fn succeed(&self, latency: Duration, now: Instant) {
+    pub(super) fn started(&self, latency: Duration, now: Instant) {
         let mut health = self.health();
-        health.breaker.succeed();
+        health.breaker.begin();
         health.latency.note(latency, now);
     }
 
-    /// Notes that it broke off.
-    pub(super) fn fail(&self, now: Instant) {
-        self.health().breaker.fail(now);
+    /// Notes that a text ended well.
+    pub(super) fn ended(&self) {
+        self.health().breaker.succeed();
+    }
+
+    /// Notes that a text broke off. However soon it began, that counts as one that came as late as one may: nobody can make it good.
+    pub(super) fn broke_off(&self, slowest: Duration, now: Instant) {
+        let mut health = self.health();
+        health.breaker.fail(now);
+        health.latency.note(slowest, now);
     }
 
     /// Notes what went wrong after so much time; `slowest` is how long a first text may take.
     pub(super) fn note(&self, fault: &Fault, spent: Duration, slowest: Duration, now: Instant) {
         let mut health = self.health();
-        if fault.is_of_endpoint() {
+        if fault.is_of_endpoint(spent, slowest) {
             health.breaker.fail(now);
             health.latency.note_failure(spent, slowest, now);
+        } else if fault.is_silence() {
+            // Too short to speak against it; that it takes as long is known all the same.
+            health.latency.note_failure(spent, spent, now);
         }
         if let Some(wait) = fault.retry_after() {
             health.breaker.leave_alone(now + wait);

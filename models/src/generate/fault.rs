@@ -9,6 +9,10 @@ use thiserror::Error;
 
 use super::GenerateError;
 
+/// Which part of the time for a first text an endpoint is silent for at least, where that speaks against it: who gives it less time says
+/// nothing of it.
+const SILENCE_PART: u32 = 4;
+
 /// Why an endpoint wrote nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Fault {
@@ -28,7 +32,7 @@ pub(super) enum Fault {
     /// No text came within the time that it has for it.
     #[error("no text came in time")]
     Silent,
-    /// The time of the request is over.
+    /// No text came until the time of the request was over.
     #[error("the time is over")]
     Late,
 }
@@ -46,13 +50,20 @@ impl Fault {
         }
     }
 
-    /// Whether it speaks against the endpoint, rather than against the request.
-    pub(super) fn is_of_endpoint(&self) -> bool {
+    /// Whether it speaks against the endpoint, rather than against the request; `spent` is how long it was waited for, `slowest` how
+    /// long a first text may take.
+    pub(super) fn is_of_endpoint(&self, spent: Duration, slowest: Duration) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Silent => true,
+            Self::Unavailable { .. } => true,
             Self::Refused { every_request, .. } => *every_request,
-            Self::Busy { .. } | Self::Late => false,
+            Self::Silent | Self::Late => spent >= slowest / SILENCE_PART,
+            Self::Busy { .. } => false,
         }
+    }
+
+    /// Whether no text came at all in the time that there was.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent | Self::Late)
     }
 
     /// What the ledger calls it.
@@ -150,5 +161,20 @@ impl Faults {
         } else {
             GenerateError::Unavailable(told)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_wait_says_nothing_of_an_endpoint() {
+        let slowest = Duration::from_secs(20);
+        for silence in [Fault::Silent, Fault::Late] {
+            let speaks = |seconds| silence.is_of_endpoint(Duration::from_secs(seconds), slowest);
+            assert_eq!([1, 4, 5, 20].map(speaks), [false, false, true, true], "{silence}");
+        }
+        assert!(Fault::unavailable("gone").is_of_endpoint(Duration::ZERO, slowest));
     }
 }

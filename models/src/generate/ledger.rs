@@ -65,7 +65,7 @@ pub struct Entry {
 pub struct Sum {
     /// The workspace.
     pub workspace: String,
-    /// The day, of UTC.
+    /// The day, of UTC; of days that are not told apart any more, the first of their month.
     pub day: Date,
     /// The user; empty for users of long ago who are not told apart any more.
     pub user: String,
@@ -146,12 +146,17 @@ impl Ledger {
 
     /// Whether a call for an account may be made, or why not: what cannot be written down is not spent.
     pub(super) fn check_room(&self, account: &Account, now: Timestamp) -> Result<(), &'static str> {
-        let state = self.shared.lock();
-        if state.waiting_bytes() > self.shared.config.pending_bytes_max {
+        let mut state = self.shared.lock();
+        let LedgerConfig { pending_bytes_max, sums_max, days, .. } = self.shared.config;
+        if state.waiting_bytes() > pending_bytes_max {
             return Err("what was spent cannot be written to the ledger");
         }
-        if state.sums.len() >= self.shared.config.sums_max && !state.sums.has_room(account, day_of(now)) {
-            return Err("the ledger has as many accounts this month as it takes");
+        let today = day_of(now);
+        if state.sums.len() >= sums_max && !state.sums.knows(account, today) {
+            state.sums.shrink(sums_max, days, today);
+            if state.sums.len() >= sums_max {
+                return Err("the ledger has as many accounts this month as it takes");
+            }
         }
         Ok(())
     }

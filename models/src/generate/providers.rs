@@ -173,11 +173,12 @@ impl Providers {
     /// Asks endpoints until one begins to write.
     async fn ask(&self, request: &Request) -> Result<Generation, GenerateError> {
         let mut asking = self.asking(request)?;
-        for _ in 0..self.config.attempts_max {
+        for attempts_left in (0..self.config.attempts_max).rev() {
             let reserved = self.accounts.reserve(request, asking.prompt_tokens)?;
             let (index, permit) = self.choose(&mut asking).await?;
             let call = reserved.begin(&self.endpoints[index].config, request);
-            match self.begin(index, permit, request, call).await {
+            let until = self.silent_at(&asking, index, attempts_left);
+            match self.begin(index, permit, request, call, until).await {
                 Ok(writing) => {
                     let model = writing.endpoint.config.model.clone();
                     return Ok(Generation { model, pieces: writing.into_pieces() });
@@ -209,28 +210,27 @@ impl Providers {
         (0..self.endpoints.len()).filter(|&index| self.endpoints[index].config.tasks.contains(&task)).collect()
     }
 
-    /// Asks one endpoint, and waits for its first text.
+    /// Asks one endpoint, and waits for its first text until then.
     async fn begin(
         &self,
         index: usize,
         permit: OwnedSemaphorePermit,
         request: &Request,
         mut call: Call,
+        until: Instant,
     ) -> Result<Writing, Fault> {
         let endpoint = Arc::clone(&self.endpoints[index]);
         let asked_at = self.clock.instant();
-        let silent_at = Instant::now() + self.config.first_text_max();
-        let until = silent_at.min(request.deadline);
         let span = call.chat.span().clone();
         let begun = match timeout_at(until.into(), endpoint.begin(request, &mut call)).instrument(span).await {
             Ok(begun) => begun,
-            Err(_) if until == request.deadline => Err(Fault::Late),
+            Err(_) if until >= request.deadline => Err(Fault::Late),
             Err(_) => Err(Fault::Silent),
         };
         let now = self.clock.instant();
         match begun {
             Ok(begun) => {
-                endpoint.succeed(now.saturating_duration_since(asked_at), now);
+                endpoint.started(now.saturating_duration_since(asked_at), now);
                 Ok(Writing {
                     endpoint,
                     begun,
@@ -238,6 +238,7 @@ impl Providers {
                     clock: Arc::clone(&self.clock),
                     deadline: request.deadline,
                     silence_max: self.config.silence_max(),
+                    first_text_max: self.config.first_text_max(),
                     text_bytes_left: self.config.text_bytes_max,
                     permit,
                 })

@@ -26,6 +26,8 @@ pub(super) struct Writing {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) deadline: Instant,
     pub(super) silence_max: Duration,
+    /// How long a first text may take.
+    pub(super) first_text_max: Duration,
     pub(super) text_bytes_left: usize,
     #[expect(dead_code, reason = "the place at the endpoint, held until the text ends")]
     pub(super) permit: OwnedSemaphorePermit,
@@ -88,7 +90,7 @@ impl Writing {
     }
 
     fn interrupt(&mut self, reason: &str) -> GenerateError {
-        self.endpoint.fail(self.clock.instant());
+        self.endpoint.broke_off(self.first_text_max, self.clock.instant());
         self.call.settle(Outcome::Interrupted, self.begun.usage);
         GenerateError::Interrupted(format!("{}: {reason}", self.endpoint.config.name))
     }
@@ -99,6 +101,7 @@ impl Writing {
             StopReason::Length => Outcome::Length,
             StopReason::Filtered => Outcome::Filtered,
         };
+        self.endpoint.ended();
         let usage = self.call.settle(outcome, self.begun.usage);
         Piece::End(End { reason, usage })
     }

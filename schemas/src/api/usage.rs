@@ -41,7 +41,7 @@ pub struct UsageResponse {
 /// What one user took of one model on one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageLine {
-    /// The day, of UTC.
+    /// The day, of UTC; of days that are not told apart any more, the first of their month.
     #[schema(value_type = String, format = Date)]
     pub day: jiff::civil::Date,
     /// The user; empty for users who were erased, or not told apart any more because it was long ago.

@@ -174,6 +174,37 @@ fn accounts_beyond_the_bound_are_turned_away_only_when_nothing_older_can_go() {
     assert!(ledger.check_room(&account("w"), now).is_err());
 }
 
+/// Only who had asked on the same day was let in: the day after, with as many sums as there may be, all were turned away until the
+/// next month.
+#[test]
+fn accounts_of_this_month_are_let_in_on_the_days_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LedgerConfig { sums_max: 100, ..LedgerConfig::default() };
+    let ledger = open(dir.path(), &config);
+    let account = |user: &str| Account { workspace: "acme".to_owned(), user: user.to_owned() };
+    let users: Vec<String> = (0..60).map(|number| format!("u{number}")).collect();
+    for day in 10..28 {
+        let at = format!("2026-11-{day}T12:00:00Z");
+        for user in &users {
+            ledger.check_room(&account(user), at.parse().unwrap()).unwrap();
+            ledger.record(&entry(user, &at));
+        }
+        assert!(ledger.all().len() <= 120, "one sum for the month and one for the day");
+    }
+    let now = NOW.parse().unwrap();
+    ledger.check_room(&account("new"), now).unwrap();
+    ledger.record(&entry("new", NOW));
+    let month = "2026-11-01".parse().unwrap()..="2026-11-30".parse().unwrap();
+    let calls = |ledger: &Ledger, user: &str| -> u64 {
+        let sums = ledger.usage("acme", month.clone()).into_iter().filter(|sum| sum.user == user);
+        sums.map(|sum| sum.totals.calls).sum()
+    };
+    assert_eq!((calls(&ledger, "u7"), calls(&ledger, "new")), (18, 1), "budgets of the month rest on it");
+    drop(ledger);
+    let ledger = open(dir.path(), &config);
+    assert_eq!((calls(&ledger, "u7"), calls(&ledger, "new")), (18, 1), "after a start, too");
+}
+
 #[test]
 fn who_is_forgotten_is_in_no_file_and_what_they_took_still_counts() {
     let dir = tempfile::tempdir().unwrap();

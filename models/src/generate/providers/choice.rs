@@ -133,6 +133,24 @@ impl Providers {
         }
     }
 
+    /// Until when an endpoint is waited for: as long as a first text may take, and half of the time that is left, so that another can still
+    /// be asked, where there is one that has not been.
+    pub(super) fn silent_at(&self, asking: &Asking<'_>, index: usize, attempts_left: usize) -> Instant {
+        let (now, deadline) = (Instant::now(), asking.request.deadline);
+        let until = (now + self.config.first_text_max()).min(deadline);
+        let at = self.clock.instant();
+        let can_be_asked = |other: usize| {
+            let has_place = self.endpoints[other].permits.available_permits() > 0;
+            has_place && self.endpoints[other].standing(at) == Standing::Ready
+        };
+        let is_another = |tried: &Tried| tried.index != index && tried.times == 0 && can_be_asked(tried.index);
+        if attempts_left > 0 && asking.open.iter().any(is_another) {
+            until.min(now + deadline.saturating_duration_since(now) / 2)
+        } else {
+            until
+        }
+    }
+
     fn permits(&self, index: usize) -> Arc<Semaphore> {
         Arc::clone(&self.endpoints[index].permits)
     }

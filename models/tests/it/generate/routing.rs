@@ -146,6 +146,66 @@ async fn a_provider_that_keeps_failing_rests_and_is_tried_by_one() {
     assert_eq!(bench.text().await.unwrap().0, "Back");
 }
 
+/// Each text of it began, and that ended the row of failures that the one before had begun: it was asked for good.
+#[tokio::test]
+async fn a_provider_that_cuts_every_text_rests() {
+    let provider = Provider::start([Reply::stream().text("The key is")]).await;
+    let fallback = Provider::start([Reply::whole("From another", 1, 1)]).await;
+    let mut config = config(vec![endpoint("first", &provider), endpoint("second", &fallback)]);
+    config.breaker = BreakerConfig { failures: 3, cool_down_ms: 10_000 };
+    let bench = Bench::new(config);
+    for _ in 0..3 {
+        assert!(matches!(bench.text().await, Err(GenerateError::Interrupted(_))));
+    }
+    for _ in 0..3 {
+        assert_eq!(bench.text().await.unwrap().0, "From another");
+    }
+    bench.clock.set_forward(Duration::from_secs(10));
+    assert!(matches!(bench.text().await, Err(GenerateError::Interrupted(_))));
+    assert_eq!(bench.text().await.unwrap().0, "From another");
+    assert_eq!(provider.asked().len(), 4, "one tried it, and it rests again");
+}
+
+#[tokio::test]
+async fn one_that_cuts_its_texts_is_not_the_fastest() {
+    let providers = [
+        Provider::start([Reply::stream().text("The key is")]).await,
+        Provider::start([Reply::stream().pause(20).text("sound").stop("stop").usage(1, 1).done()]).await,
+    ];
+    let mut config = config(vec![endpoint("first", &providers[0]), endpoint("sound", &providers[1])]);
+    (config.routing, config.first_text_ms_max) = (Routing::Fastest, 600_000);
+    config.endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 1);
+    let bench = Bench::new(config);
+    assert!(matches!(bench.text().await, Err(GenerateError::Interrupted(_))));
+    for _ in 0..6 {
+        assert_eq!(bench.text().await.unwrap().0, "sound");
+    }
+    assert_eq!(times(&providers), [1, 6]);
+}
+
+/// The time for a first text was longer than that of the request: silence was taken for the end of that, and nobody else was asked.
+#[tokio::test]
+async fn one_that_is_silent_leaves_time_for_another() {
+    let provider = Provider::start([Reply::stream().hang()]).await;
+    let fallback = Provider::start([Reply::whole("From another", 1, 1)]).await;
+    // How often the silent one is asked: a wait of a quarter of what a first text may take counts, a shorter one does not.
+    for (first_text_ms_max, times) in [(4_000, 1), (600_000, 2)] {
+        let before = provider.asked().len();
+        let mut config = config(vec![endpoint("first", &provider), endpoint("second", &fallback)]);
+        config.first_text_ms_max = first_text_ms_max;
+        config.breaker = BreakerConfig { failures: 1, cool_down_ms: 600_000 };
+        let bench = Bench::new(config);
+        for _ in 0..2 {
+            let mut request = request();
+            request.deadline = Instant::now() + Duration::from_secs(3);
+            let (text, _) = read(bench.providers.generate(request).await.unwrap()).await;
+            assert_eq!(text, "From another");
+        }
+        assert_eq!(provider.asked().len() - before, times, "{first_text_ms_max}");
+        assert_eq!(bench.calls()[0].outcome, Outcome::Silent);
+    }
+}
+
 #[tokio::test]
 async fn when_all_rest_that_is_said_at_once() {
     let provider = Provider::start([Reply::status("500 Internal Server Error", "", "{}")]).await;

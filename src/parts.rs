@@ -7,13 +7,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use index::{Index, OpenMode};
 use models::embed::{Embedder, Embedders};
-use models::generate::{Generate, Providers, SystemClock};
+use models::generate::{Generate, Ledger, Providers, SystemClock};
 use models::trace::Propagate;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{Config, Log};
+
+/// The folder of the ledger of what language models took.
+pub(crate) const USAGE: &str = "usage";
 
 /// What takes lines of the log and spans.
 pub(crate) type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -90,12 +93,32 @@ pub(crate) fn open_generate(config: &Config, propagate: Option<&Propagate>) -> O
     if settings.endpoints.is_empty() {
         return None;
     }
-    let dir = config.data_dir.join("usage");
+    let dir = config.data_dir.join(USAGE);
     match Providers::open_traced(settings, config.model_keys(), &dir, Arc::new(SystemClock), propagate) {
         Ok(providers) => Some(Arc::new(providers)),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
             tracing::error!(error, "no language model can be used");
+            None
+        }
+    }
+}
+
+/// The ledger of what language models took: the one they write, or where none can be used the one of a time when one could; `None` where
+/// there was none.
+pub(crate) fn open_usage(config: &Config, generate: Option<&Providers>) -> Option<Arc<Ledger>> {
+    if let Some(generate) = generate {
+        return Some(Arc::clone(generate.ledger()));
+    }
+    let dir = config.data_dir.join(USAGE);
+    if !dir.exists() {
+        return None;
+    }
+    match Ledger::open(&dir, config.models.generate.ledger.clone(), jiff::Timestamp::now()) {
+        Ok(ledger) => Some(Arc::new(ledger)),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "what language models took before cannot be told");
             None
         }
     }
@@ -213,7 +236,10 @@ mod tests {
         let open = |endpoints: &str| {
             let mut config = Config::of(&endpoints.parse().unwrap()).unwrap();
             config.data_dir = dir.path().to_owned();
-            open_generate(&config, None).map(|providers| providers.models(Task::Answer))
+            let providers = open_generate(&config, None);
+            let ledger = open_usage(&config, providers.as_deref());
+            assert_eq!(ledger.is_some(), dir.path().join(USAGE).exists(), "it is told of where there is one");
+            providers.map(|providers| providers.models(Task::Answer))
         };
         let endpoint = |name: &str, rest: &str| {
             format!(
@@ -226,5 +252,6 @@ mod tests {
         assert!(!dir.path().join("usage").exists(), "nothing is kept where there is no model");
         assert_eq!(open(&(keyless + &endpoint("free", ""))), Some(vec!["free".to_owned()]));
         assert!(dir.path().join("usage/usage.ndjson").exists());
+        assert_eq!(open(""), None);
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         feedback: feedback.clone(),
         audit: audit.clone(),
     });
-    let usage = generate.as_ref().map(|generate| Arc::clone(generate.ledger()));
+    let usage = parts::open_usage(&config, generate.as_deref());
     let writing = Writing {
         metrics: counters,
         engines: Box::new({
@@ -102,6 +102,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         feedback_config: config.query.feedback.clone(),
         conversations: conversations.clone(),
         usage: usage.clone(),
+        usage_config: config.models.generate.ledger.clone(),
         audit: audit.clone(),
         audit_config: config.audit.clone(),
         audit_key: audit::key()?,
@@ -136,7 +137,7 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         tokio::spawn(stop_on_signals(shutdown.clone()));
         metrics::serve(&config.metrics, app.gather(), shutdown.clone()).await?;
         tokio::spawn(sweep_always(conversations));
-        if let Some(ledger) = usage {
+        if let Some(ledger) = usage.clone() {
             tokio::spawn(forget_erased_always(ledger, index, engine));
         }
         app.run(listener, shutdown).await.context("the server failed")
@@ -160,8 +161,8 @@ pub(crate) fn run(mut config: Config, arguments: &Arguments) -> anyhow::Result<(
         audit.close();
     }
     runtime.shutdown_background();
-    if let Some(generate) = generate
-        && !generate.ledger().flush(LEDGER_FLUSH_MAX)
+    if let Some(usage) = usage
+        && !usage.flush(LEDGER_FLUSH_MAX)
     {
         tracing::error!("what was spent last could not be written to the usage ledger");
     }

@@ -21,11 +21,10 @@ use query::feedback::{Feedback, FeedbackConfig};
 use schemas::api::erasures::ErasureCheck;
 use schemas::ids::BlockId;
 
+use crate::parts::USAGE;
+
 /// How long a writer of a log is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The folder of the usage ledger.
-const USAGE: &str = "usage";
-
 /// What the stores work with.
 pub(crate) struct Site {
     pub(crate) data_dir: PathBuf,
@@ -35,6 +34,7 @@ pub(crate) struct Site {
     pub(crate) feedback_config: FeedbackConfig,
     pub(crate) conversations: Conversations,
     pub(crate) usage: Option<Arc<Ledger>>,
+    pub(crate) usage_config: LedgerConfig,
     pub(crate) audit: Option<Audit>,
     pub(crate) audit_config: AuditConfig,
     pub(crate) audit_key: Option<AuditKey>,
@@ -50,6 +50,7 @@ pub(crate) fn stores(site: Site) -> Vec<Box<dyn Store>> {
         feedback_config,
         conversations,
         usage,
+        usage_config,
         audit,
         audit_config,
         audit_key,
@@ -66,7 +67,7 @@ pub(crate) fn stores(site: Site) -> Vec<Box<dyn Store>> {
             config: feedback_config,
             log: feedback,
         }),
-        Box::new(UsageLedger { data_dir: data_dir.clone(), ledger: usage }),
+        Box::new(UsageLedger { data_dir: data_dir.clone(), config: usage_config, ledger: usage }),
         Box::new(AuditLog { data_dir, index, config: audit_config, key: audit_key, log: audit }),
     ]
 }
@@ -272,6 +273,7 @@ pub(crate) fn of_feedback(data_dir: &Path, subject: &Subject) -> io::Result<Eras
 
 struct UsageLedger {
     data_dir: PathBuf,
+    config: LedgerConfig,
     ledger: Option<Arc<Ledger>>,
 }
 
@@ -288,10 +290,10 @@ impl Store for UsageLedger {
         };
         match &self.ledger {
             Some(ledger) => Ok(forget(ledger)),
-            // Of a time when there was a language model.
+            // It could not be opened at the start.
             None if of_usage(&self.data_dir, subject)?.left > 0 => {
                 let dir = self.data_dir.join(USAGE);
-                Ok(forget(&Ledger::open(&dir, LedgerConfig::default(), jiff::Timestamp::now())?))
+                Ok(forget(&Ledger::open(&dir, self.config.clone(), jiff::Timestamp::now())?))
             }
             None => Ok(true),
         }
@@ -395,4 +397,44 @@ pub(crate) fn look_from_outside(
         of_usage(data_dir, subject).context("cannot look into the usage ledger")?,
         of_audit(data_dir, subject).context("cannot look into the audit log")?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use models::generate::{Entry, Outcome, Task};
+
+    use super::*;
+
+    /// The ledger was opened with the bounds of the default configuration, and what they left of it was written.
+    #[test]
+    fn an_erasure_cuts_the_ledger_by_its_configured_bounds_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = LedgerConfig { days: 3_660, ..LedgerConfig::default() };
+        let open = || Ledger::open(&dir.path().join(USAGE), config.clone(), jiff::Timestamp::now()).unwrap();
+        let ledger = open();
+        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * 1_000);
+        for (user, at) in [("ada", long_ago), ("bob", long_ago), ("ada", jiff::Timestamp::now())] {
+            ledger.record(&Entry {
+                at,
+                workspace: "acme".into(),
+                user: user.into(),
+                task: Task::Answer,
+                endpoint: "main".into(),
+                model: "small".into(),
+                prompt_tokens: 1,
+                completion_tokens: 1,
+                cost_micros: 1,
+                outcome: Outcome::Complete,
+                duration_ms: 1,
+                first_text_ms: None,
+            });
+        }
+        drop(ledger);
+        let store = UsageLedger { data_dir: dir.path().to_owned(), config: config.clone(), ledger: None };
+        let ada = Subject::User("acme".parse().unwrap(), "ada".parse().unwrap());
+        assert!(store.erase(&ada).unwrap());
+        assert_eq!(store.look(&ada).unwrap().left, 0);
+        let left: Vec<_> = open().all().into_iter().map(|sum| (sum.user, sum.totals.calls)).collect();
+        assert_eq!(left, [(String::new(), 1), ("bob".to_owned(), 1), (String::new(), 1)]);
+    }
 }

@@ -57,7 +57,7 @@ pub(super) async fn usage(
     }
     let what = What::new(Kind::UsageRead).within(&workspace);
     app.note(&identity, &request_id, what.noting("from", from.to_string()).noting("to", to.to_string()))?;
-    // Without a language model there is no ledger, and nothing was taken.
+    // Where there never was a language model there is no ledger, and nothing was taken.
     let sums = app.usage().map(|ledger| ledger.usage(workspace.as_str(), from..=to)).unwrap_or_default();
     let mut total = Totals::default();
     for sum in &sums {

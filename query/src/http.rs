@@ -167,6 +167,8 @@ fn out_of_range<const N: usize>(numbers: [(&str, u64, RangeInclusive<u64>); N]) 
     Some(format!("`{key}` must be from {} to {}", range.start(), range.end()))
 }
 
+/// How long answers that nobody reads have to be left at shutdown, once the requests are over.
+const STREAMS_STOP_MAX: Duration = Duration::from_secs(5);
 /// Batches of events that are decoded side by side.
 const DECODING_MAX: usize = 2;
 
@@ -336,7 +338,7 @@ impl App {
     }
 
     /// Serves until `shutdown` is cancelled: then readiness goes false, further requests are told that the server is stopping, and
-    /// those in flight have [`HttpConfig::drain_ms`] to end.
+    /// those in flight have [`HttpConfig::drain_ms`] to end. Answers that are written on without a reader are stopped after them.
     ///
     /// Cancel safety: not safe; cancel `shutdown` instead.
     pub async fn run(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
@@ -375,6 +377,10 @@ impl App {
         self.0.taking.store(false, Ordering::Relaxed);
         if !connections.stop(listener, tasks, ms(config.drain_ms)).await {
             tracing::warn!("requests were still in flight when the time to drain was over");
+        }
+        // What they took is to be counted, and of turns of conversations the question kept, before the process ends.
+        if tokio::time::timeout(STREAMS_STOP_MAX, self.streams().close()).await.is_err() {
+            tracing::warn!("answers that nobody reads were still being written when the time to stop them was over");
         }
         self.0.sheds.finish();
         Ok(())

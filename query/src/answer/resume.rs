@@ -170,6 +170,21 @@ impl Streams {
         Ok(())
     }
 
+    /// Stops all that are being written and forgets those that are complete. When this returns, no model writes one any more, and what is
+    /// kept of them in conversations is kept.
+    ///
+    /// Cancel safety: safe; they are stopped all the same.
+    pub async fn close(&self) {
+        let stopping: Vec<Arc<Stream>> = {
+            let mut kept = self.kept();
+            kept.retain(|_, kept| kept.stream.stop());
+            kept.values().map(|kept| Arc::clone(&kept.stream)).collect()
+        };
+        for stream in stopping {
+            stream.forgotten.cancelled().await;
+        }
+    }
+
     /// How many are kept.
     pub fn count(&self) -> usize {
         self.kept().len()

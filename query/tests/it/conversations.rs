@@ -10,6 +10,8 @@ use models::generate::{GenerateError, Request, Role, Task};
 use query::config::Config;
 use query::conversations::Whose;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::harness::{ADMIN_KEY, Client, PageSpec, acme, token};
 use super::resume::Endless;
@@ -281,6 +283,24 @@ async fn an_answer_that_is_stopped_leaves_its_question_in_the_conversation() {
     let (_, next, _body) =
         first_event(&client, "bob", &json!({"question": "And the mirror?", "conversation": id})).await;
     assert_eq!(id_of(&next), id);
+}
+
+/// A stop waited for connections alone: an answer that was written on without one was dropped with the runtime, or not even that.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_left_before_a_server_has_stopped() {
+    let mut config = Config::default();
+    config.answer.resume.detached_ms = 300_000;
+    let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::default()))));
+    let (.., body) = first_event(&client, "bob", &json!({"question": RUNBOOK, "conversation": "new"})).await;
+    drop(body);
+    let (workspace, bob) = ("acme".parse().unwrap(), "bob".parse().unwrap());
+    let keeps = || client.conversations.holds(Whose::Person(&workspace, &bob)).unwrap();
+    assert!(!keeps());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    client.app.run(listener, shutdown).await.unwrap();
+    assert!(keeps(), "its question is kept");
 }
 
 #[tokio::test]

@@ -184,6 +184,8 @@ impl Ingest for FakeIngest {
 pub struct Client {
     /// The API.
     pub router: Router,
+    /// The server of it.
+    pub app: App,
     /// The read side.
     pub engine: Engine,
     /// The write side behind it.
@@ -314,7 +316,7 @@ impl Client {
         };
         let app = App::recording(engine.clone(), writes, records, auth, http);
         let router = app.router();
-        Self { router, engine, ingest, content, feedback, conversations, ledger, audit, erasures, dir }
+        Self { router, app, engine, ingest, content, feedback, conversations, ledger, audit, erasures, dir }
     }
 
     /// The lines of the log, once all of them are written.

@@ -41,6 +41,8 @@ struct State {
     /// The number of the event that is told next.
     next: u64,
     has_ended: bool,
+    /// It was written to its end.
+    is_complete: bool,
     /// How many readers there were: the last of them reads.
     readers: u64,
     /// Since when nobody reads.
@@ -68,6 +70,7 @@ impl Stream {
             bytes: 0,
             next: 0,
             has_ended: false,
+            is_complete: false,
             readers: 0,
             detached: Some(Instant::now()),
             ended: None,
@@ -154,25 +157,26 @@ impl Stream {
     pub(super) fn end(&self) -> bool {
         let mut state = self.lock();
         let was_given_up = state.first == u64::MAX;
-        state.has_ended = true;
+        (state.has_ended, state.is_complete) = (true, true);
         state.ended.get_or_insert_with(Instant::now);
         drop(state);
         self.news.notify_waiters();
         !was_given_up
     }
 
-    /// It is given up, unless it was complete, which false says: nobody goes on with it any more.
+    /// It is given up, unless it was complete, which false says: nobody goes on with it any more. Where it was given up before, whoever
+    /// writes it may still be leaving it.
     pub(super) fn stop(&self) -> bool {
         let mut state = self.lock();
-        let was_going_on = !state.has_ended;
-        if was_going_on {
+        let is_complete = state.is_complete;
+        if !state.has_ended {
             state.events.clear();
             (state.first, state.bytes, state.has_ended, state.ended) = (u64::MAX, 0, true, Some(Instant::now()));
         }
         drop(state);
         self.news.notify_waiters();
         self.turns.notify_waiters();
-        was_going_on
+        !is_complete
     }
 
     /// Since when it is of use to nobody but whoever comes back: it is complete, or nobody reads it. Complete ones are the older.

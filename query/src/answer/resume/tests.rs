@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use access::Subject;
 use schemas::api::answers::DeltaEvent;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -189,6 +191,60 @@ async fn what_is_kept_is_bounded() {
     drop((first, third));
     let off = Streams::new(ResumeConfig { streams_max: 0, ..config });
     assert!(off.begin(asked("ada", "Who?"), fed().1).is_err());
+}
+
+/// As an answer that a test feeds; to leave it takes a while.
+struct Leaving(Fed, Arc<AtomicBool>);
+
+impl Telling for Leaving {
+    async fn next(&mut self) -> Option<AnswerEvent> {
+        self.0.next().await
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
+
+    async fn leave(&mut self) {
+        settle().await;
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn when_the_server_stops_all_that_is_being_written_is_left_before() {
+    let streams = Streams::new(ResumeConfig { detached_ms: 300_000, ..ResumeConfig::default() });
+    let (events, answer) = fed();
+    let complete = begin(&streams, answer);
+    drop(events);
+    let (unread, left) = (fed(), Arc::<AtomicBool>::default());
+    let reader = streams.begin(asked("ada", "Who?"), Leaving(unread.1, Arc::clone(&left)));
+    drop(reader.unwrap_or_else(|_| panic!("there is room")));
+    let (being_read, answer) = fed();
+    let mut reader = begin(&streams, answer);
+    settle().await;
+    assert_eq!(streams.count(), 3);
+    streams.close().await;
+    assert!(left.load(Ordering::SeqCst) && unread.0.is_closed() && being_read.is_closed());
+    assert!(reader.next().await.is_none());
+    assert_eq!(streams.count(), 0);
+    drop(complete);
+}
+
+#[tokio::test]
+async fn whoever_stops_an_answer_again_does_not_cut_off_that_it_is_left() {
+    let streams = Streams::new(ResumeConfig::default());
+    let (unread, left) = (fed(), Arc::<AtomicBool>::default());
+    unread.0.send(delta("a")).await.unwrap();
+    let by = asked("ada", "Who?");
+    let reader = streams.begin(by.clone(), Leaving(unread.1, Arc::clone(&left)));
+    let mut reader = reader.unwrap_or_else(|_| panic!("there is room"));
+    let (id, _) = text(&mut reader).await;
+    let (id, _) = id.split_once(BORDER).unwrap();
+    let (first, again) = tokio::join!(streams.stop(&by.caller, id), streams.stop(&by.caller, id));
+    first.unwrap();
+    again.unwrap();
+    assert!(left.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async def run(arguments):
         config.write(
             f'data_dir = "{arguments.data_dir}"\n[http]\nlisten = "127.0.0.1:{port}"\n[http.rate]\ncaller_per_second = 0\n'
             f'[models.embed]\nlibrary = "{models}/libonnxruntime.so"\nmodel_dir = "{models}/all-MiniLM-L6-v2"\n'
-            f'[query.answer]\nanswers_max = {2 * arguments.streams}\n[query.answer.cache]\nentries_max = 0\n'
+            f'[query.answer]\nanswers_max = {2 * arguments.streams}\ncaller_answers_max = 0\nworkspace_answers_max = 0\n[query.answer.cache]\nentries_max = 0\n'
             f'[query.answer.resume]\nstreams_max = {2 * arguments.streams}\n'
             f'[[models.generate.endpoints]]\nname = "own"\nbase_url = "http://127.0.0.1:{provider_port}/v1"\nmodel = "m"\nconcurrency = {2 * arguments.streams}\n'
         )

@@ -23,6 +23,7 @@ pub mod markup;
 mod not_found;
 pub mod outgoing;
 pub(crate) mod pack;
+pub(crate) mod places;
 pub(crate) mod prompt;
 pub mod resume;
 pub(crate) mod room;
@@ -43,7 +44,6 @@ use schemas::api::answers::{
     TURN_CHARS_MAX, TURNS_MAX, Turn, TurnRole,
 };
 use schemas::api::search::SearchRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::deadline::Deadline;
 use crate::engine::Engine;
@@ -54,6 +54,7 @@ use answering::{Answering, Asked, Sampling};
 use cache::Cache;
 use config::{AnswerConfig, OnBudget};
 use following::Following;
+use places::Places;
 use room::{make_room, newest};
 
 /// Share of the time that the extractor keeps for itself when a model is late.
@@ -66,7 +67,8 @@ const REWRITE_TOKENS_MAX: u32 = 200;
 /// What answers share.
 pub(crate) struct Answers {
     pub(crate) generate: Option<Arc<dyn Generate>>,
-    room: Arc<Semaphore>,
+    /// Among the texts that are written side by side.
+    pub(crate) places: Places,
     pub(crate) cache: Cache,
     counts: Counts,
 }
@@ -80,13 +82,8 @@ struct Counts {
 
 impl Answers {
     pub(crate) fn new(generate: Option<Arc<dyn Generate>>, config: &AnswerConfig) -> Self {
-        let room = Arc::new(Semaphore::new(config.answers_max));
-        Self { generate, room, cache: Cache::new(config.cache), counts: Counts::default() }
-    }
-
-    /// Takes a place among the texts that are written side by side.
-    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_| QueryError::Overloaded)
+        let places = Places::new(config);
+        Self { generate, places, cache: Cache::new(config.cache), counts: Counts::default() }
     }
 
     /// Counts what was taken out of an answer.
@@ -106,8 +103,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`QueryError::InvalidRequest`] names the field that breaks a bound, [`QueryError::Overloaded`] comes at once when too
-    /// many answers are being written, the others are those of a search.
+    /// [`QueryError::InvalidRequest`] names the field that breaks a bound, [`QueryError::TooManyAnswers`] and
+    /// [`QueryError::Overloaded`] come at once when too many answers are being written, for whoever asks or in all; the others are
+    /// those of a search.
     ///
     /// Cancel safety: safe.
     pub async fn ask(
@@ -142,11 +140,12 @@ impl Engine {
         let started = Instant::now();
         check(&request)?;
         let config = &self.config().answer;
-        let permit = self.answers().enter()?;
+        let place = self.answers().places.take(caller, self.metrics())?;
         let deadline = config.deadline(request.timeout_ms);
         let writer = self.answers().writer(Task::Answer).filter(|_| !request.extractive).cloned();
         // What is known already takes no tokens; that is seen by the sources.
-        let unaffordable = match self.afford(writer.as_ref(), caller, config.answer_tokens_max) {
+        let tokens = sampling.within(config.answer_tokens_max);
+        let unaffordable = match self.afford(writer.as_ref(), caller, tokens) {
             Err(error) if self.answers().cache.is_on() => Some(error),
             afforded => {
                 afforded?;
@@ -154,7 +153,11 @@ impl Engine {
             }
         };
         let meter = Meter::default();
-        let standing_alone = self.standing_alone(caller, &request, deadline, &meter).await;
+        // To make the question stand alone would take some.
+        let standing_alone = match unaffordable {
+            Some(_) => None,
+            None => self.standing_alone(caller, &request, deadline, &meter).await,
+        };
         let plan = self.plan_for(caller, &request, standing_alone)?;
         let room = make_room(writer.as_ref(), &mut request, config.sources_tokens_max);
         let retrieval = Deadline::after(self.config().timeout(request.timeout_ms)).min(deadline);
@@ -171,7 +174,7 @@ impl Engine {
             writer,
             meter,
         };
-        let mut answering = Answering::begin(self.clone(), asked, gathered, following, permit);
+        let mut answering = Answering::begin(self.clone(), asked, gathered, following, place);
         match unaffordable {
             Some(error) if !answering.takes_no_model().await => Err(error),
             _ => Ok(answering),

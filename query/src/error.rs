@@ -41,6 +41,12 @@ pub enum QueryError {
     /// More searches run than are allowed, and none ended in time.
     #[error("no permit for a search became free by the deadline")]
     Overloaded,
+    /// As many texts are being written for the caller or the workspace as may be.
+    #[error("as many texts are being written for this {whose} as may be")]
+    TooManyAnswers {
+        /// `caller` or `workspace`.
+        whose: &'static str,
+    },
     /// It takes a language model, and none is configured for it.
     #[error("no language model is configured for this")]
     NoLanguageModel,
@@ -122,7 +128,7 @@ impl QueryError {
             | Self::DeadlineExceeded
             | Self::ModelUnavailable { .. }
             | Self::ModelInterrupted => ErrorKind::Retryable,
-            Self::Overloaded | Self::BudgetExhausted { .. } => ErrorKind::Exhausted,
+            Self::Overloaded | Self::TooManyAnswers { .. } | Self::BudgetExhausted { .. } => ErrorKind::Exhausted,
             Self::NoLanguageModel => ErrorKind::NotConfigured,
             Self::Index { .. } | Self::Disk { .. } | Self::Document { .. } | Self::Panicked { .. } => ErrorKind::Bug,
         }

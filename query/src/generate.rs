@@ -43,8 +43,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`QueryError::InvalidRequest`] names the field that breaks a bound, [`QueryError::NotFound`] where a page is not there for this
-    /// caller, [`QueryError::NoLanguageModel`], [`QueryError::BudgetExhausted`], [`QueryError::Overloaded`] at once when too many texts
-    /// are being written.
+    /// caller, [`QueryError::NoLanguageModel`], [`QueryError::BudgetExhausted`], [`QueryError::TooManyAnswers`] and
+    /// [`QueryError::Overloaded`] at once when too many texts are being written, for whoever asks or in all.
     ///
     /// Cancel safety: safe.
     pub async fn generate(
@@ -56,7 +56,7 @@ impl Engine {
         let started = Instant::now();
         check(&request)?;
         let config = self.config();
-        let permit = self.answers().enter()?;
+        let place = self.answers().places.take(caller, self.metrics())?;
         let writer = self.answers().writer(Task::Compose).filter(|_| !request.extractive).cloned();
         if writer.is_none() && !request.task.is_extractable() {
             return Err(QueryError::NoLanguageModel);
@@ -83,7 +83,7 @@ impl Engine {
             writer,
             meter: Meter::default(),
         };
-        Composing::begin(self.clone(), ordered, opened, permit)
+        Composing::begin(self.clone(), ordered, opened, place)
     }
 
     /// How much room there is for pages; refuses a text that no model for this can read.

@@ -65,6 +65,12 @@ pub(crate) enum Bound {
     Searches,
     /// As many documents as are laid out side by side, for too long.
     Documents,
+    /// As many texts as are written side by side.
+    Answers,
+    /// As many of them as are written for one caller.
+    CallerAnswers,
+    /// As many of them as are written for one workspace.
+    WorkspaceAnswers,
     /// Requests of one caller in a second.
     CallerRate,
     /// Requests of one workspace in a second.
@@ -74,12 +80,15 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Connections,
         Self::Requests,
         Self::Bodies,
         Self::Searches,
         Self::Documents,
+        Self::Answers,
+        Self::CallerAnswers,
+        Self::WorkspaceAnswers,
         Self::CallerRate,
         Self::WorkspaceRate,
         Self::Stopping,
@@ -92,6 +101,9 @@ impl Bound {
             Self::Bodies => "bodies",
             Self::Searches => "searches",
             Self::Documents => "documents",
+            Self::Answers => "answers",
+            Self::CallerAnswers => "caller_answers",
+            Self::WorkspaceAnswers => "workspace_answers",
             Self::CallerRate => "caller_rate",
             Self::WorkspaceRate => "workspace_rate",
             Self::Stopping => "stopping",

@@ -20,12 +20,12 @@ use schemas::api::answers::{
 };
 use schemas::api::search::Degraded;
 use schemas::ids::PageId;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::asking::{Asking, Came, said_nothing};
 use super::following::{Complete, Following};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
+use super::places::Place;
 use super::prompt::{self, Manner, Titled};
 use super::writing::Writing;
 use super::{account, judging, not_found};
@@ -61,6 +61,13 @@ pub struct Sampling {
     pub temperature: Option<f32>,
 }
 
+impl Sampling {
+    /// Most tokens to write where so many are allowed.
+    pub(crate) fn within(&self, tokens_max: u32) -> u32 {
+        self.tokens_max.map_or(tokens_max, |wanted| wanted.min(tokens_max))
+    }
+}
+
 /// An answer that is being given.
 pub struct Answering {
     engine: Engine,
@@ -82,7 +89,7 @@ pub struct Answering {
     following: Option<Following>,
     outgoing: Outgoing,
     state: State,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 enum State {
@@ -122,7 +129,7 @@ impl Answering {
         asked: Asked,
         gathered: Option<Gathered>,
         following: Option<Following>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let mut degraded = BTreeSet::new();
         let (mut view, mut words, mut shown) = (None, Vec::new(), Shown::default());
@@ -167,7 +174,7 @@ impl Answering {
             following,
             outgoing: Outgoing::new(first, watch),
             state: State::Begun,
-            _permit: permit,
+            _place: place,
         }
     }
 
@@ -260,7 +267,7 @@ impl Answering {
         let request = Request {
             task: Task::Answer,
             messages,
-            tokens_max: self.asked.sampling.tokens_max.map_or(tokens_max, |wanted| wanted.min(tokens_max)),
+            tokens_max: self.asked.sampling.within(tokens_max),
             temperature: self.asked.sampling.temperature,
             deadline: deadline.instant(),
             account: account(&self.asked.caller),

@@ -17,6 +17,10 @@ use crate::deadline::Deadline;
 pub struct AnswerConfig {
     /// Answers that are written side by side, 1 to 10,000; more are shed with 503. 64.
     pub answers_max: usize,
+    /// Of these, how many are written for one caller, 0 to 10,000; more are answered with 429. 0 for no bound; 16.
+    pub caller_answers_max: usize,
+    /// Of these, how many are written for one workspace, 0 to 10,000; more are answered with 429. 0 for no bound; 48.
+    pub workspace_answers_max: usize,
     /// How long an answer may take when the request does not say, in milliseconds; 30,000.
     pub timeout_ms: u32,
     /// The longest time that a request may ask for, in milliseconds; 120,000.
@@ -62,6 +66,8 @@ impl Default for AnswerConfig {
     fn default() -> Self {
         Self {
             answers_max: 64,
+            caller_answers_max: 16,
+            workspace_answers_max: 48,
             timeout_ms: 30_000,
             timeout_ms_max: 120_000,
             heartbeat_ms: 5_000,
@@ -96,6 +102,10 @@ impl AnswerConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let rule = |holds: bool, key, requirement| if holds { Ok(()) } else { Err(ConfigError { key, requirement }) };
         rule((1..=10_000).contains(&self.answers_max), "answer.answers_max", "must be from 1 to 10,000")?;
+        let of_caller = self.caller_answers_max <= 10_000;
+        rule(of_caller, "answer.caller_answers_max", "must be at most 10,000")?;
+        let of_workspace = self.workspace_answers_max <= 10_000;
+        rule(of_workspace, "answer.workspace_answers_max", "must be at most 10,000")?;
         let timeouts = ANSWER_TIMEOUT_MS_MIN..=self.timeout_ms_max;
         rule(timeouts.contains(&self.timeout_ms), "answer.timeout_ms", "must be from 100 to `timeout_ms_max`")?;
         let longest = self.timeout_ms_max <= ANSWER_TIMEOUT_MS_MAX;

@@ -14,7 +14,6 @@ use schemas::api::Consistency;
 use schemas::api::answers::{AnswerDegraded, AnswerSource, DoneEvent, SourcesEvent};
 use schemas::api::generate::{FilledValue, GenerateRequest, GenerateResponse, GenerateTask, GenerationObject};
 use schemas::ids::PageId;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::given::Addresses;
 use super::pick::{Line, Picks, pick};
@@ -23,6 +22,7 @@ use crate::answer::answering::usage_of;
 use crate::answer::asking::{Asking, Came, said_nothing};
 use crate::answer::defuse::{visible, without_markers};
 use crate::answer::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
+use crate::answer::places::Place;
 use crate::answer::prompt::Titled;
 use crate::answer::writing::Writing;
 use crate::answer::{account, judging};
@@ -70,7 +70,7 @@ pub struct Composing {
     value: Option<FilledValue>,
     outgoing: Outgoing,
     state: State,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 enum State {
@@ -107,7 +107,7 @@ impl Composing {
         engine: Engine,
         ordered: Ordered,
         opened: Option<Opened>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Self, QueryError> {
         let (mut view, mut cut, mut shown) = (None, false, Shown::default());
         if let Some(opened) = opened {
@@ -147,7 +147,7 @@ impl Composing {
             value: None,
             outgoing: Outgoing::new(first, watch),
             state: State::Begun,
-            _permit: permit,
+            _place: place,
         })
     }
 

@@ -54,7 +54,7 @@ pub(super) struct LastEventId {
         (status = 410, description = "The answer of `Last-Event-ID` is not kept any more: ask anew.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The budget of tokens is used up; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The budget of tokens is used up, or as many texts are being written for the caller or the workspace as may be; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         Always,
     ),
 )]

@@ -32,7 +32,7 @@ use crate::audit::act::{Kind, What};
         (status = 409, description = "What `at_least` asks for was not visible in time.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The budget of tokens is used up; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The budget of tokens is used up, or as many texts are being written for the caller or the workspace as may be; see `Retry-After`.", body = Problem, content_type = "application/problem+json"),
         (status = 501, description = "It takes a language model, and none is configured.", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The language model failed.", body = Problem, content_type = "application/problem+json"),
         Always,

@@ -51,7 +51,7 @@ impl IntoResponses for OpenAiAlways {
             ("404", "There is no such model."),
             ("413", "The body is too large."),
             ("415", "The body is not JSON."),
-            ("429", "The budget of tokens is used up; see `Retry-After`."),
+            ("429", "The budget of tokens is used up, or as many texts are being written for the caller or the workspace as may be; see `Retry-After`."),
             ("500", "A bug, or a failing disk."),
             ("503", "The server is busy, or the deadline came first; see `Retry-After`."),
         ]

@@ -183,6 +183,10 @@ impl From<QueryError> for ApiError {
                 Self::new(ProblemCode::DeadlineExceeded, "try again, or allow more in `timeout_ms`")
             }
             QueryError::Overloaded => Self::overloaded(),
+            QueryError::TooManyAnswers { whose } => Self::new(
+                ProblemCode::TooManyRequests,
+                format!("as many texts are being written for this {whose} as may be; come again when one of them has ended"),
+            ),
             QueryError::NoLanguageModel => Self::new(
                 ProblemCode::NoLanguageModel,
                 "this takes a language model, and none is configured for it; see docs/providers.md",

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request as HttpRequest;
 use models::generate::{GenerateError, Request, Role, StopReason, Task};
 use query::answer::config::OnBudget;
 use query::answer::outgoing::AnswerEvent;
@@ -11,7 +13,8 @@ use query::engine::Engine;
 use schemas::api::answers::{AnswerErrorCode, AnswerRequest};
 use serde_json::{Value, json};
 
-use super::harness::{Client, Content, PageSpec, acme, caller};
+use super::harness::{ADMIN_KEY, Client, Content, PageSpec, acme, caller, token};
+use super::resume::Endless;
 use super::scripted::{Script, Scripted, pieces};
 
 /// A model that writes one text, whatever is asked.
@@ -216,6 +219,33 @@ async fn a_budget_known_to_be_used_up_is_said_before_a_stream_begins() {
 }
 
 #[tokio::test]
+async fn a_question_that_cannot_be_afforded_is_not_made_to_stand_alone_either() {
+    let model = Arc::new(Scripted::poor(|_: &Request| Script::Writes(pieces("What is a rollback?"))));
+    let mut config = Config::default();
+    config.answer.rewrite = true;
+    let client = Client::writing(acme(), config, Some(model.clone()));
+    let turns = json!([{"role": "user", "content": "What is a rollback?"}]);
+    let reply = client.answer_as("bob", json!({"question": "How long does it take?", "messages": turns})).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (429, "budget_exhausted"), "{}", reply.json);
+    assert!(model.told().is_empty(), "nothing is spent on what is turned away");
+}
+
+/// A conversation that asks for fewer tokens than an answer may have was turned away for want of those.
+#[tokio::test]
+async fn a_chat_takes_no_more_of_a_budget_than_it_asks_for() {
+    let says = |_: &Request| Script::Writes(pieces("A rollback takes one minute [1]."));
+    let mut config = Config::default();
+    config.answer.cache.entries_max = 0;
+    let client = Client::writing(acme(), config, Some(Arc::new(Scripted::dear(50, says))));
+    let messages = json!([{"role": "user", "content": "How long does a rollback take?"}]);
+    for (tokens_max, status) in [(json!(50), 200), (json!(51), 429), (json!(null), 429)] {
+        let request = json!({"model": "tessera", "messages": messages, "max_tokens": tokens_max});
+        let reply = client.chat_as("ada", request).await;
+        assert_eq!(reply.status, status, "{tokens_max}: {}", reply.json);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_off_says_so() {
     let model = Arc::new(Scripted::new(|_: &Request| Script::BreaksOff(pieces("Half of an answ"))));
     let client = Client::writing(acme(), Config::default(), Some(model));
@@ -407,6 +437,54 @@ async fn more_answers_than_allowed_are_shed_until_one_ends() {
     assert!(matches!(engine.ask(&bob, request(), String::new()).await, Err(query::error::QueryError::Overloaded)));
     drop(first);
     engine.ask(&bob, request(), String::new()).await.unwrap();
+}
+
+/// One caller could have all texts that are written side by side.
+#[tokio::test]
+async fn one_caller_or_workspace_leaves_texts_to_others() {
+    let mut config = Config::default();
+    (config.answer.answers_max, config.answer.caller_answers_max, config.answer.workspace_answers_max) = (4, 1, 2);
+    config.answer.resume.streams_max = 0;
+    let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::default()))));
+    let question = "How long does a rollback take?";
+    let streamed = |user: &str| {
+        let request = HttpRequest::post("/v1/answers")
+            .header("authorization", format!("Bearer {}", token("acme", user, "")))
+            .header("content-type", "application/json");
+        let body = json!({"question": question, "stream": true});
+        client.begin(request.body(Body::from(body.to_string())).unwrap())
+    };
+    let of_bob = streamed("bob").await;
+    assert_eq!(of_bob.status(), 200);
+    let messages = json!([{"role": "user", "content": question}]);
+    let asks = [
+        ("/v1/answers", json!({"question": question})),
+        ("/v1/generate", json!({"task": "summarise", "pages": ["runbook"]})),
+        ("/v1/chat/completions", json!({"model": "tessera", "messages": messages})),
+    ];
+    for (path, request) in &asks {
+        let refused = client.post_as("bob", path, request.clone()).await;
+        assert_eq!(refused.status, 429, "{path}: {}", refused.json);
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert!(refused.json.to_string().contains("for this caller"), "{path}: {}", refused.json);
+    }
+    let of_ada = streamed("ada").await;
+    assert_eq!(of_ada.status(), 200, "another one has a place");
+    let refused = client.answer_as("gus", json!({"question": question})).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (429, "too_many_requests"));
+    assert!(refused.json["detail"].as_str().unwrap().contains("for this workspace"), "{}", refused.json);
+    let counted = client.get("/metrics", &[("authorization", &format!("Bearer {ADMIN_KEY}"))]).await;
+    let counted = String::from_utf8(counted.body.to_vec()).unwrap();
+    for line in [
+        r#"tessera_query_shed_total{bound="caller_answers"} 3"#,
+        r#"tessera_query_shed_total{bound="workspace_answers"} 1"#,
+    ] {
+        assert!(counted.lines().any(|other| other == line), "{line}: {counted}");
+    }
+    drop(of_bob);
+    while streamed("bob").await.status() != 200 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The events that go out when access changes before the one with this number is asked for.

@@ -1,7 +1,7 @@
 //! Language models that write what a test says, and remember what they were asked.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream;
 use models::generate::{
@@ -23,7 +23,8 @@ pub enum Script {
 /// Writes by a script for each request.
 pub struct Scripted<F> {
     script: F,
-    is_poor: AtomicBool,
+    /// Tokens that whoever asks can afford.
+    purse: AtomicU64,
     /// What it was asked.
     pub asked: Mutex<Vec<Request>>,
 }
@@ -31,17 +32,22 @@ pub struct Scripted<F> {
 impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Scripted<F> {
     /// A model that follows a script.
     pub fn new(script: F) -> Self {
-        Self { script, is_poor: AtomicBool::new(false), asked: Mutex::default() }
+        Self { script, purse: AtomicU64::new(u64::MAX), asked: Mutex::default() }
+    }
+
+    /// A model of which nobody can afford more tokens than these.
+    pub fn dear(purse: u64, script: F) -> Self {
+        Self { purse: AtomicU64::new(purse), ..Self::new(script) }
     }
 
     /// A model that nobody can afford.
     pub fn poor(script: F) -> Self {
-        Self { is_poor: AtomicBool::new(true), ..Self::new(script) }
+        Self::dear(0, script)
     }
 
     /// From now on nobody can afford it.
     pub fn grow_dear(&self) {
-        self.is_poor.store(true, Ordering::Relaxed);
+        self.purse.store(0, Ordering::Relaxed);
     }
 
     /// All that it was told, request after request.
@@ -97,9 +103,9 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
         4_000
     }
 
-    fn afford(&self, _: &Account, _: u64) -> Result<(), GenerateError> {
+    fn afford(&self, _: &Account, tokens: u64) -> Result<(), GenerateError> {
         let retry_after = std::time::Duration::from_mins(1);
-        if self.is_poor.load(Ordering::Relaxed) {
+        if tokens > self.purse.load(Ordering::Relaxed) {
             Err(GenerateError::Budget { whose: "user", retry_after })
         } else {
             Ok(())

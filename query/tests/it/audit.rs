@@ -192,6 +192,7 @@ async fn a_conversation_stays_where_its_removal_cannot_be_recorded() {
     let path = format!("/v1/conversations/{}", begun.json["conversation"].as_str().unwrap());
     client.audit.close();
     assert_eq!(client.delete_as("bob", &path).await.status, 503);
-    let kept = client.engine.conversations(Some(&client.conversations), &caller("acme", "bob"), 9, None);
-    assert_eq!(kept.await.unwrap().results.len(), 1);
+    let bob = caller("acme", "bob");
+    let kept = client.engine.conversations(Some(&client.conversations), &bob, 9, None).await.unwrap();
+    assert_eq!(kept.results.len(), 1);
 }

@@ -360,10 +360,13 @@ impl Answering {
     async fn conclude(&mut self) {
         if self.model.is_some() {
             let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
-            judging::by_meaning(&self.engine, embedder, &mut self.writing, self.asked.deadline).await;
+            let written =
+                judging::by_meaning(&self.engine, embedder, &mut self.writing, self.asked.deadline).await;
+            self.outgoing.push_written(written, &self.writing);
         }
         self.engine.answers().count(self.writing.dropped());
-        let not_found = !self.writing.sentences().iter().any(|sentence| sentence.supported);
+        let is_supported = self.writing.sentences().iter().any(|sentence| sentence.supported);
+        let not_found = !is_supported && !self.writing.is_foreign(&self.asked.request.question);
         self.engine.metrics().answer_ended(match (not_found, self.cached, &self.model) {
             (true, ..) => AnswerKind::NotFound,
             (false, true, _) => AnswerKind::Cached,

@@ -147,6 +147,25 @@ impl ByMeaning {
         known.extend(new.iter().map(|text| blake3::hash(text.as_bytes())).zip(vectors));
         Ok(())
     }
+
+    /// The cosines between a sentence and texts, each taken whole; 0 where one is below.
+    fn cosines(&self, mut texts: Vec<String>, sentence: &str) -> Result<Vec<f64>, EmbedError> {
+        texts.push(sentence.trim().to_owned());
+        self.embed(&texts)?;
+        let known = self.known.borrow();
+        let vector = |text: &String| known.get(&blake3::hash(text.as_bytes()));
+        let Some((claim, texts)) = texts.split_last().and_then(|(last, rest)| Some((vector(last)?, rest))) else {
+            return Ok(Vec::new());
+        };
+        let cosine = |other: &Vec<f32>| claim.iter().zip(other).map(|(one, other)| f64::from(one * other)).sum::<f64>();
+        Ok(texts.iter().map(|text| vector(text).map_or(0.0, cosine).clamp(0.0, 1.0)).collect())
+    }
+
+    /// Which of some texts, each taken whole, is nearest to a sentence, and how near that is; the first of equals.
+    pub(super) fn nearest(&self, texts: &[&str], sentence: &str) -> Result<Option<(usize, f64)>, EmbedError> {
+        let cosines = self.cosines(texts.iter().map(|text| text.trim().to_owned()).collect(), sentence)?;
+        Ok(cosines.into_iter().enumerate().rev().max_by(|(_, one), (_, other)| one.total_cmp(other)))
+    }
 }
 
 impl Support for ByMeaning {
@@ -159,16 +178,8 @@ impl Support for ByMeaning {
     }
 
     fn score(&self, texts: &[&str], sentence: &str) -> Result<f64, EmbedError> {
-        let mut wanted: Vec<String> = texts.iter().flat_map(|text| windows(text)).collect();
-        wanted.push(sentence.trim().to_owned());
-        self.embed(&wanted)?;
-        let known = self.known.borrow();
-        let vector = |text: &String| known.get(&blake3::hash(text.as_bytes()));
-        let Some((claim, windows)) = wanted.split_last().and_then(|(last, rest)| Some((vector(last)?, rest))) else {
-            return Ok(0.0);
-        };
-        let cosine = |other: &Vec<f32>| claim.iter().zip(other).map(|(one, other)| f64::from(one * other)).sum::<f64>();
-        Ok(windows.iter().filter_map(vector).map(cosine).fold(0.0, f64::max).min(1.0))
+        let windows = texts.iter().flat_map(|text| windows(text)).collect();
+        Ok(self.cosines(windows, sentence)?.into_iter().fold(0.0, f64::max))
     }
 }
 
@@ -232,5 +243,8 @@ mod tests {
         assert!(by_meaning.score(&[text], same).unwrap() > 0.99);
         assert!(by_meaning.score(&[text], other).unwrap() < 0.6);
         assert!(by_meaning.score(&[""], same).unwrap().abs() < 1e-9);
+        let nearest = |texts: &[&str]| by_meaning.nearest(texts, same).unwrap();
+        assert_eq!(nearest(&["Lunch is at noon.", " Domes close by an interlock. ", same]).map(|(at, _)| at), Some(1));
+        assert_eq!(nearest(&[]), None);
     }
 }

@@ -1,12 +1,13 @@
 //! The text of an answer while it is written: markers become citations, sentences are told apart and weighed.
 //!
 //! Whoever writes, a model or the extractor, writes through here. No I/O. Invariants: a marker that goes out names a source
-//! that is there; every citation is a place in such a source; a sentence is closed once the next one has begun, or at the end.
+//! that is there; every citation is a place in such a source, and one that shares words with the sentence or was found near to it in meaning;
+//! a sentence is closed once the next one has begun, or at the end.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use index::analysis::{Language, Tokens};
+use index::analysis::{Language, Tokens, detect_language};
 use schemas::api::answers::{AnswerSentence, Citation};
 use schemas::api::search::HighlightUnit;
 use schemas::ids::PageId;
@@ -19,6 +20,9 @@ use crate::engine::sources::terms;
 
 /// Two sentences are cited for one only where they hold so much more of it.
 const PAIR_GAIN: f64 = 0.15;
+/// Share of the words of a sentence that a place must hold to be cited for them: less is a word that any two texts have, such as `in` in
+/// English and in German.
+const SHARE_MIN: f64 = 0.15;
 
 /// A source that was let out, with the page it is of.
 #[derive(Clone, Debug)]
@@ -27,6 +31,30 @@ pub struct Readable {
     pub page: PageId,
     /// The text.
     pub text: SourceText,
+}
+
+/// A sentence of a source that may be cited.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Place {
+    /// Which source.
+    source: usize,
+    /// Where in it.
+    span: Span,
+    /// Its text.
+    pub(super) text: String,
+}
+
+#[cfg(test)]
+impl Place {
+    /// Places in the first source, by their texts.
+    pub(super) fn of_first_source(texts: &[&str]) -> Vec<Self> {
+        let place = |(block, text): (usize, &&str)| Self {
+            source: 0,
+            span: Span { block, bytes: 0..text.len() },
+            text: (*text).to_owned(),
+        };
+        texts.iter().enumerate().map(place).collect()
+    }
 }
 
 /// What goes out.
@@ -52,6 +80,8 @@ pub struct Writing {
     /// Markers since then: where in the text, and which source.
     open_markers: Vec<(usize, usize)>,
     sentences: Vec<AnswerSentence>,
+    /// The sources that the markers of each of them name.
+    named: Vec<Vec<usize>>,
     citations: Vec<(usize, Span)>,
     /// Made with the first sentence: it goes through all sources, and nobody should wait for that before they are shown.
     by_words: Option<ByWords>,
@@ -69,6 +99,7 @@ impl Writing {
             closed: 0,
             open_markers: Vec::new(),
             sentences: Vec::new(),
+            named: Vec::new(),
             citations: Vec::new(),
             by_words: None,
             language,
@@ -131,7 +162,7 @@ impl Writing {
         self.text.push_str(lead);
         self.text.push_str(&text);
         self.closed = self.text.len();
-        self.add_sentence(text, vec![citation]);
+        self.add_sentence(text, vec![source], vec![citation]);
         vec![Written::Delta(delta), Written::Cited(sentence, citation)]
     }
 
@@ -176,10 +207,14 @@ impl Writing {
             self.open_markers = later;
             self.closed = end;
             let of_this: Vec<(usize, usize)> = of_this;
-            let mut cited: Vec<usize> = of_this.into_iter().map(|(_, source)| source).collect();
-            cited.dedup();
+            let mut named: Vec<usize> = Vec::new();
+            for (_, source) in of_this {
+                if !named.contains(&source) {
+                    named.push(source);
+                }
+            }
             let mut citations = Vec::new();
-            for source in cited {
+            for &source in &named {
                 let Some(span) = self.locate(source, &text) else { continue };
                 let citation = self.cite(source, span);
                 if !citations.contains(&citation) {
@@ -188,12 +223,12 @@ impl Writing {
             }
             let sentence = self.sentences.len() as u32;
             written.extend(citations.iter().map(|citation| Written::Cited(sentence, *citation)));
-            self.add_sentence(text, citations);
+            self.add_sentence(text, named, citations);
         }
         written
     }
 
-    fn add_sentence(&mut self, text: String, citations: Vec<u32>) {
+    fn add_sentence(&mut self, text: String, named: Vec<usize>, citations: Vec<u32>) {
         let cited: Vec<&str> = citations
             .iter()
             .map(|at| {
@@ -209,6 +244,7 @@ impl Writing {
         let support = if cited.is_empty() { 0.0 } else { by_words.score(&cited, &text).unwrap_or(0.0) };
         let supported = !cited.is_empty() && support >= ByWords::THRESHOLD;
         self.sentences.push(AnswerSentence { text, citations, support: support as f32, supported });
+        self.named.push(named);
     }
 
     /// Raises the support of a sentence, as something else than words found it.
@@ -216,6 +252,43 @@ impl Writing {
         let sentence = &mut self.sentences[sentence];
         sentence.support = sentence.support.max(support);
         sentence.supported |= supported;
+    }
+
+    /// Has a sentence cite a place, as something else than words found it.
+    pub(super) fn place(&mut self, sentence: usize, place: Place) -> Written {
+        let citation = self.cite(place.source, place.span);
+        let citations = &mut self.sentences[sentence].citations;
+        if !citations.contains(&citation) {
+            citations.push(citation);
+        }
+        Written::Cited(sentence as u32, citation)
+    }
+
+    /// All sentences of the sources that the markers of a sentence name, and that it cites no place of: no words lead to one.
+    pub(super) fn places(&self, sentence: usize) -> Vec<Place> {
+        let cited = self.sentences[sentence].citations.iter().map(|at| self.citations[*at as usize].0);
+        let cited: BTreeSet<usize> = cited.collect();
+        let named = self.named[sentence].iter().filter(|source| !cited.contains(source));
+        let places = named.flat_map(|source| {
+            let text = &self.sources[*source].text;
+            let place = |span: Span| Place { source: *source, text: text.text(&span).to_owned(), span };
+            text.sentences().into_iter().map(place)
+        });
+        places.collect()
+    }
+
+    /// Whether it answers in the language of the question, and names a source that is in another one: words cannot bear it out then. In
+    /// doubt both are in the language of the source.
+    pub(super) fn is_foreign(&self, question: &str) -> bool {
+        let with_markers = self.sentences.iter().zip(&self.named).filter(|(_, named)| !named.is_empty());
+        let said = with_markers.map(|(sentence, _)| sentence.text.as_str()).collect::<Vec<_>>().join(" ");
+        self.named.iter().flatten().any(|source| {
+            let blocks = &self.sources[*source].text.blocks;
+            let Some(first) = blocks.first() else { return false };
+            let language = detect_language(&said, first.language);
+            let is_other = blocks.iter().all(|block| block.language != language);
+            is_other && detect_language(question, first.language) == language
+        })
     }
 
     /// The texts that a sentence cites.
@@ -254,7 +327,8 @@ impl Writing {
         (0..self.citations.len() as u32).map(|at| self.citation(at)).collect()
     }
 
-    /// The sentence of a source, or two side by side in one block, that holds most of what a sentence says.
+    /// The sentence of a source, or two side by side in one block, that holds most of what a sentence says; nothing where none holds a word
+    /// in seven of it.
     fn locate(&self, source: usize, sentence: &str) -> Option<Span> {
         let text = &self.sources[source].text;
         let mut tokens = Tokens::new();
@@ -277,7 +351,7 @@ impl Writing {
                 offer(held(&both) - PAIR_GAIN, Span { block: span.block, bytes });
             }
         }
-        best.map(|(_, span)| span)
+        best.filter(|(share, _)| *share >= SHARE_MIN).map(|(_, span)| span)
     }
 }
 

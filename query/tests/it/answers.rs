@@ -266,6 +266,57 @@ async fn a_model_that_finds_nothing_or_invents_everything_did_not_find_it() {
 }
 
 #[tokio::test]
+async fn an_answer_in_another_language_than_its_sources_is_shown_and_not_called_supported() {
+    let german = "Die alte Fassung ist nach sechzig Sekunden wieder da, und das merkt von allen nur der Dienst";
+    let (asked, english) = ("Wie lange dauert ein Rollback, und wer merkt das?", "How long does a rollback take?");
+    let says = |text: String| -> &'static str { String::leak(text) };
+    let reply = client(says(format!("{german} [1]."))).answer_as("bob", json!({"question": asked})).await.json;
+    assert_eq!((&reply["not_found"], reply["sources"][0]["page"]["id"].as_str()), (&json!(false), Some("runbook")));
+    assert_eq!(reply["answer"], format!("{german} [1]."));
+    let sentence = &reply["sentences"][0];
+    assert_eq!((&sentence["supported"], &sentence["citations"]), (&json!(false), &json!([])), "{reply}");
+    assert_eq!(reply["citations"], json!([]), "no place says so");
+    // What names no source, or a source that is none, is still not found, and so is what nobody asked for in that language.
+    for (text, question) in
+        [(format!("{german}."), asked), (format!("{german} [99]."), asked), (format!("{german} [1]."), english)]
+    {
+        let reply = client(says(text.clone())).answer_as("bob", json!({"question": question})).await.json;
+        assert_eq!(reply["not_found"], true, "{text}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_words_do_not_lead_to_is_found_by_meaning() {
+    let mut content = acme();
+    let text = &["Penguins dance.", "Reset."];
+    let spec = PageSpec { title: "Kappa", text, grants: &["workspace:view"], ..PageSpec::default() };
+    content.page("acme", "kappa", spec);
+    content.commit();
+    // The model of tests goes by how often words are said, words themselves by how many different ones are shared.
+    let says = "Reset reset reset reset reset, before lunch, noon, dusk, dawn, sleep, work [1].";
+    for embedded_max in [16, 0] {
+        let mut config = Config::default();
+        config.answer.embedded_max = embedded_max;
+        let client = Client::writing(content, config, Some(writes(says)));
+        let reply = client.answer_as("bob", json!({"question": "kappa reset"})).await.json;
+        let has_meaning = embedded_max > 0;
+        assert_eq!(reply["not_found"], !has_meaning, "{reply}");
+        let streamed = client.answer_as("bob", json!({"question": "kappa reset", "stream": true})).await;
+        let events = streamed.events();
+        let cited = events.iter().position(|(name, _)| name == "citation");
+        assert_eq!(cited.is_some(), has_meaning);
+        if let Some(cited) = cited {
+            let citation = &reply["citations"][0];
+            assert_eq!((&citation["block"], &citation["text"]), (&json!("kappa-1"), &json!("Reset.")), "{reply}");
+            assert_eq!(reply["sentences"][0]["supported"], true);
+            assert_eq!(&events[cited].1["citation"], citation);
+            assert!(cited < events.iter().position(|(name, _)| name == "usage").unwrap());
+        }
+        content = client.content;
+    }
+}
+
+#[tokio::test]
 async fn a_word_that_a_model_quotes_does_not_end_its_answer() {
     let says = "A rollback takes one minute [1]. NOT_FOUND is said twice.";
     let model = Arc::new(Scripted::new(move |_: &Request| {

@@ -63,7 +63,7 @@ fn a_marker_leads_to_the_sentence_of_its_source_that_says_so() {
             [
                 ("Above 90 percent the interlock closes domes.", &[0][..], true),
                 ("Lunch is at noon.", &[1], true),
-                ("Penguins dance.", &[2], false),
+                ("Penguins dance.", &[], false),
                 ("No one knows.", &[], false)
             ]
         );
@@ -72,6 +72,35 @@ fn a_marker_leads_to_the_sentence_of_its_source_that_says_so() {
         assert_eq!(citation.text, "The interlock closes the domes above 90 percent.");
         assert_eq!(writing.citation(1).page.as_str(), "lunch");
     }
+}
+
+#[test]
+fn a_marker_that_no_word_leads_on_from_cites_no_place_until_meaning_finds_one() {
+    let mut writing = written("Domes are steel [1]. Penguins dance in the sun on all days [1][2].", 5);
+    assert_eq!((writing.sentences()[0].citations.len(), writing.sentences()[1].citations.len()), (1, 0));
+    assert_eq!(writing.places(0), []);
+    let places = writing.places(1);
+    let texts: Vec<&str> = places.iter().map(|place| place.text.as_str()).collect();
+    let closes = "The interlock closes the domes above 90 percent.";
+    assert_eq!(texts, ["Domes are steel.", closes, "It opens them at dusk.", "Lunch is at noon."]);
+    assert_eq!(writing.place(1, places[3].clone()), Written::Cited(1, 1));
+    assert_eq!((writing.citation(1).page.as_str(), &*writing.citation(1).text), ("lunch", "Lunch is at noon."));
+    let left: Vec<String> = writing.places(1).into_iter().map(|place| place.text).collect();
+    assert_eq!(left, texts[..3], "the other source has a place now");
+}
+
+#[test]
+fn only_an_answer_in_the_language_of_the_question_and_not_of_its_sources_is_foreign() {
+    let german = "Die Kuppeln werden nach der Nacht wieder von Hand geschlossen, weil der Wind es so will";
+    let (asked, english) = ("Wann werden die Kuppeln wieder geschlossen?", "When are the domes closed again?");
+    let is_foreign = |text: &str, question: &str| written(text, 7).is_foreign(question);
+    assert!(is_foreign(&format!("{german} [1]."), asked));
+    assert!(!is_foreign(&format!("{german}."), asked), "no marker names a source");
+    assert!(!is_foreign(&format!("{german} [7]."), asked), "that is no source");
+    assert!(!is_foreign(&format!("{german} [1]."), english), "nobody asked in German");
+    assert!(!is_foreign("Penguins dance in the sun on all of the days [1].", asked));
+    assert!(!is_foreign("Pinguine [1].", asked), "too short to tell");
+    assert!(!is_foreign(&format!("{german} [1]."), "Kuppeln?"), "too short to tell");
 }
 
 #[test]

@@ -258,7 +258,7 @@ function withChips(turn, text, counts) {
 function drawSources(turn) {
   const cited = new Set(turn.citations.filter(Boolean).map((citation) => citation.source));
   // A marker names its source where no place of it is cited, too.
-  if (!turn.done?.not_found) for (const [, number] of turn.text.matchAll(/\[(\d+)\]/g)) cited.add(Number(number));
+  for (const [, number] of turn.text.matchAll(/\[(\d+)\]/g)) cited.add(Number(number));
   const shown = turn.sources.filter((source) => !turn.done || cited.has(source.number));
   if (!shown.length) return null;
   return h("details", { class: "sources", "data-key": "sources" }, h("summary", { "data-key": "sources summary" }, `${shown.length} ${shown.length === 1 ? "source" : "sources"}`),

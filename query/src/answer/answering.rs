@@ -21,7 +21,7 @@ use schemas::api::answers::{
 use schemas::api::search::Degraded;
 use schemas::ids::PageId;
 
-use super::asking::{Asking, Came, said_nothing};
+use super::asking::{Asking, Came, Lack, said_nothing};
 use super::following::{Complete, Following};
 use super::kept::Keyed;
 use super::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
@@ -273,7 +273,7 @@ impl Answering {
             account: account(&self.asked.caller),
             meter: self.asked.meter.clone(),
         };
-        match Asking::begin(&writer, request, deadline, true).await {
+        match Asking::begin(&writer, request, deadline, Lack::Alone).await {
             Ok((model, asking)) => {
                 self.model = Some(model);
                 self.state = State::Model(asking);

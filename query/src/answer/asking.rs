@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::prompt::NOT_FOUND;
 use crate::deadline::Deadline;
 
-/// Longest text that is held back because it may say "not found" and nothing more.
+/// Longest text that is held back because it may say "not found" and nothing more, signs around it included.
 const WORD_BYTES_MAX: usize = 64;
 
 /// A model that writes.
@@ -20,10 +20,31 @@ pub(crate) struct Asking {
     deadline: Deadline,
     /// What came so far, while it may still become the word for "not found", or there is nothing to be seen of it.
     lead: Option<String>,
-    /// Whether it may say that it has nothing to say.
-    may_lack: bool,
+    /// What it was told of the word for "not found".
+    lack: Lack,
     /// Whether it said anything.
     has_said: bool,
+}
+
+/// What a model was told of the word for "not found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Nothing: it is a word like any other.
+    Never,
+    /// To write it and nothing else.
+    Alone,
+    /// The same, where no text begins with it: a reason may stand after it.
+    WithReason,
+}
+
+/// What is settled of what came.
+enum Settled {
+    /// Nothing, while it may still become the word for "not found".
+    Nothing,
+    /// That it is the word.
+    NotFound,
+    /// This text.
+    Text(String),
 }
 
 /// What is said of a model that ended without a word.
@@ -46,18 +67,17 @@ pub(crate) enum Came {
 }
 
 impl Asking {
-    /// Asks a model, and waits until it begins to write; says which one does. With `may_lack` it was told the word for "not found";
-    /// else that is a word like any other.
+    /// Asks a model, and waits until it begins to write; says which one does.
     pub(crate) async fn begin(
         writer: &Arc<dyn Generate>,
         request: Request,
         deadline: Deadline,
-        may_lack: bool,
+        lack: Lack,
     ) -> Result<(String, Self), GenerateError> {
         let begun = timeout_at(deadline.instant().into(), writer.generate(request)).await;
         let generation = begun.unwrap_or(Err(GenerateError::Late))?;
         let lead = Some(String::new());
-        let asking = Self { pieces: generation.pieces, deadline, lead, may_lack, has_said: false };
+        let asking = Self { pieces: generation.pieces, deadline, lead, lack, has_said: false };
         Ok((generation.model, asking))
     }
 
@@ -67,16 +87,16 @@ impl Asking {
     pub(crate) async fn next(&mut self) -> Came {
         loop {
             match timeout_at(self.deadline.instant().into(), self.pieces.next()).await {
-                Ok(Some(Ok(Piece::Text(text)))) => {
-                    if let Some(text) = self.settle(text) {
-                        return Came::Text(text);
-                    }
-                }
+                Ok(Some(Ok(Piece::Text(text)))) => match self.settle(text) {
+                    Settled::Nothing => {}
+                    Settled::NotFound => return Came::NotFound,
+                    Settled::Text(text) => return Came::Text(text),
+                },
                 Ok(Some(Ok(Piece::End(end)))) => {
                     let lead = self.lead.take().unwrap_or_default();
                     return match lead.trim() {
                         "" if !self.has_said => Came::Nothing,
-                        said if self.may_lack && is_not_found(said) => Came::NotFound,
+                        said if says_not_found(said, self.lack) => Came::NotFound,
                         said => Came::End(said.to_owned(), end),
                     };
                 }
@@ -87,24 +107,50 @@ impl Asking {
         }
     }
 
-    /// What is settled of what came; nothing while it may still become the word for "not found".
-    fn settle(&mut self, text: String) -> Option<String> {
-        let Some(mut lead) = self.lead.take() else { return Some(text) };
+    /// What is settled once this came.
+    fn settle(&mut self, text: String) -> Settled {
+        let Some(mut lead) = self.lead.take() else { return Settled::Text(text) };
         lead.push_str(&text);
         let said = lead.trim_start();
-        let may_be_word = NOT_FOUND.starts_with(said) || is_not_found(said) && said.len() <= WORD_BYTES_MAX;
-        if said.is_empty() || self.may_lack && may_be_word {
+        let is_short = self.lack != Lack::Never && said.len() <= WORD_BYTES_MAX;
+        let may_become_word = NOT_FOUND.starts_with(without_signs(said)) || says_not_found(said, Lack::Alone);
+        if said.is_empty() || is_short && may_become_word {
             self.lead = Some(lead);
-            return None;
+            return Settled::Nothing;
+        }
+        if self.lack == Lack::WithReason && has_reason(said) {
+            return Settled::NotFound;
         }
         self.has_said = true;
-        Some(said.to_owned())
+        Settled::Text(said.to_owned())
     }
 }
 
-/// Whether a text is the word for "not found" and says nothing more: signs may stand after it, letters and digits make it a text.
-fn is_not_found(said: &str) -> bool {
-    said.strip_prefix(NOT_FOUND).is_some_and(|rest| !rest.contains(char::is_alphanumeric))
+/// Whether a text is the word for "not found" and says nothing more: signs may stand around it, letters and digits make it a text, unless they
+/// may be the reason.
+pub(crate) fn says_not_found(said: &str, lack: Lack) -> bool {
+    let is_alone = without_signs(said).strip_prefix(NOT_FOUND).is_some_and(|rest| !rest.contains(char::is_alphanumeric));
+    lack != Lack::Never && is_alone || lack == Lack::WithReason && has_reason(said)
+}
+
+/// Whether a text is the word for "not found" and a reason after it: one that begins a point of a list may be of something with that name.
+fn has_reason(said: &str) -> bool {
+    let said = said.trim_start();
+    let bare = without_signs(said);
+    let is_point = said[..said.len() - bare.len()].ends_with(char::is_whitespace);
+    let Some(rest) = bare.strip_prefix(NOT_FOUND).filter(|_| !is_point) else { return false };
+    let rest = rest.trim_start_matches(['`', '*', '"', '\'', '”']).trim_start_matches(' ');
+    let mut signs = rest.chars();
+    match signs.next() {
+        Some('\n' | '(') => true,
+        Some(':' | '.' | ',' | ';' | '-' | '–' | '—') => signs.next().is_none_or(|next| !next.is_alphanumeric()),
+        _ => false,
+    }
+}
+
+/// A text from its first letter or digit on.
+fn without_signs(text: &str) -> &str {
+    text.trim_start_matches(|c: char| !c.is_alphanumeric())
 }
 
 #[cfg(test)]
@@ -117,13 +163,13 @@ mod tests {
     use super::*;
 
     /// What comes of these pieces, text after text; at the end how it ended.
-    async fn came(pieces: &[&str], may_lack: bool) -> (String, &'static str) {
+    async fn came(pieces: &[&str], lack: Lack) -> (String, &'static str) {
         let end = Piece::End(End { reason: StopReason::Complete, usage: Usage::default() });
         let texts = pieces.iter().map(|text| Piece::Text((*text).to_owned()));
         let pieces: Vec<Result<Piece, GenerateError>> = texts.chain([end]).map(Ok).collect();
         let pieces: Pieces = Box::pin(stream::iter(pieces));
         let deadline = Deadline::after(Duration::from_mins(1));
-        let mut asking = Asking { pieces, deadline, lead: Some(String::new()), may_lack, has_said: false };
+        let mut asking = Asking { pieces, deadline, lead: Some(String::new()), lack, has_said: false };
         let mut said = String::new();
         loop {
             match asking.next().await {
@@ -137,21 +183,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_word_for_not_found_counts_alone_at_the_beginning_and_where_it_was_told() {
+    async fn the_word_for_not_found_counts_alone_whatever_signs_are_around_it_and_where_it_was_told() {
         for (pieces, said, how) in [
             (&["NOT", "_FOUND"][..], "", "not found"),
             (&[" NOT_FOUND.", "\n"], "", "not found"),
-            (&["**", "NOT_FOUND"], "**NOT_FOUND", "end"),
+            (&["**", "NOT_FOUND", "**"], "", "not found"),
+            (&["`NOT_FOUND`"], "", "not found"),
+            (&["- ", "NOT", "_FOUND"], "", "not found"),
+            (&["- ", "Call Ada."], "- Call Ada.", "end"),
+            (&["- ", "NOT_FOUND", " is", " said."], "- NOT_FOUND is said.", "end"),
+            (&["NOT_FOUND", ": no owner."], "NOT_FOUND: no owner.", "end"),
+            (&["**", " "], "**", "end"),
             (&["NOT_FOUND", " means 404."], "NOT_FOUND means 404.", "end"),
             (&["The code is ", "NOT_FOUND", ". Try again."], "The code is NOT_FOUND. Try again.", "end"),
             (&["NOT_F"], "NOT_F", "end"),
             (&[" ", "\n"], "", "nothing"),
             (&[], "", "nothing"),
         ] {
-            assert_eq!(came(pieces, true).await, (said.to_owned(), how), "{pieces:?}");
+            assert_eq!(came(pieces, Lack::Alone).await, (said.to_owned(), how), "{pieces:?}");
         }
-        assert_eq!(came(&["NOT_", "FOUND"], false).await, ("NOT_FOUND".to_owned(), "end"));
-        let long = format!("NOT_FOUND{}", "!".repeat(200));
-        assert_eq!(came(&[&long], true).await, (long.clone(), "end"), "what is held back is bounded");
+        assert_eq!(came(&["NOT_", "FOUND"], Lack::Never).await, ("NOT_FOUND".to_owned(), "end"));
+        for long in [format!("NOT_FOUND{}", "!".repeat(200)), "*".repeat(200)] {
+            assert_eq!(came(&[&long], Lack::Alone).await, (long.clone(), "end"), "what is held back is bounded");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reason_may_stand_after_the_word_where_no_text_begins_with_it() {
+        for (pieces, said, how) in [
+            (&["NOT_FOUND", ":", " no owner", " is named"][..], "", "not found"),
+            (&["**NOT_FOUND**", " – none."], "", "not found"),
+            (&["NOT_FOUND", "\n\nThere are none."], "", "not found"),
+            (&["NOT_FOUND", ".", " There are none."], "", "not found"),
+            (&["NOT_FOUND", ".", "html is missing"], "NOT_FOUND.html is missing", "end"),
+            (&["NOT_FOUND", " means 404."], "NOT_FOUND means 404.", "end"),
+            (&["- NOT_FOUND", ": write a test"], "- NOT_FOUND: write a test", "end"),
+            (&["- NOT_FOUND"], "", "not found"),
+        ] {
+            assert_eq!(came(pieces, Lack::WithReason).await, (said.to_owned(), how), "{pieces:?}");
+        }
     }
 }

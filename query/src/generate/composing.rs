@@ -12,14 +12,16 @@ use index::analysis::{Language, detect_language};
 use models::generate::{Generate, GenerateError, Meter, Request, StopReason, Task};
 use schemas::api::Consistency;
 use schemas::api::answers::{AnswerDegraded, AnswerSource, DoneEvent, SourcesEvent};
-use schemas::api::generate::{FilledValue, GenerateRequest, GenerateResponse, GenerateTask, GenerationObject};
+use schemas::api::generate::{
+    FilledValue, GenerateRequest, GenerateResponse, GenerateTask, GenerationObject, PropertyKind,
+};
 use schemas::ids::PageId;
 
 use super::given::Addresses;
 use super::pick::{Line, Picks, pick};
 use super::{prompt, property};
 use crate::answer::answering::usage_of;
-use crate::answer::asking::{Asking, Came, said_nothing};
+use crate::answer::asking::{Asking, Came, Lack, said_nothing};
 use crate::answer::defuse::{visible, without_markers};
 use crate::answer::outgoing::{AnswerEvent, Outgoing, Shown, Telling};
 use crate::answer::places::Place;
@@ -239,7 +241,8 @@ impl Composing {
         };
         let is_value = self.ordered.request.task == GenerateTask::FillProperty;
         let may_lack = is_value || self.ordered.request.task == GenerateTask::ActionItems;
-        match Asking::begin(&writer, request, deadline, may_lack).await {
+        let lack = if may_lack { Lack::WithReason } else { Lack::Never };
+        match Asking::begin(&writer, request, deadline, lack).await {
             Ok((model, asking)) => {
                 self.model = Some(model);
                 self.state = if is_value { State::Value(asking, String::new()) } else { State::Model(asking) };
@@ -276,6 +279,10 @@ impl Composing {
             }
             Came::NotFound => self.state = State::Written,
             Came::Nothing => self.fall_back(&said_nothing()).await,
+            // The beginning of a value is another value.
+            Came::End(_, end) if end.reason != StopReason::Complete => {
+                self.fall_back(&GenerateError::Refused("the value was cut off".to_owned())).await;
+            }
             Came::End(text, _) => {
                 value.push_str(&text);
                 self.take_value(&value).await;
@@ -287,11 +294,17 @@ impl Composing {
     /// Lets out a value that a model wrote, if it is one; else what the extractor finds, if that is sure.
     async fn take_value(&mut self, written: &str) {
         self.state = State::Written;
+        let Some(spec) = self.ordered.request.property.clone() else { return };
+        if property::is_lacking(written, &spec) {
+            return;
+        }
         self.write(written, true);
-        let said = self.writing.sentences().iter().map(|sentence| sentence.text.as_str());
-        let said = said.collect::<Vec<_>>().join(" ");
-        let spec = self.ordered.request.property.as_ref();
-        self.value = spec.and_then(|spec| property::read(&said, spec));
+        self.value = if spec.kind == PropertyKind::Select {
+            property::read(written, &spec)
+        } else {
+            let said = self.writing.sentences().iter().map(|sentence| sentence.text.as_str());
+            property::read(&said.collect::<Vec<_>>().join(" "), &spec)
+        };
         if self.value.is_none() {
             tracing::debug!("the language model wrote no value of the type");
             self.begin_again();
@@ -382,7 +395,7 @@ impl Composing {
         }
         self.engine.answers().count(self.writing.dropped());
         let is_value = self.ordered.request.task == GenerateTask::FillProperty;
-        let not_found = self.writing.is_empty() || is_value && self.value.is_none();
+        let not_found = if is_value { self.value.is_none() } else { self.writing.is_empty() };
         let sentences = if not_found || !has_pages { Vec::new() } else { self.writing.sentences().to_vec() };
         self.outgoing.push(AnswerEvent::Usage(usage_of(&self.ordered.meter)));
         self.outgoing.push(AnswerEvent::Done(DoneEvent {

@@ -9,6 +9,9 @@ use std::ops::Range;
 use jiff::civil::Date;
 use schemas::api::generate::{FilledValue, PropertyKind, PropertySpec};
 
+use crate::answer::asking::{Lack, says_not_found};
+use crate::answer::defuse::for_prompt;
+
 /// Longest value of words, in characters.
 const TEXT_CHARS_MAX: usize = 2_000;
 /// Words that turn around what is said; a sentence with one is not sure of an option.
@@ -16,6 +19,8 @@ const NEGATIONS: [&str; 16] = [
     "not", "no", "never", "without", "cannot", "neither", "nicht", "kein", "keine", "pas", "jamais", "sin", "nunca",
     "non", "niet", "geen",
 ];
+/// Ways in which what a model wrote for an option is read, at most.
+const READINGS_MAX: usize = 32;
 /// What a model may put around a value.
 const QUOTES: [char; 6] = ['"', '\'', '`', '*', '“', '”'];
 const MONTHS: [&str; 12] = [
@@ -38,9 +43,26 @@ pub fn folded(option: &str) -> String {
     option.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// The value that a model wrote, if it is one of the property.
-pub fn read(text: &str, property: &PropertySpec) -> Option<FilledValue> {
-    let text = text.trim().trim_matches(QUOTES).trim();
+/// An option as a model is told it, compared as [`folded`]: without what is not seen, and with round brackets around numbers.
+fn told(option: &str) -> String {
+    folded(&for_prompt(option))
+}
+
+/// As [`told`], where a model put spaces in or left some out.
+fn joined(option: &str) -> String {
+    told(option).replace(' ', "")
+}
+
+/// Whether a model says that there is no value, after the name of the property as well.
+pub fn is_lacking(written: &str, property: &PropertySpec) -> bool {
+    let text = written.trim().trim_matches(QUOTES);
+    says_not_found(named_value(text, &property.name).unwrap_or(text), Lack::WithReason)
+}
+
+/// The value that a model wrote, if it is one of the property: words, days and numbers as they may be shown, an option as it was written, for
+/// an option may have signs that are shown to nobody.
+pub fn read(written: &str, property: &PropertySpec) -> Option<FilledValue> {
+    let text = written.trim().trim_matches(QUOTES).trim();
     let value = named_value(text, &property.name).unwrap_or(text).trim_matches(QUOTES).trim();
     let bare = value.trim_end_matches(['.', '。']).trim_matches(QUOTES).trim();
     match property.kind {
@@ -48,17 +70,50 @@ pub fn read(text: &str, property: &PropertySpec) -> Option<FilledValue> {
             let fits = !value.is_empty() && value.chars().count() <= TEXT_CHARS_MAX;
             fits.then(|| FilledValue::Text(value.to_owned()))
         }
-        PropertyKind::Select => {
-            let wanted = [folded(value), folded(bare)];
-            let option = property.options.iter().find(|option| wanted.contains(&folded(option)))?;
-            Some(FilledValue::Select(option.clone()))
-        }
+        PropertyKind::Select => chosen(written, property).map(|option| FilledValue::Select(option.clone())),
         PropertyKind::Date => bare.parse::<Date>().ok().filter(|_| bare.len() == 10).map(FilledValue::Date),
         PropertyKind::Number => {
             let is_plain = bare.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
             bare.parse::<f64>().ok().filter(|number| is_plain && number.is_finite()).map(FilledValue::Number)
         }
     }
+}
+
+/// The option that a model wrote: the same but for case and space, else as it was told.
+fn chosen<'a>(written: &str, property: &'a PropertySpec) -> Option<&'a String> {
+    let readings = readings(written, &property.name);
+    let find = |fold: fn(&str) -> String| {
+        let options: Vec<String> = property.options.iter().map(|option| fold(option)).collect();
+        let place = |text: String| options.iter().position(|option| *option == text && !text.is_empty());
+        readings.iter().find_map(|text| place(fold(text)))
+    };
+    find(folded).or_else(|| find(told)).or_else(|| find(joined)).map(|at| &property.options[at])
+}
+
+/// What a model may have written for an option, from the whole of it on: without the name of the property, without markers, a full stop and
+/// quotes around it.
+fn readings<'a>(written: &'a str, name: &str) -> Vec<&'a str> {
+    let whole = written.trim();
+    let mut readings = vec![whole];
+    readings.extend(named_value(whole.trim_start_matches(QUOTES), name));
+    let mut at = 0;
+    while let Some(&text) = readings.get(at) {
+        let bare = [before_marker(text), Some(text.trim_end_matches(['.', '。'])), Some(text.trim_matches(QUOTES))];
+        for bare in bare.into_iter().flatten().map(str::trim) {
+            if readings.len() < READINGS_MAX && !readings.contains(&bare) {
+                readings.push(bare);
+            }
+        }
+        at += 1;
+    }
+    readings
+}
+
+/// What stands before a marker at the end.
+fn before_marker(text: &str) -> Option<&str> {
+    let (before, inner) = text.strip_suffix(']')?.rsplit_once('[')?;
+    let is_marker = !inner.is_empty() && inner.chars().all(|c| c.is_ascii_digit() || " ,;^".contains(c));
+    is_marker.then_some(before)
 }
 
 /// A value as text.

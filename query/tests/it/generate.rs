@@ -195,6 +195,64 @@ async fn a_value_of_a_model_is_of_its_type_or_the_extractors() {
 }
 
 #[tokio::test]
+async fn an_option_that_is_shown_otherwise_is_filled_as_it_was_given() {
+    let options = ["⚠️ At risk", "👩‍💻 Dev", "⭐⭐⭐", "🔴", "[1] Low", "À faire !", "next.js/react"];
+    let property = json!({"name": "Status", "type": "select", "options": options});
+    for option in options {
+        for written in [option.to_owned(), format!("{option} [1].")] {
+            let client = Client::writing(with_planning(), Config::default(), Some(writes(String::leak(written))));
+            for stream in [false, true] {
+                let request = json!({"task": "fill_property", "pages": ["dome"], "property": property, "stream": stream});
+                let reply = client.generate_as("bob", request).await;
+                let told = if stream { reply.events().pop().unwrap().1 } else { reply.json };
+                assert_eq!(told["value"], json!({"type": "select", "value": option}), "{told}");
+                assert_eq!((&told["not_found"], &told["degraded"]), (&json!(false), &json!([])), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_says_that_there_is_nothing_is_believed_in_whatever_form_it_says_so() {
+    let owner = json!({"task": "fill_property", "pages": ["dome"], "property": {"name": "Owner", "type": "text"}});
+    let items = json!({"task": "action_items", "pages": ["todos"]});
+    for (request, says) in [
+        (&owner, "`NOT_FOUND`"),
+        (&owner, "**NOT_FOUND**"),
+        (&owner, "Owner: NOT_FOUND"),
+        (&owner, "NOT_FOUND: no owner is named"),
+        (&items, "- NOT_FOUND"),
+        (&items, "**NOT_FOUND**\n\nNothing is left to do."),
+    ] {
+        let client = Client::writing(with_planning(), Config::default(), Some(writes(says)));
+        let made = client.generate_as("bob", request.clone()).await.json;
+        assert_eq!((&made["not_found"], &made["value"], &made["text"]), (&json!(true), &Value::Null, &json!("")));
+        assert_eq!((&made["degraded"], &made["extractive"]), (&json!([]), &json!(false)), "{says}: {made}");
+        let mut streamed = request.clone();
+        streamed["stream"] = json!(true);
+        let events = client.generate_as("bob", streamed).await.events();
+        assert!(events.iter().all(|(name, _)| name != "delta"), "{says}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_value_is_no_value() {
+    for reason in [StopReason::Length, StopReason::Filtered] {
+        let model = Arc::new(Scripted::new(move |_: &Request| Script::Stops(vec!["1".to_owned()], reason)));
+        let client = Client::writing(with_planning(), Config::default(), Some(model));
+        for (name, kind, value) in [
+            ("Budget", "number", json!({"type": "number", "value": 12500.0})),
+            ("Height", "number", Value::Null),
+            ("Owner", "text", Value::Null),
+        ] {
+            let request = json!({"task": "fill_property", "pages": ["dome"], "property": {"name": name, "type": kind}});
+            let made = client.generate_as("bob", request).await.json;
+            assert_eq!((&made["value"], &made["degraded"]), (&value, &json!(["model"])), "{reason:?}: {made}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_is_absent_and_one_that_is_unseen_are_refused_alike() {
     let model = writes("All about it [1].");
     let client = Client::writing(acme(), Config::default(), Some(model.clone()));

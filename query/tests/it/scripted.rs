@@ -14,6 +14,8 @@ pub enum Script {
     Writes(Vec<String>),
     /// The end without a word, for this reason.
     Ends(StopReason),
+    /// These pieces, then the end for this reason.
+    Stops(Vec<String>, StopReason),
     /// These pieces, then it breaks off.
     BreaksOff(Vec<String>),
     /// Nothing comes.
@@ -82,6 +84,10 @@ impl<F: Fn(&Request) -> Script + Send + Sync + 'static> Generate for Scripted<F>
                 (texts, Ok(last))
             }
             Script::Ends(reason) => (Vec::new(), Ok(end(reason, 0))),
+            Script::Stops(texts, reason) => {
+                let last = end(reason, texts.len());
+                (texts, Ok(last))
+            }
             Script::BreaksOff(texts) => (texts, Err(GenerateError::Interrupted("as told".to_owned()))),
         };
         // What a text takes, it takes however it ends.

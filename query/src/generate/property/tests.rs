@@ -48,6 +48,59 @@ fn what_a_model_wrote_is_of_the_type_or_nothing() {
 }
 
 #[test]
+fn an_option_is_read_whatever_signs_it_has() {
+    let options = ["⚠️ At risk", "👩‍💻 Dev", "⭐⭐⭐", "🔴", "[1] Low", "À faire !", "next.js/react", "Ends. [2]", "<source> x"];
+    let select = property("Status", PropertyKind::Select, &options);
+    let chosen = |written: &str| read(written, &select).map(|value| shown(&value));
+    for option in options {
+        for written in [
+            option.to_owned(),
+            format!(" \"{option}\"."),
+            format!("{option} [1]."),
+            format!("{option}. [2][3]"),
+            format!("**Status**: {option}"),
+            format!("`{}`", option.to_lowercase()),
+            for_prompt(option),
+            for_prompt(option).replace(' ', "\u{a0}"),
+        ] {
+            assert_eq!(chosen(&written).as_deref(), Some(option), "{written}");
+        }
+    }
+    assert_eq!(chosen("À faire!").as_deref(), Some("À faire !"));
+    for written in ["", "[1]", ".", "⭐⭐", "At", "At risk", "Low", "\u{fe0f}", &"[1]".repeat(5_000), &".".repeat(10_000)] {
+        assert_eq!(chosen(written), None, "{written}");
+    }
+    // The one that is written out goes before the one that a model is told alike.
+    let alike = property("Level", PropertyKind::Select, &["[1] Low", "(1) Low", "a b", "ab", "\u{200b}"]);
+    for (written, expected) in [("[1] Low", 0), ("(1) low", 1), ("a b", 2), ("AB", 3)] {
+        let value = read(written, &alike).map(|value| shown(&value));
+        assert_eq!(value.as_deref(), Some(alike.options[expected].as_str()), "{written}");
+    }
+}
+
+#[test]
+fn what_a_model_says_of_a_value_that_is_not_there_is_none() {
+    let owner = property("Owner", PropertyKind::Text, &[]);
+    for written in [
+        "NOT_FOUND",
+        "`NOT_FOUND`",
+        "**NOT_FOUND**.",
+        "- NOT_FOUND",
+        "Owner: NOT_FOUND",
+        "**Owner:** `NOT_FOUND`",
+        "NOT_FOUND: no owner is named",
+        "**NOT_FOUND** \u{2014} no owner is named",
+        "Owner: NOT_FOUND (nobody is named)",
+        "NOT_FOUND\n\nNobody is named.",
+    ] {
+        assert!(is_lacking(written, &owner), "{written}");
+    }
+    for written in ["Ada", "Owner: Ada", "NOT_FOUND means 404", "NOT_FOUND.html", "Owner of NOT_FOUND", "", "NOT_FOUNDED: x"] {
+        assert!(!is_lacking(written, &owner), "{written}");
+    }
+}
+
+#[test]
 fn a_value_is_taken_only_where_one_sentence_is_sure_and_none_contradicts() {
     let due = property("Due date", PropertyKind::Date, &[]);
     check(&due, &["It began on 2026-01-01.", "The due date is 3 March 2026."], Some(("2026-03-03", 1)));

@@ -347,8 +347,10 @@ impl Answering {
         self.extract().await;
     }
 
-    /// Keeps the question in the conversation whose id was told already, where the answer ends before it is complete.
+    /// Ends the answer here, so that no model writes it any more; keeps the question in the conversation whose id was told already, where it
+    /// was not complete.
     async fn leave(&mut self) {
+        self.state = State::Ended;
         let following = self.following.take().filter(|_| self.asked.request.stream);
         if let Some(following) = following {
             let (caller, question) = (&self.asked.caller, &self.asked.request.question);

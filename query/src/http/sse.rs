@@ -8,6 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{Stream, unfold};
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::answer::outgoing::{AnswerEvent, Telling};
 use crate::answer::resume::Reader;
@@ -21,11 +22,34 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// A text as a stream of events with numbers.
 pub(super) fn told(telling: impl Telling, heartbeat: Duration) -> Response {
-    let stream = unfold((telling, 0_u64), |(mut telling, number)| async move {
-        let event = telling.next().await?;
-        Some((event_of(&event).id(number.to_string()), (telling, number + 1)))
+    let stream = unfold(Told { telling: Some(telling), events: 0 }, |mut told| async move {
+        let Some(event) = told.telling.as_mut()?.next().await else {
+            told.telling = None;
+            return None;
+        };
+        let number = told.events;
+        told.events += 1;
+        Some((event_of(&event).id(number.to_string()), told))
     });
     streamed(stream, heartbeat)
+}
+
+/// A text that nobody can go on with: when the connection breaks, it ends there.
+struct Told<T: Telling> {
+    /// Nothing once its last event was told.
+    telling: Option<T>,
+    events: u64,
+}
+
+impl<T: Telling> Drop for Told<T> {
+    fn drop(&mut self) {
+        // Of one whose first event was not told, nobody knows.
+        let telling = self.telling.take().filter(|_| self.events > 0);
+        // Without a runtime the process is at its end.
+        if let (Some(mut telling), Ok(runtime)) = (telling, Handle::try_current()) {
+            runtime.spawn(async move { telling.leave().await });
+        }
+    }
 }
 
 /// A text that is read where it can be gone on with.

@@ -304,6 +304,30 @@ async fn an_answer_that_nobody_reads_is_left_before_a_server_has_stopped() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_leaves_the_question_where_answers_cannot_be_gone_on_with() {
+    let mut config = Config::default();
+    config.answer.resume.streams_max = 0;
+    let client = Client::writing(acme(), config, Some(Arc::new(Endless(Arc::default()))));
+    let asked = json!({"question": RUNBOOK, "conversation": "new"});
+    let (_, sources, body) = first_event(&client, "bob", &asked).await;
+    let id = id_of(&sources);
+    drop(body);
+    let path = format!("/v1/conversations/{id}");
+    let kept = async {
+        while client.get_as("bob", &path).await.status == 404 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), kept).await.expect("the question is kept");
+    let turn = &opened(&client, "bob", &id).await["history"][0];
+    assert_eq!((&turn["question"], &turn["unanswered"]), (&json!(RUNBOOK), &json!(true)), "{turn}");
+    // What follows on it names it.
+    let next = json!({"question": "And the mirror?", "conversation": id});
+    let (_, next, _body) = first_event(&client, "bob", &next).await;
+    assert_eq!(id_of(&next), id);
+}
+
+#[tokio::test]
 async fn what_follows_on_an_answer_that_broke_off_knows_of_its_question() {
     let model = Arc::new(Scripted::new(|request: &Request| {
         let asked = &request.messages.last().unwrap().text;

@@ -185,7 +185,6 @@ impl Answering {
         loop {
             if let Some(event) = self.outgoing.pop() {
                 if matches!(event, AnswerEvent::Error(_)) {
-                    self.state = State::Ended;
                     self.leave().await;
                 }
                 return Some(event);
@@ -362,8 +361,7 @@ impl Answering {
     async fn conclude(&mut self) {
         if self.model.is_some() {
             let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
-            let written =
-                judging::by_meaning(&self.engine, embedder, &mut self.writing, self.asked.deadline).await;
+            let written = judging::by_meaning(&self.engine, embedder, &mut self.writing, self.asked.deadline).await;
             self.outgoing.push_written(written, &self.writing);
         }
         self.engine.answers().count(self.writing.dropped());
@@ -408,6 +406,7 @@ impl Answering {
             sentences: if not_found { Vec::new() } else { self.writing.sentences().to_vec() },
             citations: if not_found { Vec::new() } else { self.writing.citations() },
             sources: &self.sources,
+            readable: self.writing.sources(),
             not_found,
             model: self.model.as_deref(),
             consistency: self.consistency,

@@ -129,7 +129,8 @@ impl Asking {
 /// Whether a text is the word for "not found" and says nothing more: signs may stand around it, letters and digits make it a text, unless they
 /// may be the reason.
 pub(crate) fn says_not_found(said: &str, lack: Lack) -> bool {
-    let is_alone = without_signs(said).strip_prefix(NOT_FOUND).is_some_and(|rest| !rest.contains(char::is_alphanumeric));
+    let is_alone =
+        without_signs(said).strip_prefix(NOT_FOUND).is_some_and(|rest| !rest.contains(char::is_alphanumeric));
     lack != Lack::Never && is_alone || lack == Lack::WithReason && has_reason(said)
 }
 

@@ -5,8 +5,11 @@ use jiff::Timestamp;
 use schemas::api::Consistency;
 use schemas::api::answers::{AnswerSentence, AnswerSource, Citation};
 use schemas::api::conversations::KeptCitation;
+use schemas::ids::BlockId;
+use schemas::version::Version;
 
-use crate::conversations::turn::{Places, Said, Source, Turn};
+use super::writing::Readable;
+use crate::conversations::turn::{Places, Said, Source, Told, Turn};
 use crate::conversations::{Conversations, Kept};
 use crate::engine::Engine;
 use crate::random_id::RandomId;
@@ -31,6 +34,8 @@ pub(super) struct Complete<'a> {
     pub(super) sentences: Vec<AnswerSentence>,
     pub(super) citations: Vec<Citation>,
     pub(super) sources: &'a [AnswerSource],
+    /// Their texts, in the same order.
+    pub(super) readable: &'a [Readable],
     pub(super) not_found: bool,
     pub(super) model: Option<&'a str>,
     pub(super) consistency: Consistency,
@@ -86,12 +91,20 @@ async fn put(
 }
 
 fn turn_of(id: RandomId, also: Places, complete: Complete<'_>) -> Turn {
-    let Complete { question, answer, sentences, citations, sources, not_found, model, consistency } = complete;
+    let Complete { question, answer, sentences, citations, sources, readable, not_found, model, consistency } =
+        complete;
     // That nothing was found is made of nothing.
     let sources: &[AnswerSource] = if not_found { &[] } else { sources };
-    let source = |source: &AnswerSource| Source {
-        page: source.page.id.clone(),
-        blocks: source.blocks.iter().map(|block| (block.block.clone(), block.version.clone())).collect(),
+    let source = |(source, readable): (&AnswerSource, &Readable)| {
+        let headings = readable.text.heading_blocks.iter();
+        let is_beside = |heading: &&(BlockId, Version)| !source.blocks.iter().any(|block| block.block == heading.0);
+        let told = || Told::new(&source.page.title, headings.filter(is_beside).cloned().collect());
+        Source {
+            page: source.page.id.clone(),
+            blocks: source.blocks.iter().map(|block| (block.block.clone(), block.version.clone())).collect(),
+            // Sentences that were picked are the words of blocks alone.
+            told: model.map(|_| told()),
+        }
     };
     let citation = |citation: Citation| {
         let Citation { source, page, block, version, range, unit, .. } = citation;
@@ -101,8 +114,8 @@ fn turn_of(id: RandomId, also: Places, complete: Complete<'_>) -> Turn {
         answer,
         sentences,
         citations: citations.into_iter().map(citation).collect(),
-        sources: sources.iter().map(source).collect(),
-        // Sentences that were picked are the words of sources alone.
+        sources: sources.iter().zip(readable).map(source).collect(),
+        // Nor do they repeat anything.
         also: if not_found || model.is_none() { Places::new() } else { also },
         not_found,
         extractive: model.is_none(),

@@ -135,9 +135,7 @@ mod tests {
     #[test]
     fn places_that_may_be_meant_are_looked_at_as_far_as_there_is_room() {
         let places = Place::of_first_source(&["One.", "Two.", "Three.", "Four."]);
-        let open = |at: usize| {
-            Open { at, sentence: format!("It is {at}."), cited: Vec::new(), places: places.clone() }
-        };
+        let open = |at: usize| Open { at, sentence: format!("It is {at}."), cited: Vec::new(), places: places.clone() };
         let looked = |texts_max: usize| {
             let taken = within((0..3).map(open), texts_max);
             taken.iter().map(|open| open.places.len()).collect::<Vec<_>>()

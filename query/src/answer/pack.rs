@@ -2,7 +2,7 @@
 //!
 //! Pure. What is taken first are the blocks of the passages that were found, then the few between two of them, then those beside
 //! them, as far as the next heading and the budget reach; a table comes whole where it fits. Invariants: blocks come in reading order and none twice; a block
-//! that was found is always there, cut to its passage when it is long.
+//! that was found is always there, cut to its passage when it is long; no heading is told without its block.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use index::analysis::Language;
 use schemas::block::BlockType;
 use schemas::ids::BlockId;
 use schemas::page_text::TextBlock;
+use schemas::version::Version;
 
 use super::source::{SourceText, SourceTextBlock};
 
@@ -48,8 +49,30 @@ pub(crate) fn pack(listed: &[TextBlock], passages: &[Passage], score: f32, budge
     taken.between();
     taken.beside();
     let blocks = taken.finish();
-    let first = passages.first()?;
-    Some(SourceText { headings: first.headings.clone(), blocks, score })
+    let (headings, heading_blocks) = headings_above(listed, passages.first()?, &place);
+    Some(SourceText { headings, heading_blocks, blocks, score })
+}
+
+/// The headings of a passage, outermost first, with their blocks; none of which the block does not stand above it.
+fn headings_above(
+    listed: &[TextBlock],
+    passage: &Passage,
+    place: &BTreeMap<&BlockId, usize>,
+) -> (Vec<String>, Vec<(BlockId, Version)>) {
+    let Some(at) = passage.blocks.iter().find_map(|range| place.get(&range.block)) else { return Default::default() };
+    let mut above: Vec<(u8, &TextBlock)> = Vec::new();
+    for block in &listed[..=*at] {
+        if let BlockType::Heading(level) = block.kind
+            && !block.text.trim().is_empty()
+        {
+            above.retain(|(of, _)| *of < level);
+            above.push((level, block));
+        }
+    }
+    // Long ones are cut in a passage.
+    let is_of = |heading: &String, block: &TextBlock| block.text.trim_start().starts_with(heading.as_str());
+    let both = passage.headings.iter().zip(above).take_while(|(heading, (_, block))| is_of(heading, block));
+    both.map(|(heading, (_, block))| (heading.clone(), (block.id.clone(), block.version.clone()))).unzip()
 }
 
 struct Taken<'a> {

@@ -16,8 +16,10 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// Some blocks of one page.
 #[derive(Clone, Debug, Default)]
 pub struct SourceText {
-    /// The headings above its first block, outermost first.
+    /// The headings above what was found of it, outermost first.
     pub headings: Vec<String>,
+    /// Their blocks with the versions that were read, in the same order.
+    pub heading_blocks: Vec<(BlockId, Version)>,
     /// In reading order; where some are left out, the next one says so.
     pub blocks: Vec<SourceTextBlock>,
     /// How well it fits, 0 to 1.

@@ -13,7 +13,7 @@ use schemas::record::PageRecord;
 use schemas::version::{Timestamp as Hybrid, VectorClock, Version};
 use tempfile::TempDir;
 
-use super::turn::{Said, Source};
+use super::turn::{Said, Source, Told};
 use super::*;
 
 struct Site {
@@ -90,7 +90,7 @@ fn caller(workspace: &str, user: &str) -> Caller {
 /// A turn made of one page, at a minute.
 fn turn(conversation: RandomId, minute: i64, question: &str, page: &str) -> Turn {
     let block: BlockId = "b".parse().unwrap();
-    let source = Source { page: page.parse().unwrap(), blocks: vec![(block, version())] };
+    let source = Source { page: page.parse().unwrap(), blocks: vec![(block, version())], told: None };
     let answer = format!("All about {question}.");
     Turn {
         conversation,
@@ -319,6 +319,14 @@ fn what_a_block_said_on_another_page_goes_with_the_page_that_it_moved_to() {
     assert!(conversations.holds(of_page).unwrap());
     assert_eq!(conversations.erase(of_page).unwrap(), 1);
     assert!(!conversations.holds(of_page).unwrap() && !site.text().contains("about mirrors"), "{}", site.text());
+    // So it is with a heading that was told.
+    let mut told = turn(id(), 2, "domes", "p");
+    let headings = vec![("h".parse().unwrap(), version())];
+    told.said.as_mut().unwrap().sources[0].told = Some(Told::new("Kappa", headings));
+    conversations.keep(&ada, &told, true).unwrap();
+    let blocks = ["h".parse().unwrap()];
+    assert_eq!(conversations.erase(Whose::Page(&acme, &q, &blocks)).unwrap(), 1);
+    assert!(!site.text().contains("about domes"), "{}", site.text());
 }
 
 #[test]

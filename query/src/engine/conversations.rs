@@ -1,7 +1,7 @@
 //! Conversations as their owner may see them now, and questions that follow on one.
 //!
-//! A turn is told only while its reader may find every page that its words may come from, and only as long as the blocks that were read still
-//! stand on those pages: else it is withdrawn, text and sources. What follows on a conversation is given the words of such turns alone, and
+//! A turn is told only while its reader may find every page that its words may come from, and only as long as the blocks that were read, the
+//! headings above them that a language model was told included, still stand on those pages: else it is withdrawn, text and sources. What follows on a conversation is given the words of such turns alone, and
 //! access to their pages is followed until the last word of the new answer, which rests on them from then on. Only its owner finds a
 //! conversation: those of others and those that never were are not found alike.
 
@@ -271,10 +271,11 @@ impl Looked<'_> {
             }
         }
         for source in &said.sources {
-            let standing = self.standing(&source.page)?;
-            for (block, version) in &source.blocks {
+            let (permit, standing) = (self.gate.look_by_id(&source.page)?, self.standing(&source.page)?);
+            for (block, version) in source.read() {
                 stale |= standing.get(block)? != version;
             }
+            stale |= source.told.as_ref().is_some_and(|told| !told.is_title(&permit.head().title));
         }
         Some(stale)
     }
@@ -324,7 +325,7 @@ impl Looked<'_> {
         let source = |(number, source): (u32, &Source)| {
             let permit = self.gate.look_by_id(&source.page)?;
             let standing = self.standing(&source.page)?;
-            let blocks = source.blocks.iter().map(|(block, version)| KeptBlock {
+            let blocks = source.read().map(|(block, version)| KeptBlock {
                 block: block.clone(),
                 version: version.clone(),
                 stale: standing.get(block) != Some(version),

@@ -108,7 +108,7 @@ fn whole(
     for block in &mut blocks {
         block.language = language;
     }
-    (SourceText { headings: Vec::new(), blocks, score: 1.0 }, taken, cut)
+    (SourceText { blocks, score: 1.0, ..SourceText::default() }, taken, cut)
 }
 
 /// How many bytes of a text that has too many tokens fit into the room, at a character border.

@@ -389,8 +389,7 @@ impl Composing {
         let has_pages = !self.sources.is_empty();
         if self.model.is_some() && has_pages {
             let embedder = self.view.as_ref().and_then(Gatherer::embedder).cloned();
-            let written =
-                judging::by_meaning(&self.engine, embedder, &mut self.writing, self.ordered.deadline).await;
+            let written = judging::by_meaning(&self.engine, embedder, &mut self.writing, self.ordered.deadline).await;
             self.outgoing.push_written(written, &self.writing);
         }
         self.engine.answers().count(self.writing.dropped());

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::content::Edit;
 use super::harness::{ADMIN_KEY, Client, PageSpec, acme, token};
 use super::resume::Endless;
 use super::scripted::{Script, Scripted, pieces};
@@ -215,6 +216,70 @@ async fn the_model_is_told_questions_and_answers_in_turn_and_none_that_is_out_of
     asks(&client, "bob", &id, "And the blanket?").await;
     let told = model.told();
     assert!(!told[2].contains("blue green") && told[2].contains(RUNBOOK), "{}", told[2]);
+}
+
+#[tokio::test]
+async fn what_a_model_was_told_of_a_page_beside_its_blocks_is_looked_at_too() {
+    let mut config = Config::default();
+    config.answer.passages_max = 1;
+    let guide = PageSpec {
+        title: "Kappa guide",
+        text: &["Of the narwhal.", "Nothing here.", "Reset", "To reset the kappa press the red button."],
+        kinds: &["heading_1", "paragraph", "heading_2"],
+        grants: &["workspace:view"],
+        ..PageSpec::default()
+    };
+    let mut content = acme();
+    content.page("acme", "guide", guide);
+    content.commit();
+    let model = Arc::new(Scripted::new(|request: &Request| {
+        let asked = &request.messages.last().unwrap().text;
+        let is_next = asked.contains("And the mirror coating?");
+        let said = if is_next {
+            "Call the supplier about the mirror coating"
+        } else {
+            "Narwhal: to reset the kappa press the red button"
+        };
+        Script::Writes(pieces(&format!("{said} [1][2][3][4][5].")))
+    }));
+    let mut client = Client::writing(content, config, Some(model.clone()));
+    let id = id_of(&asks(&client, "bob", "new", "How do I reset the kappa with the red button?").await);
+    assert!(model.told()[0].contains("Section: Of the narwhal. > Reset"), "{:?}", model.told());
+    let first = opened(&client, "bob", &id).await["history"][0].take();
+    assert!(first["answer"].as_str().unwrap().contains("Narwhal"), "{first}");
+    let of_guide = |turn: &Value| {
+        let sources = turn["sources"].as_array().unwrap().iter().filter(|source| source["page"]["id"] == "guide");
+        let blocks = sources.flat_map(|source| source["blocks"].as_array().unwrap());
+        let told = |block: &Value| (block["block"].as_str().unwrap().to_owned(), block["stale"] == true);
+        blocks.map(told).collect::<Vec<_>>()
+    };
+    let blocks = |is_stale| {
+        let blocks = [("guide-2", false), ("guide-3", false), ("guide-0", is_stale)];
+        blocks.map(|(block, stale)| (block.to_owned(), stale))
+    };
+    assert_eq!(of_guide(&first), blocks(false), "the outer heading is none of the blocks that are packed");
+    for (edit, title, is_stale) in
+        [(Edit::Page, "Other guide", true), (Edit::Block(0), "Kappa guide", true), (Edit::Page, "Kappa guide", false)]
+    {
+        client.content.edit("acme", "guide", PageSpec { title, ..guide }, edit);
+        client.content.commit();
+        let turn = opened(&client, "bob", &id).await["history"][0].take();
+        assert_eq!((&turn["stale"], &turn["withdrawn"]), (&json!(is_stale), &json!(false)), "{title}: {turn}");
+        assert_eq!(of_guide(&turn), blocks(edit == Edit::Block(0)), "{title}");
+        // What follows is given it as long as it is as it was.
+        let next = id_of(&asks(&client, "bob", &id, "And the mirror coating?").await);
+        assert_eq!(next, id);
+        let asked = model.asked.lock().unwrap().pop().unwrap();
+        let told = &asked.messages[1..3];
+        assert_eq!((told[0].role, told[1].role == Role::Assistant), (Role::User, !is_stale), "{title}");
+    }
+    client.content.edit("acme", "guide", guide, Edit::Without(0));
+    client.content.commit();
+    let lost = opened(&client, "bob", &id).await["history"].take();
+    for at in [0, 3] {
+        assert_eq!(lost[at]["withdrawn"], true, "{lost}");
+        assert!(!lost[at].to_string().to_lowercase().contains("narwhal"), "{lost}");
+    }
 }
 
 #[tokio::test]

@@ -73,7 +73,11 @@ async fn every_task_is_done_by_a_model_over_text_and_over_pages() {
         let reply = client.generate_as("bob", over_text(task, "Somebody have wrote this text.")).await;
         assert_eq!(reply.status, 200, "{task}: {}", reply.json);
         let made = &reply.json;
-        assert_eq!((made["text"].as_str(), &made["sources"]), (Some("A rollback takes a minute ."), &json!([])), "{task}: {made}");
+        assert_eq!(
+            (made["text"].as_str(), &made["sources"]),
+            (Some("A rollback takes a minute ."), &json!([])),
+            "{task}: {made}"
+        );
         assert_eq!((&made["task"], made["extractive"].as_bool()), (&json!(task), Some(false)));
         assert_eq!((&made["citations"], &made["usage"]["cost_micros"]), (&json!([]), &json!(7)), "{task}");
         let told = model.told();
@@ -202,7 +206,8 @@ async fn an_option_that_is_shown_otherwise_is_filled_as_it_was_given() {
         for written in [option.to_owned(), format!("{option} [1].")] {
             let client = Client::writing(with_planning(), Config::default(), Some(writes(String::leak(written))));
             for stream in [false, true] {
-                let request = json!({"task": "fill_property", "pages": ["dome"], "property": property, "stream": stream});
+                let request =
+                    json!({"task": "fill_property", "pages": ["dome"], "property": property, "stream": stream});
                 let reply = client.generate_as("bob", request).await;
                 let told = if stream { reply.events().pop().unwrap().1 } else { reply.json };
                 assert_eq!(told["value"], json!({"type": "select", "value": option}), "{told}");

@@ -62,7 +62,7 @@ fn check(record: &[TextBlock], passages: &[Passage], tokens_max: usize, expected
 }
 
 const PROSE: [(&str, &str); 7] = [
-    ("heading_1", "Above"),
+    ("heading_1", "Top"),
     ("paragraph", "one one"),
     ("heading_2", "Here"),
     ("paragraph", "two two"),
@@ -76,9 +76,37 @@ fn blocks_beside_come_along_up_to_the_headings_and_the_budget() {
     let (record, found) = (record(&PROSE), passage("three three", &[(4, 0, 11)]));
     let source = check(&record, std::slice::from_ref(&found), 100, &["Here", "two two", "three three", "four four"]);
     assert_eq!(source.headings, ["Top"]);
+    assert_eq!(source.heading_blocks[0].0.as_str(), "b0");
+    assert_eq!(source.heading_blocks[0].1.timestamp.wall_ms, 1);
     assert_eq!(source.blocks[0].version.timestamp.wall_ms, 3);
     check(&record, std::slice::from_ref(&found), 4, &["two two", "three three"]);
     check(&record, &[found], 1, &["three three"]);
+}
+
+#[test]
+fn headings_are_told_with_their_blocks_and_none_without() {
+    let record = record(&[
+        ("heading_1", "Top of all"),
+        ("heading_3", "Beside"),
+        ("heading_2", " "),
+        ("heading_2", "Here"),
+        ("paragraph", "text"),
+        ("heading_1", "Below"),
+    ]);
+    let told = |at: usize, headings: &[&str]| {
+        let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+        let found = Passage { headings, ..passage("text", &[(at, 0, 4)]) };
+        let source = pack(&record, &[found], 1.0, &Budget { count: &words, tokens_max: 100 }).unwrap();
+        let blocks: Vec<String> = source.heading_blocks.iter().map(|(block, _)| block.to_string()).collect();
+        (source.headings.join(" > "), blocks.join(" "))
+    };
+    let of = |headings: &str, blocks: &str| (headings.to_owned(), blocks.to_owned());
+    assert_eq!(told(4, &["Top of all", "Here"]), of("Top of all > Here", "b0 b3"));
+    assert_eq!(told(4, &["Top of", "Here"]), of("Top of > Here", "b0 b3"), "cut in the passage");
+    assert_eq!(told(4, &["Top of all"]), of("Top of all", "b0"));
+    assert_eq!(told(4, &["Other", "Here"]), of("", ""));
+    assert_eq!(told(3, &["Top of all"]), of("Top of all", "b0"), "a heading that is text itself");
+    assert_eq!(told(4, &[]), of("", ""));
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn what_a_model_wrote_is_of_the_type_or_nothing() {
 
 #[test]
 fn an_option_is_read_whatever_signs_it_has() {
-    let options = ["⚠️ At risk", "👩‍💻 Dev", "⭐⭐⭐", "🔴", "[1] Low", "À faire !", "next.js/react", "Ends. [2]", "<source> x"];
+    let options =
+        ["⚠️ At risk", "👩‍💻 Dev", "⭐⭐⭐", "🔴", "[1] Low", "À faire !", "next.js/react", "Ends. [2]", "<source> x"];
     let select = property("Status", PropertyKind::Select, &options);
     let chosen = |written: &str| read(written, &select).map(|value| shown(&value));
     for option in options {
@@ -67,7 +68,9 @@ fn an_option_is_read_whatever_signs_it_has() {
         }
     }
     assert_eq!(chosen("À faire!").as_deref(), Some("À faire !"));
-    for written in ["", "[1]", ".", "⭐⭐", "At", "At risk", "Low", "\u{fe0f}", &"[1]".repeat(5_000), &".".repeat(10_000)] {
+    for written in
+        ["", "[1]", ".", "⭐⭐", "At", "At risk", "Low", "\u{fe0f}", &"[1]".repeat(5_000), &".".repeat(10_000)]
+    {
         assert_eq!(chosen(written), None, "{written}");
     }
     // The one that is written out goes before the one that a model is told alike.
@@ -95,7 +98,9 @@ fn what_a_model_says_of_a_value_that_is_not_there_is_none() {
     ] {
         assert!(is_lacking(written, &owner), "{written}");
     }
-    for written in ["Ada", "Owner: Ada", "NOT_FOUND means 404", "NOT_FOUND.html", "Owner of NOT_FOUND", "", "NOT_FOUNDED: x"] {
+    for written in
+        ["Ada", "Owner: Ada", "NOT_FOUND means 404", "NOT_FOUND.html", "Owner of NOT_FOUND", "", "NOT_FOUNDED: x"]
+    {
         assert!(!is_lacking(written, &owner), "{written}");
     }
 }

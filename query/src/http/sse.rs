@@ -24,7 +24,7 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 pub(super) fn told(telling: impl Telling, heartbeat: Duration) -> Response {
     let stream = unfold(Told { telling: Some(telling), events: 0 }, |mut told| async move {
         let Some(event) = told.telling.as_mut()?.next().await else {
-            told.telling = None;
+            drop(told.telling.take());
             return None;
         };
         let number = told.events;

@@ -60,6 +60,7 @@ fn world(rng: &mut SmallRng) -> World {
                 grants: Vec::leak(own),
                 restricted: rng.random_bool(0.15),
                 blocks: "paragraph",
+                kinds: &[],
                 trashed: rng.random_bool(0.1),
                 tags: Vec::leak(vec![leaked(format!("tag-{word}")), "shared"]),
                 by: USERS.choose(rng).unwrap(),

@@ -178,7 +178,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         for (partition, lane) in held {
             match self.consumer.fetch_watermarks(&self.topic, partition, LAG_WAIT) {
                 Ok((first, end)) => {
-                    places.push((partition, where_to(lane.next(partition), first, end), lane, first, end))
+                    places.push((partition, where_to(lane.next(partition), first, end), lane, first, end));
                 }
                 Err(error) => {
                     has_answers = false;

@@ -59,7 +59,9 @@ fn headings_above(
     passage: &Passage,
     place: &BTreeMap<&BlockId, usize>,
 ) -> (Vec<String>, Vec<(BlockId, Version)>) {
-    let Some(at) = passage.blocks.iter().find_map(|range| place.get(&range.block)) else { return (Vec::new(), Vec::new()) };
+    let Some(at) = passage.blocks.iter().find_map(|range| place.get(&range.block)) else {
+        return (Vec::new(), Vec::new());
+    };
     let mut above: Vec<(u8, &TextBlock)> = Vec::new();
     for block in &listed[..=*at] {
         if let BlockType::Heading(level) = block.kind

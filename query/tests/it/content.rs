@@ -207,7 +207,7 @@ fn record(page: &PageId, spec: PageSpec, edit: Edit, version: &Arc<Version>, new
             position: format!("{at:04}"),
             content: Some(BlockContent::text(BlockType::from(kind.to_owned()), *text)),
         };
-        record.blocks.entry(block_id(page.as_str(), at)).or_default().upsert(&version, patch);
+        record.blocks.entry(block_id(page.as_str(), at)).or_default().upsert(version, patch);
     }
     record
 }

@@ -222,6 +222,7 @@ async fn the_model_is_told_questions_and_answers_in_turn_and_none_that_is_out_of
 async fn what_a_model_was_told_of_a_page_beside_its_blocks_is_looked_at_too() {
     let mut config = Config::default();
     config.answer.passages_max = 1;
+    config.answer.cache.entries_max = 0;
     let guide = PageSpec {
         title: "Kappa guide",
         text: &["Of the narwhal.", "Nothing here.", "Reset", "To reset the kappa press the red button."],

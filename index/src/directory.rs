@@ -236,7 +236,8 @@ pub(crate) fn files_of_commit(dir: &Path) -> Result<(Vec<String>, CommitPayload)
     Ok((names.collect(), payload.map(|(_, payload)| payload).unwrap_or_default()))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -398,11 +398,11 @@ fn events_that_the_broker_drops_while_it_is_read_are_noticed_and_what_it_has_is_
     }
     let stream = broker.read_into(&engine);
     until("both are committed", || committed(&engine) == 2);
-    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 10_000];
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 10_000];
     broker.cluster.request_errors(RDKafkaApiKey::Fetch, &errors);
     // The mock keeps 5 MiB of a partition.
     for _ in 0..24 {
-        broker.write(0, Some("w0"), &[b'x'; 500_000], None);
+        broker.write(0, Some("w0"), &vec![b'x'; 500_000], None);
         broker.producer.flush(PATIENCE).unwrap();
     }
     for (partition, product) in products.iter_mut().enumerate() {

@@ -6,7 +6,7 @@
 #
 #   KAFKA_PORT   where the broker listens, with the port after it; 19192
 #   CORPUS       the folder of docs-win32; ../shared/data/docs-win32
-#   RATE_PAGES   pages whose events the rates are measured with; 6,000, so that connecting is little of it
+#   RATE_PAGES   pages whose events the rates are measured with; 20,000, so that connecting is little of it
 #   PROFILE      with which cargo builds; bench
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,7 +21,7 @@ trap stop EXIT
 scripts/kafka.sh start "$dir/kafka" "$port"
 export TESSERA_BENCH_KAFKA=127.0.0.1:$port
 bench=(cargo bench --workspace --profile "${PROFILE:-bench}")
-"${bench[@]}" --bench stream -- "${RATE_PAGES:-6000}" | tee "$dir/rates"
+"${bench[@]}" --bench stream -- "${RATE_PAGES:-20000}" | tee "$dir/rates"
 "${bench[@]}" --bench scale -- --only stream --copies 1 --corpus "$(realpath "${CORPUS:-../shared/data/docs-win32}")" "$@" | tee "$dir/scale"
 echo
 echo "| What | Measured | Goal |"

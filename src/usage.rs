@@ -55,7 +55,7 @@ pub(crate) fn forget_erased(ledger: &Ledger, index: &Index) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use index::OpenMode;
     use indexer::engine::Wait;
     use models::generate::{Entry, LedgerConfig, Outcome, Task};
@@ -63,6 +63,24 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::parts;
+
+    /// A call of someone at a time.
+    pub(crate) fn call(workspace: &str, user: &str, at: jiff::Timestamp) -> Entry {
+        Entry {
+            at,
+            workspace: workspace.into(),
+            user: user.into(),
+            task: Task::Answer,
+            endpoint: "main".into(),
+            model: "small".into(),
+            prompt_tokens: 1,
+            completion_tokens: 1,
+            cost_micros: 1,
+            outcome: Outcome::Complete,
+            duration_ms: 1,
+            first_text_ms: None,
+        }
+    }
 
     #[test]
     fn who_was_erased_is_in_the_ledger_no_more() {
@@ -85,22 +103,10 @@ mod tests {
         ];
         let sent = indexer.submit_bytes(None, events.join("\n").as_bytes(), Wait::Durable).unwrap();
         assert_eq!(sent.rejected, []);
-        let ledger = Ledger::open(&dir.path().join("usage"), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
+        let ledger =
+            Ledger::open(&dir.path().join(parts::USAGE), LedgerConfig::default(), jiff::Timestamp::now()).unwrap();
         for (workspace, user) in [("acme", "ada"), ("acme", "bob"), ("globex", "eve")] {
-            ledger.record(&Entry {
-                at: jiff::Timestamp::now(),
-                workspace: workspace.into(),
-                user: user.into(),
-                task: Task::Answer,
-                endpoint: "main".into(),
-                model: "small".into(),
-                prompt_tokens: 1,
-                completion_tokens: 1,
-                cost_micros: 1,
-                outcome: Outcome::Complete,
-                duration_ms: 1,
-                first_text_ms: None,
-            });
+            ledger.record(&call(workspace, user, jiff::Timestamp::now()));
         }
         forget_erased(&ledger, &index);
         let left = ledger.all();

@@ -27,8 +27,8 @@ pub(crate) const META: &str = "meta.json";
 
 /// Begins the names of the engine's threads that merge.
 const MERGE_THREAD: &str = "merge_thread";
-/// What a thread that merges leaves to commits and searches when the cores are busy: it gets a tenth of what one of those gets,
-/// which is enough to keep up, for then they wait for it. As `nice` counts, 0 to 19.
+/// What a thread that merges leaves to commits and searches when the cores are busy: it gets a tenth of what one of those gets.
+/// As `nice` counts, 0 to 19.
 const MERGE_NICENESS: i32 = 10;
 
 /// Maps files, and seals `meta.json`.

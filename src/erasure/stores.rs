@@ -401,9 +401,8 @@ pub(crate) fn look_from_outside(
 
 #[cfg(test)]
 mod tests {
-    use models::generate::{Entry, Outcome, Task};
-
     use super::*;
+    use crate::usage::tests::call;
 
     /// The ledger was opened with the bounds of the default configuration, and what they left of it was written.
     #[test]
@@ -414,20 +413,7 @@ mod tests {
         let ledger = open();
         let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * 1_000);
         for (user, at) in [("ada", long_ago), ("bob", long_ago), ("ada", jiff::Timestamp::now())] {
-            ledger.record(&Entry {
-                at,
-                workspace: "acme".into(),
-                user: user.into(),
-                task: Task::Answer,
-                endpoint: "main".into(),
-                model: "small".into(),
-                prompt_tokens: 1,
-                completion_tokens: 1,
-                cost_micros: 1,
-                outcome: Outcome::Complete,
-                duration_ms: 1,
-                first_text_ms: None,
-            });
+            ledger.record(&call("acme", user, at));
         }
         drop(ledger);
         let store = UsageLedger { data_dir: dir.path().to_owned(), config: config.clone(), ledger: None };

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
-use super::out_of_range;
+use super::config::out_of_range;
 use super::sheds::{Kind, Sheds};
 use super::stalls::Impatient;
 use super::tls::Tls;

@@ -15,12 +15,13 @@ use schemas::problem::{Problem, ProblemCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::App;
 use super::auth::{Identity, Scope};
+use super::config::INGEST_TIMEOUT_MS;
 use super::extract::{ApiQuery, RequestId, media_type, read_body};
 use super::ingest::{IngestError, Refused};
 use super::openapi::{Always, CallerHeaders};
 use super::problem::ApiError;
-use super::{App, INGEST_TIMEOUT_MS};
 use crate::deadline::Deadline;
 
 /// What to wait for.

@@ -19,7 +19,7 @@ use schemas::problem::ProblemCode;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Identity, IdentityKind};
-use super::out_of_range;
+use super::config::out_of_range;
 use super::problem::ApiError;
 use crate::metrics::{Bound, Metrics};
 

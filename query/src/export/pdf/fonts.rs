@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use harfrust::{FontRef, ShaperData};
 use krilla::text::Font;
+use skrifa::charmap::Charmap;
+use skrifa::raw::TableProvider;
 
 use super::blocks::Style;
 use crate::config::ConfigError;
@@ -57,7 +60,7 @@ impl Fonts {
 
     /// The fonts, to shape text by.
     pub(super) fn faces(&self) -> Faces<'_> {
-        let face = |bytes| rustybuzz::Face::from_slice(bytes, 0).expect("it could be read when it was loaded");
+        let face = |bytes| Face::open(bytes).expect("it could be read when it was loaded");
         Faces { faces: self.0.iter().map(|bytes| face((**bytes).as_ref())).collect() }
     }
 
@@ -80,17 +83,42 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("it has {} bytes", about.len()));
     }
     let bytes = fs::read(file).map_err(|error| error.to_string())?;
-    let can_shape = rustybuzz::Face::from_slice(&bytes, 0).is_some_and(|face| face.units_per_em() > 0);
-    if can_shape && Font::new(bytes.clone().into(), 0).is_some() { Ok(bytes) } else { Err("it is no font".to_owned()) }
+    if Face::open(&bytes).is_some() && Font::new(bytes.clone().into(), 0).is_some() {
+        Ok(bytes)
+    } else {
+        Err("it is no font".to_owned())
+    }
+}
+
+/// A font that was opened.
+pub(super) struct Face<'a> {
+    font: FontRef<'a>,
+    data: ShaperData,
+    characters: Charmap<'a>,
+}
+
+impl<'a> Face<'a> {
+    /// `None` for what is no font, or says nothing of how large its glyphs are.
+    fn open(bytes: &'a [u8]) -> Option<Self> {
+        let font = FontRef::from_index(bytes, 0).ok()?;
+        let units_per_em = font.head().ok()?.units_per_em();
+        let data = ShaperData::new(&font);
+        (units_per_em > 0).then(|| Self { data, characters: Charmap::new(&font), font })
+    }
+
+    /// What shapes text by it.
+    pub(super) fn shaper(&self) -> harfrust::Shaper<'_> {
+        self.data.shaper(&self.font).build()
+    }
 }
 
 /// Fonts that were opened for a document.
 pub(super) struct Faces<'a> {
-    faces: Vec<rustybuzz::Face<'a>>,
+    faces: Vec<Face<'a>>,
 }
 
 impl<'a> Faces<'a> {
-    pub(super) fn get(&self, at: usize) -> &rustybuzz::Face<'a> {
+    pub(super) fn get(&self, at: usize) -> &Face<'a> {
         &self.faces[at]
     }
 
@@ -111,6 +139,6 @@ impl<'a> Faces<'a> {
 
     /// Whether a font has a character.
     pub(super) fn has(&self, at: usize, c: char) -> bool {
-        self.faces[at].glyph_index(c).is_some()
+        self.faces[at].characters.map(c).is_some()
     }
 }

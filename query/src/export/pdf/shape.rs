@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use harfrust::{Direction, Script, ShapeOptions, ShapePlan, UnicodeBuffer};
 use krilla::text::{GlyphId, KrillaGlyph};
-use rustybuzz::{Direction, Script, ShapePlan, UnicodeBuffer};
 use unicode_bidi::{BidiInfo, Level};
 
 use super::blocks::{Rich, Style};
@@ -123,15 +123,15 @@ impl<'a> Shaper<'a> {
         buffer.set_direction(direction);
         buffer.guess_segment_properties();
         let script = buffer.script();
-        let face = self.faces.get(item.face);
+        let shaper = self.faces.get(item.face).shaper();
         let plan = self.plans.entry((item.face, direction, script));
-        let plan = plan.or_insert_with(|| ShapePlan::new(face, direction, Some(script), None, &[]));
-        let shaped = rustybuzz::shape_with_plan(face, plan, buffer);
+        let plan = plan.or_insert_with(|| ShapePlan::new(&shaper, direction, Some(script), None, &[]));
+        let shaped = shaper.shape(buffer, ShapeOptions::new().plan(Some(plan)));
         let infos = shaped.glyph_infos();
         let mut starts: Vec<usize> = infos.iter().map(|info| item.range.start + info.cluster as usize).collect();
         starts.sort_unstable();
         starts.dedup();
-        let units = face.units_per_em() as f32;
+        let units = shaper.units_per_em() as f32;
         let glyphs = infos.iter().zip(shaped.glyph_positions()).map(|(info, position)| {
             let start = item.range.start + info.cluster as usize;
             let next = starts.partition_point(|other| *other <= start);

@@ -21,8 +21,8 @@ const WHOLE: u64 = 64;
 const PROGRAM_BYTES: u64 = 60 << 20;
 /// A block of a page on its way into a commit, with its text, its versions and its place in the record.
 const PENDING_BLOCK_BYTES: u64 = 1_300;
-/// Beside its numbers, what the cache keeps of a query: keys, and a scale for each token.
-const QUERY_ENTRY_BYTES: u64 = 400;
+/// Beside its numbers of four bytes, what the cache keeps of a query's vector.
+const QUERY_ENTRY_BYTES: u64 = 200;
 /// A batch of events takes its body, what it is decoded to, and the copies that are merged.
 const BODY_COPIES: u64 = 4;
 /// A search at work: buffers for text with their stems, candidates, one bit for each passage and page.
@@ -104,10 +104,7 @@ const PARTS: [Part; 10] = [
         holds: "vectors of recent queries",
         key: "models.embed.query_cache_len",
         share: 1,
-        unit_bytes: |table| {
-            let bytes_a_dimension = 4 + models::embed::QUERY_TOKENS_MAX as u64;
-            QUERY_ENTRY_BYTES + bytes_a_dimension * number(table, "models.embed.dimensions").unwrap_or(384)
-        },
+        unit_bytes: |table| QUERY_ENTRY_BYTES + 4 * number(table, "models.embed.dimensions").unwrap_or(384),
         range: || (100, 1_000_000),
     },
     Part {

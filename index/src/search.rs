@@ -32,7 +32,7 @@ use crate::fields::Fields;
 use crate::open::Snapshot;
 use crate::pages::DocKind;
 use crate::passages::Passage;
-use crate::vectors::{QueryTokens, QueryVector, StoredVector, VectorSearchError, search as nearest, search_listed};
+use crate::vectors::{QueryVector, StoredVector, VectorSearchError, search as nearest, search_listed};
 use allowed::Allowed;
 use deadline::Deadline;
 use statistics::Statistics;
@@ -246,20 +246,6 @@ impl Searcher {
             self.is_allowed(mask, *at).then(|| self.snapshot.vectors[at.segment as usize].cosine(at.doc, query))?
         };
         Ok(passages.iter().map(cosine).collect())
-    }
-
-    /// How well some passages and titles, together, answer a query token by token: for each token how near the nearest window of a passage,
-    /// or title, is, a longer token counting more; at most about 1. `None` where none of them has an embedding of that model or is allowed.
-    ///
-    /// The MaxSim of ColBERT (Khattab and Zaharia, SIGIR 2020), over windows instead of the tokens of the passages.
-    pub fn late_interaction(&self, mask: &Mask, query: &QueryTokens, passages: &[PassageAddress]) -> Option<f32> {
-        let mut nearest = query.far();
-        let mut any = false;
-        for at in passages.iter().filter(|at| self.is_allowed(mask, **at)) {
-            let vectors = &self.snapshot.vectors[at.segment as usize];
-            any |= vectors.nearest_windows(at.doc, self.is_title(*at), query, &mut nearest);
-        }
-        any.then(|| query.mean(&nearest))
     }
 
     /// The embedding of a passage.

@@ -7,8 +7,7 @@
 //!
 //! A row is the embedding as signed eight-bit integers with one scale, tagged with its model. A search reads the
 //! sign bits first when there are many candidates, and scores the best of them, or all of them when there are
-//! few, from the integers. Beside a row lie the sign bits of parts of its text, which are never searched: the few documents that were
-//! found are compared with a query token by token.
+//! few, from the integers.
 
 mod file;
 mod kernel;
@@ -19,12 +18,10 @@ mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod tokens;
 
 pub use file::VectorFileError;
 pub use plugin::{FIELD_TYPE, FILE_EXTENSION, VectorField, VectorPlugin};
 pub use query::QueryVector;
-pub use row::{DIMENSIONS_MAX, ModelTag, StoredVector, VectorError, WINDOWS};
+pub use row::{DIMENSIONS_MAX, ModelTag, StoredVector, VectorError};
 pub use search::{Neighbour, VectorSearchError, search, search_listed};
 pub use segment::SegmentVectors;
-pub use tokens::QueryTokens;

@@ -13,7 +13,6 @@ mod fake;
 mod model;
 mod model_id;
 pub mod onnx_bert;
-mod parts;
 mod queue;
 pub mod runtime;
 #[cfg(test)]
@@ -30,7 +29,6 @@ pub use config::{Config, Pooling};
 pub use embedders::Embedders;
 pub use error::{Cause, EmbedError, ErrorKind};
 pub use model_id::ModelId;
-pub use parts::{Embedding, QUERY_TOKENS_MAX, TokenVectors, WINDOWS_MAX};
 pub use tokens::TokenCounter;
 
 use fake::FakeModel;
@@ -40,15 +38,6 @@ use worker::QueryCache;
 
 /// Special tokens around a text: one before, one after, in the BERT family.
 const SPECIAL_TOKENS: usize = 2;
-
-/// A query as a vector, and token by token. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct QueryEmbedding {
-    /// What it is about as a whole: [`Config::dimensions`] numbers, of unit length.
-    pub vector: Arc<[f32]>,
-    /// Its tokens; none where the model says nothing of them.
-    pub tokens: Arc<TokenVectors>,
-}
 
 /// A handle to one embedding model. Cloning is cheap; all clones share one worker thread, its queues and its query cache.
 ///
@@ -132,25 +121,16 @@ impl Embedder {
     /// [`EmbedError::Overloaded`] at once when too many queries wait, [`EmbedError::DeadlinePassed`], and
     /// [`EmbedError::WorkerGone`], [`EmbedError::Inference`] or [`EmbedError::BadVector`] when the model fails.
     pub fn embed_query(&self, query: &str, deadline: Instant) -> Result<Arc<[f32]>, EmbedError> {
-        Ok(self.embed_query_in_parts(query, deadline)?.vector)
-    }
-
-    /// As [`Self::embed_query`], with the query's tokens.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::embed_query`].
-    pub fn embed_query_in_parts(&self, query: &str, deadline: Instant) -> Result<QueryEmbedding, EmbedError> {
         let text = prefixed(&self.0.config.query_prefix, query.to_owned());
         let key = *blake3::hash(text.as_bytes()).as_bytes();
-        if let Some(known) = self.0.query_cache.get(&key) {
-            return Ok(known);
+        if let Some(vector) = self.0.query_cache.get(&key) {
+            return Ok(vector);
         }
         // Room for one: the worker never waits for a caller that has gone.
         let (reply, answer) = mpsc::sync_channel(1);
         self.0.queue.push_query(QueryJob { text, key, deadline, reply })?;
         match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(embedding) => embedding,
+            Ok(vector) => vector,
             Err(RecvTimeoutError::Timeout) => Err(EmbedError::DeadlinePassed),
             Err(RecvTimeoutError::Disconnected) => Err(EmbedError::WorkerGone),
         }
@@ -166,15 +146,6 @@ impl Embedder {
     ///
     /// The first error of a batch, as for [`Self::embed_query`] but neither `Overloaded` nor `DeadlinePassed`.
     pub fn embed_passages(&self, passages: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
-        Ok(self.embed_passages_in_parts(passages)?.into_iter().map(|embedding| embedding.vector).collect())
-    }
-
-    /// As [`Self::embed_passages`], with the windows of each passage.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::embed_passages`].
-    pub fn embed_passages_in_parts(&self, passages: Vec<String>) -> Result<Vec<Embedding>, EmbedError> {
         let config = &self.0.config;
         let mut texts: Vec<String> =
             passages.into_iter().map(|passage| prefixed(&config.passage_prefix, passage)).collect();
@@ -188,14 +159,14 @@ impl Embedder {
         }
         // The senders left are those of the jobs: when the worker drops them unanswered, waiting ends.
         drop(reply);
-        let mut embeddings = vec![Embedding { vector: Vec::new(), windows: Vec::new() }; lengths.len()];
+        let mut vectors = vec![Vec::new(); lengths.len()];
         for _ in &batches {
             let (number, batch) = answers.recv().map_err(|_| EmbedError::WorkerGone)?;
-            for (&position, embedding) in batches[number].iter().zip(batch?) {
-                embeddings[position] = embedding;
+            for (&position, vector) in batches[number].iter().zip(batch?) {
+                vectors[position] = vector;
             }
         }
-        Ok(embeddings)
+        Ok(vectors)
     }
 
     /// The identity of the model; vectors of different ids must never be compared.

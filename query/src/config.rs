@@ -86,10 +86,6 @@ pub struct RescoreConfig {
     pub passages_weight: f32,
     /// Candidates whose text is read for the nearness of words; 50.
     pub proximity_depth: usize,
-    /// The share of a page's score that comes from comparing the query token by token with its passages and title, 0 to 1; 0.3.
-    pub late_interaction_weight: f32,
-    /// How many of the best pages are compared so, 0 to 200; 50.
-    pub late_interaction_depth: usize,
     /// The share of a page's score that comes from the pages it is most like, 0 to 1; 0.3.
     pub neighbours_weight: f32,
     /// How many of the best pages are compared with each other for that, 0 to 200; 50.
@@ -135,8 +131,6 @@ impl Default for RescoreConfig {
             recency_floor: 0.2,
             passages_weight: 0.0,
             proximity_depth: 50,
-            late_interaction_weight: 0.3,
-            late_interaction_depth: 50,
             neighbours_weight: 0.3,
             neighbours_depth: 50,
         }
@@ -173,9 +167,6 @@ impl Config {
         rule(share(self.rescore.recency_weight), "rescore.recency_weight", "must be from 0 to 1")?;
         rule(share(self.rescore.recency_floor), "rescore.recency_floor", "must be from 0 to 1")?;
         rule(share(self.rescore.passages_weight), "rescore.passages_weight", "must be from 0 to 1")?;
-        let late = (self.rescore.late_interaction_weight, self.rescore.late_interaction_depth);
-        rule(share(late.0), "rescore.late_interaction_weight", "must be from 0 to 1")?;
-        rule(late.1 <= 200, "rescore.late_interaction_depth", "must be at most 200")?;
         rule(share(self.rescore.neighbours_weight), "rescore.neighbours_weight", "must be from 0 to 1")?;
         rule(self.rescore.neighbours_depth <= 200, "rescore.neighbours_depth", "must be at most 200")?;
         let half_life = self.rescore.recency_half_life_days;

@@ -6,7 +6,7 @@
 
 use access::Mask;
 use index::analysis::Analyzer;
-use index::vectors::{ModelTag, QueryTokens, QueryVector};
+use index::vectors::{ModelTag, QueryVector};
 use index::{Candidate, Clause, ClauseKind, Field, LexicalQuery, Occur, Searcher};
 use models::embed::Embedder;
 use schemas::api::search::{Degraded, Mode};
@@ -63,8 +63,6 @@ pub(crate) struct Semantic {
     pub(crate) candidates: Vec<Candidate>,
     /// The query that found them.
     pub(crate) vector: QueryVector,
-    /// The same token by token, where the model says something of tokens.
-    pub(crate) tokens: Option<QueryTokens>,
 }
 
 /// The threads that retrieval runs on: a slow embedding model must not keep searches by words waiting.
@@ -234,20 +232,19 @@ fn semantic_leg(
     wanted: &Wanted,
     deadline: Deadline,
 ) -> Result<Option<Semantic>, QueryError> {
-    let embed = || embedder.embed_query_in_parts(&wanted.query.wanted_text(), deadline.instant());
-    let embedding = match trace::part("embed").in_scope(embed) {
-        Ok(embedding) => embedding,
+    let embed = || embedder.embed_query(&wanted.query.wanted_text(), deadline.instant());
+    let vector = match trace::part("embed").in_scope(embed) {
+        Ok(vector) => vector,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "query was not embedded");
             return Ok(None);
         }
     };
     let tag = ModelTag::of(embedder.model_id().as_str());
-    let parts = (QueryVector::new(&embedding.vector, tag), QueryTokens::new(embedding.tokens.iter(), tag));
-    let (Ok(vector), Ok(tokens)) = parts else {
+    let Ok(vector) = QueryVector::new(&vector, tag) else {
         tracing::warn!("the embedding of a query has no direction");
         return Ok(None);
     };
     let candidates = searcher.semantic(mask, &vector, wanted.depth).map_err(QueryError::index("search by meaning"))?;
-    Ok(Some(Semantic { candidates, vector, tokens }))
+    Ok(Some(Semantic { candidates, vector }))
 }

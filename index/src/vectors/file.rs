@@ -8,18 +8,16 @@
 //!
 //! | part | bytes | holds |
 //! | --- | --- | --- |
-//! | header | 64 | magic, version, dimensions, documents, rows, models, windows; then BLAKE3 of those and the models |
+//! | header | 64 | magic, version, dimensions, documents, rows, models; then BLAKE3 of those and the models |
 //! | models | 8 a model | the model tags that occur, in order of first use |
 //! | documents | 4 a row | ascending doc ids; left out when every document has a row |
 //! | ordinals | 2 a row | which model made the row; left out when there are fewer than two models |
 //! | sign codes | width / 8 a row | one bit a component, set when it is above zero |
 //! | components | width a row | eight-bit integers, biased by 128 |
 //! | scales | 4 a row | f32, one over the length of the integer row |
-//! | windows | width / 8 a window of a row | the sign codes of the parts of the text; no windows in files of version 1 |
 //! | seal | 32 | BLAKE3 of everything before it |
 //!
-//! The width is the dimensions rounded up to a multiple of 64. For MiniLM's 384 dimensions a row takes 440 bytes and its
-//! windows 576.
+//! The width is the dimensions rounded up to a multiple of 64. For MiniLM's 384 dimensions a row takes 440 bytes.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -31,7 +29,7 @@ use tantivy::directory::error::OpenReadError;
 use thiserror::Error;
 
 use super::kernel;
-use super::row::{BYTE_BIAS, DIMENSIONS_MAX, EncodedRow, ModelTag, WINDOWS};
+use super::row::{BYTE_BIAS, DIMENSIONS_MAX, EncodedRow, ModelTag};
 
 mod column;
 pub(super) mod write;
@@ -39,9 +37,7 @@ pub(super) mod write;
 pub(super) use column::Column;
 
 const MAGIC: [u8; 8] = *b"tessvec\0";
-const VERSION: u32 = 2;
-/// The version without windows, which is read, and written anew with the next merge.
-const VERSION_WITHOUT_WINDOWS: u32 = 1;
+const VERSION: u32 = 1;
 const ALIGNMENT: usize = 64;
 const HEADER_BYTES: usize = 64;
 /// The part of the header that its own hash covers.
@@ -76,7 +72,7 @@ pub enum VectorFileError {
         source: Arc<std::io::Error>,
     },
     /// The file is of a format that this version does not know.
-    #[error("vector file {path} has format {version}, and only those up to {VERSION} are known")]
+    #[error("vector file {path} has format {version}, and only {VERSION} is known")]
     Version {
         /// Name of the file inside the index.
         path: PathBuf,
@@ -103,8 +99,6 @@ struct Layout {
     documents: u32,
     rows: u32,
     models: Vec<ModelTag>,
-    /// Of each row: [`WINDOWS`], or none.
-    windows: usize,
 }
 
 /// Where each column lies in the file, without its padding.
@@ -115,7 +109,6 @@ struct Columns {
     sign_codes: Range<usize>,
     components: Range<usize>,
     scales: Range<usize>,
-    windows: Range<usize>,
     seal: Range<usize>,
 }
 
@@ -140,7 +133,6 @@ impl Layout {
             sign_codes: place(rows * self.width() / 8),
             components: place(rows * self.width()),
             scales: place(rows * SCALE_BYTES),
-            windows: place(rows * self.windows * self.width() / 8),
             seal: place(HASH_BYTES),
         }
     }
@@ -149,8 +141,7 @@ impl Layout {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.models.len() * MODEL_BYTES);
         bytes.extend_from_slice(&MAGIC);
-        let (dimensions, models, windows) = (self.dimensions as u32, self.models.len() as u32, self.windows as u32);
-        for field in [VERSION, dimensions, self.documents, self.rows, models, windows] {
+        for field in [VERSION, self.dimensions as u32, self.documents, self.rows, self.models.len() as u32, 0] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
         let models: Vec<u8> = self.models.iter().flat_map(|model| model.bits().to_le_bytes()).collect();
@@ -166,11 +157,10 @@ impl Layout {
         if header[..MAGIC.len()] != MAGIC {
             return Err(Defect::Other("it does not begin like a vector file"));
         }
-        let [version, dimensions, documents, rows, models, windows] = header_fields(header);
-        if !(VERSION_WITHOUT_WINDOWS..=VERSION).contains(&version) {
+        let [version, dimensions, documents, rows, models, _] = header_fields(header);
+        if version != VERSION {
             return Err(Defect::Version(version));
         }
-        let windows_of_version = if version == VERSION_WITHOUT_WINDOWS { 0 } else { WINDOWS };
         let models_bytes =
             rest.get(..models as usize * MODEL_BYTES).ok_or(Defect::Other("it ends inside the list of models"))?;
         let hash = header_hash(&header[..HEADER_FIELDS_BYTES], models_bytes);
@@ -178,15 +168,13 @@ impl Layout {
             return Err(Defect::Other("the header does not match its hash"));
         }
         let dimensions = dimensions as usize;
-        let windows = windows as usize;
-        let is_possible =
-            (1..=DIMENSIONS_MAX).contains(&dimensions) && rows <= documents && windows == windows_of_version;
+        let is_possible = (1..=DIMENSIONS_MAX).contains(&dimensions) && rows <= documents;
         if !is_possible {
             return Err(Defect::Other("the header is impossible"));
         }
         let (models, _) = models_bytes.as_chunks::<MODEL_BYTES>();
         let models = models.iter().map(|bits| ModelTag::from_bits(u64::from_le_bytes(*bits))).collect();
-        Ok(Self { dimensions, documents, rows, models, windows })
+        Ok(Self { dimensions, documents, rows, models })
     }
 }
 
@@ -317,20 +305,10 @@ impl VectorFile {
         Column::new(&self.bytes[self.columns.scales.clone()], SCALE_BYTES)
     }
 
-    /// The sign codes of the windows of a row, or the one of its vector, one after the other.
-    pub(super) fn codes(&self, row: u32) -> &[u8] {
-        let code_bytes = self.layout.width() / 8;
-        match self.layout.windows {
-            0 => self.sign_codes().row(row),
-            windows => Column::new(&self.bytes[self.columns.windows.clone()], windows * code_bytes).row(row),
-        }
-    }
-
     pub(super) fn encoded_row(&self, row: u32) -> EncodedRow<'_> {
         EncodedRow {
             model: self.model_of(row),
             scale: scale_of(self.scales().row(row)),
-            codes: self.codes(row),
             components: &self.components().row(row)[..self.layout.dimensions],
         }
     }

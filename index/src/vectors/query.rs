@@ -12,7 +12,7 @@ use super::row::{BYTE_BIAS, ModelTag, StoredVector, VectorError, largest_magnitu
 ///
 /// Of what was tried on 112 queries and 60,000 passages embedded by MiniLM: with 2, weights chose as well; with two bits
 /// instead of three, a little worse.
-pub(super) const WEIGHT_OF_MEAN: f64 = 2.5;
+const WEIGHT_OF_MEAN: f64 = 2.5;
 
 /// An embedding to search with.
 ///
@@ -97,20 +97,13 @@ impl QueryVector {
         kernel::distance(self.level, &self.signs, code)
     }
 
-    /// What [`Self::weighted_distance`] gives where every sign differs.
-    pub(super) fn weighted_distance_max(&self) -> u16 {
-        let of_word =
-            |bits: &[u64; WEIGHT_BITS]| (0..WEIGHT_BITS).map(|bit| bits[bit].count_ones() << bit).sum::<u32>();
-        self.weights.iter().map(of_word).sum::<u32>() as u16
-    }
-
     /// The components whose sign differs, each counted by how large it is in the query: 0 to [`WEIGHT_MAX`].
     pub(super) fn weighted_distance(&self, code: &[u8]) -> u16 {
         kernel::weighted_distance(self.level, &self.signs, &self.weights, code)
     }
 }
 
-/// Weighs each component by its magnitude beside that of the others, the mean of squares as [`WEIGHT_OF_MEAN`].
+/// Weighs each component by its magnitude beside that of the others.
 fn weights_of(components: &[i16], square_sum: i64) -> Vec<[u64; WEIGHT_BITS]> {
     let mean = (square_sum as f64 / components.len() as f64).sqrt();
     let weight_of = |component: &i16| {

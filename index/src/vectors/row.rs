@@ -7,8 +7,6 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::kernel;
-
 /// The most dimensions a vector may have.
 pub const DIMENSIONS_MAX: usize = 4096;
 
@@ -19,9 +17,6 @@ pub(super) const BYTE_BIAS: i16 = 128;
 
 /// The largest magnitude of a stored component.
 const COMPONENT_MAX: f64 = 127.0;
-
-/// Windows that a vector's text is parted into. A shorter text has the last of its own again, one without any its whole.
-pub const WINDOWS: usize = 12;
 
 const TAG_BYTES: usize = 8;
 const SCALE_BYTES: usize = 4;
@@ -85,9 +80,7 @@ impl fmt::Display for ModelTag {
     }
 }
 
-/// One passage's vector as it is stored: model tag, scale, the signs of its windows, one byte per dimension.
-///
-/// Windows are stretches of the passage; of each only the signs of its direction are kept, as one bit per dimension.
+/// One passage's vector as it is stored: model tag, scale, one byte per dimension.
 ///
 /// Encoding keeps the direction only. Each component is divided by the largest magnitude of the row and rounded
 /// to -127..=127; the scale is the inverse length of the integer row, so that the decoded vector has unit length
@@ -100,28 +93,12 @@ pub struct StoredVector {
 }
 
 impl StoredVector {
-    /// Encodes an embedding of any length but zero, of 1 to [`DIMENSIONS_MAX`] dimensions, of a text without parts.
+    /// Encodes an embedding of any length but zero, of 1 to [`DIMENSIONS_MAX`] dimensions.
     pub fn encode(values: &[f32], model: ModelTag) -> Result<Self, VectorError> {
-        Self::encode_in_windows(values, &[], model)
-    }
-
-    /// Encodes an embedding, and the directions of the windows of its text, in order: the first [`WINDOWS`] are kept, each of as many
-    /// dimensions.
-    pub fn encode_in_windows(values: &[f32], windows: &[Vec<f32>], model: ModelTag) -> Result<Self, VectorError> {
         let largest = f64::from(largest_magnitude(values)?);
-        for window in windows {
-            if window.len() != values.len() {
-                return Err(VectorError::Dimensions { expected: values.len().to_string(), found: window.len() });
-            }
-            largest_magnitude(window)?;
-        }
-        let mut bytes = Vec::with_capacity(PREFIX_BYTES + WINDOWS * code_bytes(values.len()) + values.len());
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + values.len());
         bytes.extend_from_slice(&model.bits().to_le_bytes());
         bytes.extend_from_slice(&[0; SCALE_BYTES]);
-        for at in 0..WINDOWS {
-            let window = windows.get(at).or(windows.last()).map_or(values, Vec::as_slice);
-            push_code(window.iter().map(|value| *value > 0.0), &mut bytes);
-        }
         let mut square_sum = 0_i64;
         for &value in values {
             let component = (f64::from(value) / largest * COMPONENT_MAX).round() as i16;
@@ -143,11 +120,9 @@ impl StoredVector {
     }
 
     pub(super) fn from_row(row: EncodedRow<'_>) -> Self {
-        let mut bytes =
-            Vec::with_capacity(PREFIX_BYTES + WINDOWS * code_bytes(row.components.len()) + row.components.len());
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + row.components.len());
         bytes.extend_from_slice(&row.model.bits().to_le_bytes());
         bytes.extend_from_slice(&row.scale.to_le_bytes());
-        row.window_codes().for_each(|code| bytes.extend_from_slice(code));
         bytes.extend_from_slice(row.components);
         Self { bytes }
     }
@@ -164,7 +139,7 @@ impl StoredVector {
 
     /// How many components the vector has.
     pub fn dimensions(&self) -> usize {
-        self.row().components.len()
+        self.bytes.len() - PREFIX_BYTES
     }
 
     /// The vector's direction, of unit length: `[dimensions]`, f32.
@@ -178,13 +153,11 @@ impl StoredVector {
     }
 }
 
-/// A borrowed view of a row's parts.
+/// A borrowed view of a row's three parts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EncodedRow<'a> {
     pub(super) model: ModelTag,
     pub(super) scale: f32,
-    /// The sign codes of the windows, or the one of the vector where a file has no windows.
-    pub(super) codes: &'a [u8],
     /// One biased byte per dimension.
     pub(super) components: &'a [u8],
 }
@@ -193,50 +166,22 @@ impl<'a> EncodedRow<'a> {
     /// Splits the payload of a vector field; `None` when it is too short or too long to be one.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (tag, rest) = bytes.split_first_chunk()?;
-        let (scale, rest) = rest.split_first_chunk()?;
-        // A word of 64 dimensions takes as many bytes, and 8 in each code; only the last word may be short.
-        let words = rest.len().saturating_sub(1) / (64 + WINDOWS * 8) + 1;
-        let (codes, components) = rest.split_at_checked(words * WINDOWS * 8)?;
-        if !(1..=DIMENSIONS_MAX).contains(&components.len()) || components.len().div_ceil(64) != words {
+        let (scale, components) = rest.split_first_chunk()?;
+        if !(1..=DIMENSIONS_MAX).contains(&components.len()) {
             return None;
         }
         Some(Self {
             model: ModelTag::from_bits(u64::from_le_bytes(*tag)),
             scale: f32::from_le_bytes(*scale),
-            codes,
             components,
         })
     }
 
-    /// The sign code of each window, [`WINDOWS`] of them.
-    pub(super) fn window_codes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.codes.chunks_exact(code_bytes(self.components.len())).cycle().take(WINDOWS)
-    }
-
-    /// Whether the scale belongs to the components, and the codes have no bits beyond them.
+    /// Whether the scale belongs to the components.
     fn is_valid(&self) -> bool {
-        let dimensions = self.components.len();
-        let bits_beyond = |code: &[u8]| (dimensions..code.len() * 8).any(|bit| code[bit / 8] >> (bit % 8) & 1 > 0);
-        if self.window_codes().any(bits_beyond) {
-            return false;
-        }
         let square_sum: i64 = self.components.iter().map(|&byte| i64::from(i16::from(byte) - BYTE_BIAS).pow(2)).sum();
         let scale = 1.0 / (square_sum as f64).sqrt();
         square_sum > 0 && (f64::from(self.scale) - scale).abs() <= scale * 1e-6
-    }
-}
-
-/// Bytes of the sign code of a vector of so many dimensions.
-fn code_bytes(dimensions: usize) -> usize {
-    kernel::padded(dimensions) / 8
-}
-
-/// Appends the sign code of a vector: bit `d` is set when component `d` is above zero.
-fn push_code(signs: impl ExactSizeIterator<Item = bool>, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    bytes.resize(start + code_bytes(signs.len()), 0);
-    for (at, is_positive) in signs.enumerate() {
-        bytes[start + at / 8] |= u8::from(is_positive) << (at % 8);
     }
 }
 

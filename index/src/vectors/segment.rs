@@ -11,7 +11,6 @@ use super::file::{VectorFile, VectorFileError, scale_of};
 use super::plugin::{file_name, open_file};
 use super::query::QueryVector;
 use super::row::StoredVector;
-use super::tokens::QueryTokens;
 
 /// The vectors of one segment, as of one commit. Cheap to clone; bytes stay in the memory map.
 #[derive(Clone)]
@@ -74,20 +73,6 @@ impl SegmentVectors {
         let is_comparable = self.file.dimensions() == query.dimensions() && self.file.model_of(row) == query.model();
         let scale = scale_of(self.file.scales().row(row));
         is_comparable.then(|| query.cosine(self.file.components().row(row), scale))
-    }
-
-    /// How near each token of a query is to the nearest window of a live document, or to the document as a whole; the larger of it and
-    /// what is in `nearest`, which has a place for each token, stays there.
-    ///
-    /// `false`, and nothing changed, when the document has no vector, or one of another model or size.
-    pub fn nearest_windows(&self, doc: DocId, as_whole: bool, query: &QueryTokens, nearest: &mut [f32]) -> bool {
-        let Some(row) = self.live_row_of(doc) else { return false };
-        let is_comparable = self.file.dimensions() == query.dimensions() && self.file.model_of(row) == query.model();
-        if is_comparable {
-            let codes = if as_whole { self.file.sign_codes().row(row) } else { self.file.codes(row) };
-            query.nearest(codes, nearest);
-        }
-        is_comparable
     }
 
     #[inline]

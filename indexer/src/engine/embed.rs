@@ -244,11 +244,10 @@ fn embed_page(
     let mut batches = missing.chunks(core.config.embed_batch_passages);
     for batch in batches.by_ref() {
         let texts = batch.iter().map(|(_, text)| text.clone()).collect();
-        let embedded = embedding.embedder.embed_passages_in_parts(texts)?;
+        let embedded = embedding.embedder.embed_passages(texts)?;
         core.counters.embedded(batch.len());
-        for ((hash, _), parts) in batch.iter().zip(embedded) {
-            let vector = StoredVector::encode_in_windows(&parts.vector, &parts.windows, embedding.tag)?;
-            vectors.by_text.insert(*hash, vector);
+        for ((hash, _), vector) in batch.iter().zip(embedded) {
+            vectors.by_text.insert(*hash, StoredVector::encode(&vector, embedding.tag)?);
         }
         let backlog = core.lock();
         let is_enough = vectors.by_text.len() >= core.config.embed_commit_passages;

@@ -306,10 +306,9 @@ impl Rebuild {
             let missing: Vec<(TextHash, String)> = missing.into_iter().collect();
             for batch in missing.chunks(core.config.embed_batch_passages) {
                 let texts = batch.iter().map(|(_, text)| text.clone()).collect();
-                let embedded = embedding.embedder.embed_passages_in_parts(texts)?;
-                for ((hash, _), parts) in batch.iter().zip(embedded) {
-                    let vector = StoredVector::encode_in_windows(&parts.vector, &parts.windows, embedding.tag);
-                    vectors.insert(*hash, vector.map_err(IndexError::from)?);
+                for ((hash, _), vector) in batch.iter().zip(embedding.embedder.embed_passages(texts)?) {
+                    let vector = StoredVector::encode(&vector, embedding.tag).map_err(IndexError::from)?;
+                    vectors.insert(*hash, vector);
                 }
                 self.progress.embedded += batch.len() as u64;
             }

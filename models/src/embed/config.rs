@@ -44,8 +44,7 @@ pub struct Config {
     /// Most queries waiting, and most batches of passages waiting; 1 or more. A query beyond it is refused, a passage waits.
     /// Default 64.
     pub queue_len_max: usize,
-    /// Recent queries whose vectors are kept, 0 for none. One takes 4 bytes for each dimension, one more for each of them and each of
-    /// its first 32 tokens, and about 400. Default 5,000.
+    /// Vectors of recent queries kept, 0 for none. One takes 4 bytes for each dimension and about 200 more. Default 10,000.
     pub query_cache_len: u64,
 }
 
@@ -73,7 +72,7 @@ impl Default for Config {
             batch_tokens_max: 256,
             batch_len_max: 32,
             queue_len_max: 64,
-            query_cache_len: 5_000,
+            query_cache_len: 10_000,
         }
     }
 }

@@ -7,75 +7,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fastembed::{
-    InitOptionsUserDefined, OutputKey, SingleBatchOutput, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel,
-};
+use fastembed::{InitOptionsUserDefined, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
 use prost::bytes::Bytes;
 use tokenizers::utils::parallelism::set_parallelism;
 
 use super::config::{Config, Pooling};
-use super::parts::WINDOWS_REVISION;
 use super::{Cause, EmbedError, ModelId, TokenCounter, onnx_bert, runtime};
 
 /// Turns texts into vectors, one after the other in one thread.
 pub(super) trait Model: Send {
-    /// What is made of each text, in order. `texts` is not empty and small enough to be computed at once.
-    fn embed(&mut self, texts: &[String]) -> Result<Vec<Embedded>, Cause>;
+    /// One vector for each text, in order. `texts` is not empty and small enough to be computed at once.
+    fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, Cause>;
 }
-
-/// What a model makes of one text.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Embedded {
-    /// `[dimensions]`, of unit length.
-    pub(super) vector: Vec<f32>,
-    /// `[tokens][dimensions]`, without the special tokens around the text, of any length; empty where the model gives none.
-    pub(super) tokens: Vec<f32>,
-}
-
-/// What graphs call the vector of a text, or those of its tokens where it is made of them here.
-const TEXT_OUTPUTS: &[OutputKey] = &[
-    OutputKey::OnlyOne,
-    OutputKey::ByName("text_embeds"),
-    OutputKey::ByName("sentence_embedding"),
-    OutputKey::ByName("last_hidden_state"),
-];
-/// What graphs call the vectors of tokens.
-const TOKEN_OUTPUTS: &[OutputKey] = &[OutputKey::ByName("token_embeddings"), OutputKey::ByName("last_hidden_state")];
 
 /// A fastembed session.
-pub(super) struct OnnxModel {
-    session: TextEmbedding,
-    pooling: fastembed::Pooling,
-}
+pub(super) struct OnnxModel(TextEmbedding);
 
 impl Model for OnnxModel {
-    fn embed(&mut self, texts: &[String]) -> Result<Vec<Embedded>, Cause> {
-        let batches = self.session.transform(texts, Some(texts.len()))?.into_raw();
-        let mut embedded = Vec::with_capacity(texts.len());
-        for batch in &batches {
-            let vectors = batch.select_and_pool_output(&TEXT_OUTPUTS, Some(self.pooling.clone()))?;
-            let tokens = token_vectors(batch);
-            for (at, vector) in vectors.rows().into_iter().enumerate() {
-                let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-                let vector = vector.iter().map(|value| value / length).collect();
-                embedded.push(Embedded { vector, tokens: tokens.get(at).cloned().unwrap_or_default() });
-            }
-        }
-        Ok(embedded)
+    fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, Cause> {
+        Ok(self.0.embed(texts, Some(texts.len()))?)
     }
-}
-
-/// The vectors of the tokens of each text, without the first and the last one, which stand around it; nothing where the graph does not
-/// give them.
-fn token_vectors(batch: &SingleBatchOutput) -> Vec<Vec<f32>> {
-    let Ok(output) = batch.select_output(&TOKEN_OUTPUTS) else { return Vec::new() };
-    let (Some(values), &[_, len, dimensions]) = (output.as_slice(), output.shape()) else { return Vec::new() };
-    let of_text = |(values, mask): (&[f32], &[i64])| {
-        let real = mask.iter().filter(|mask| **mask > 0).count();
-        values[..real * dimensions].get(dimensions..real.saturating_sub(1) * dimensions).unwrap_or_default().to_vec()
-    };
-    let Some(mask) = batch.attention_mask_array.as_slice() else { return Vec::new() };
-    values.chunks_exact((len * dimensions).max(1)).zip(mask.chunks_exact(len.max(1))).map(of_text).collect()
 }
 
 /// A model ready to embed, with what follows from its files.
@@ -107,11 +58,10 @@ pub(super) fn load(config: &Config) -> Result<Loaded, EmbedError> {
         .with_session_config("session.intra_op.allow_spinning", "0");
     let model = files.into_fastembed(config.pooling).map_err(bad_model)?;
     let session = TextEmbedding::try_new_from_user_defined(model, options);
-    let session = session.map_err(|error| bad_model(error.into()))?;
-    let mut model = OnnxModel { session, pooling: into_fastembed_pooling(config.pooling) };
+    let mut model = OnnxModel(session.map_err(|error| bad_model(error.into()))?);
 
     let probe = model.embed(&["dimensions".to_owned()]).map_err(bad_model)?;
-    let actual = probe.first().map_or(0, |embedded| embedded.vector.len());
+    let actual = probe.first().map_or(0, Vec::len);
     if actual != config.dimensions {
         return Err(EmbedError::WrongDimensions {
             path: config.model_dir.clone(),
@@ -172,7 +122,6 @@ impl ModelFiles {
         };
         let max_length_tokens = (config.max_length_tokens as u64).to_le_bytes();
         let graph_revision = onnx_bert::GRAPH_REVISION.to_le_bytes();
-        let windows = WINDOWS_REVISION.to_le_bytes();
         let mut parts: Vec<(&str, &[u8])> = match &self.weights {
             Weights::Safetensors(weights) => vec![("safetensors", weights), ("graph revision", &graph_revision)],
             Weights::Onnx { graph, external_data } => {
@@ -188,7 +137,6 @@ impl ModelFiles {
             ("max_length_tokens", &max_length_tokens),
             ("query_prefix", config.query_prefix.as_bytes()),
             ("passage_prefix", config.passage_prefix.as_bytes()),
-            ("windows", &windows),
         ]);
         ModelId::from_parts(parts)
     }
@@ -209,14 +157,10 @@ impl ModelFiles {
                 }
             }
         };
-        Ok(model.with_pooling(into_fastembed_pooling(pooling)))
-    }
-}
-
-fn into_fastembed_pooling(pooling: Pooling) -> fastembed::Pooling {
-    match pooling {
-        Pooling::Mean => fastembed::Pooling::Mean,
-        Pooling::Cls => fastembed::Pooling::Cls,
+        Ok(model.with_pooling(match pooling {
+            Pooling::Mean => fastembed::Pooling::Mean,
+            Pooling::Cls => fastembed::Pooling::Cls,
+        }))
     }
 }
 

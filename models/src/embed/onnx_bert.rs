@@ -2,8 +2,7 @@
 //!
 //! Models are published as safetensors, ONNX Runtime reads ONNX: this is the step between, done in memory at start. The graph
 //! takes `input_ids` and `attention_mask` (both `[batch][tokens]`, i64) and gives `sentence_embedding` (`[batch][hidden]`, f32,
-//! not yet of unit length) and `token_embeddings` (`[batch][tokens][hidden]`, f32): pooling is the last step of the graph, where it
-//! costs least. It is written with plain operators in
+//! not yet of unit length): pooling is the last step of the graph, where it costs least. It is written with plain operators in
 //! the arrangement that the runtime recognises and fuses. Texts are single segments, so the vector of segment 0 is added to the position table here and
 //! the graph has no third input. Dropout and the pooler, which play no part in a sentence vector, are left out.
 //!
@@ -124,7 +123,7 @@ pub fn build(weights: &Bytes, config: &[u8], pooling: Pooling) -> Result<Vec<u8>
     }
     let pooled = encoder.pool(&hidden, pooling);
     let hidden_size = encoder.config.hidden_size;
-    Ok(encoder.graph.into_model(hidden_size, &pooled, &hidden))
+    Ok(encoder.graph.into_model(hidden_size, &pooled, "sentence_embedding"))
 }
 
 /// The graph while it is built, and what it is built from.

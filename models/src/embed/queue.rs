@@ -6,23 +6,23 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, SyncSender};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{EmbedError, Embedding, QueryEmbedding};
+use super::EmbedError;
 
 /// Hash of a query as it is handed to the model. Keeping hashes bounds the cache and keeps what people asked out of it.
 pub(super) type QueryKey = [u8; 32];
 
-/// The number of a batch and what was made of it, in the order of its texts.
-pub(super) type PassageReply = (usize, Result<Vec<Embedding>, EmbedError>);
+/// The number of a batch and its vectors, in the order of its texts.
+pub(super) type PassageReply = (usize, Result<Vec<Vec<f32>>, EmbedError>);
 
 /// One query, and where its vector goes.
 pub(super) struct QueryJob {
     pub(super) text: String,
     pub(super) key: QueryKey,
     pub(super) deadline: Instant,
-    pub(super) reply: SyncSender<Result<QueryEmbedding, EmbedError>>,
+    pub(super) reply: SyncSender<Result<Arc<[f32]>, EmbedError>>,
 }
 
 /// One batch of passages; the reply carries `number` so that batches can come back in any order.

@@ -10,13 +10,12 @@ use std::time::Instant;
 
 use moka::sync::Cache;
 
-use super::model::{Embedded, Model};
-use super::parts::{TokenVectors, windows};
+use super::EmbedError;
+use super::model::Model;
 use super::queue::{Job, QueryJob, QueryKey, Queue};
-use super::{EmbedError, Embedding, QueryEmbedding};
 
-/// Recent queries.
-pub(super) type QueryCache = Cache<QueryKey, QueryEmbedding>;
+/// Vectors of recent queries.
+pub(super) type QueryCache = Cache<QueryKey, Arc<[f32]>>;
 
 /// How far from 1 the length of a vector may be, for float rounding.
 const UNIT_LENGTH_TOLERANCE: f32 = 1e-3;
@@ -58,39 +57,32 @@ impl Worker {
                     let _ = query.reply.send(vector);
                 }
                 Job::Passages(passages) => {
-                    let embeddings = self.embed(&passages.texts).map(|embedded| self.in_windows(embedded));
-                    let _ = passages.reply.send((passages.number, embeddings));
+                    let vectors = self.embed(&passages.texts);
+                    let _ = passages.reply.send((passages.number, vectors));
                 }
             }
         }
     }
 
     /// Embeds a query unless its time is up or the same one was embedded while it waited.
-    fn query(&mut self, query: &QueryJob) -> Result<QueryEmbedding, EmbedError> {
-        if let Some(known) = self.cache.get(&query.key) {
-            return Ok(known);
+    fn query(&mut self, query: &QueryJob) -> Result<Arc<[f32]>, EmbedError> {
+        if let Some(vector) = self.cache.get(&query.key) {
+            return Ok(vector);
         }
         if Instant::now() >= query.deadline {
             return Err(EmbedError::DeadlinePassed);
         }
-        let embedded =
-            self.embed(std::slice::from_ref(&query.text))?.into_iter().next().ok_or(EmbedError::BadVector)?;
-        let tokens = Arc::new(TokenVectors::new(&embedded.tokens, self.dimensions));
-        let embedding = QueryEmbedding { vector: embedded.vector.into(), tokens };
-        self.cache.insert(query.key, embedding.clone());
-        Ok(embedding)
+        let vectors = self.embed(std::slice::from_ref(&query.text))?;
+        let vector: Arc<[f32]> = vectors.into_iter().next().ok_or(EmbedError::BadVector)?.into();
+        self.cache.insert(query.key, Arc::clone(&vector));
+        Ok(vector)
     }
 
-    fn embed(&mut self, texts: &[String]) -> Result<Vec<Embedded>, EmbedError> {
-        let embedded =
+    fn embed(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let vectors =
             self.model.embed(texts).map_err(|source| EmbedError::Inference { batch_len: texts.len(), source })?;
-        let all_good = embedded.len() == texts.len() && embedded.iter().all(|embedded| self.is_good(&embedded.vector));
-        if all_good { Ok(embedded) } else { Err(EmbedError::BadVector) }
-    }
-
-    fn in_windows(&self, embedded: Vec<Embedded>) -> Vec<Embedding> {
-        let embedding = |Embedded { vector, tokens }| Embedding { vector, windows: windows(&tokens, self.dimensions) };
-        embedded.into_iter().map(embedding).collect()
+        let all_good = vectors.len() == texts.len() && vectors.iter().all(|vector| self.is_good(vector));
+        if all_good { Ok(vectors) } else { Err(EmbedError::BadVector) }
     }
 
     fn is_good(&self, vector: &[f32]) -> bool {

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 
 use access::PageOrdinal;
 use index::analysis::{QueryWord, Tokens};
-use index::vectors::QueryTokens;
 use index::{Bm25Shape, Passage, PassageAddress};
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -26,8 +25,6 @@ use crate::smooth::{direction, smooth};
 const PAGE_BM25: Bm25Shape = Bm25Shape { k1: 1.2, b: 0.75 };
 /// Most passages whose vectors say what a page is about.
 const VECTORS_MAX: usize = 16;
-/// Most passages of a page that are compared token by token.
-const COMPARED_MAX: usize = 8;
 
 /// The order in which pages are shown, and what is known of each.
 #[derive(Debug, Default)]
@@ -103,10 +100,6 @@ pub(super) fn rank(
             let near = proximity(words.of(passage.language), &passage.text, passage.language, tokens);
             page.add(|details| &mut details.proximity_boost, weights.proximity_weight * near);
         }
-        sort(&mut pages);
-    }
-    if let Some(tokens) = retrieved.semantic.as_ref().and_then(|leg| leg.tokens.as_ref()) {
-        compare_tokens(view, weights, tokens, &page_of, &scored, &mut pages);
         sort(&mut pages);
     }
     if weights.neighbours_weight > 0.0 && legs != Legs::Lexical {
@@ -291,50 +284,6 @@ pub(super) fn some_passages(
     passages.sort_unstable();
     let step = passages.len().div_ceil(max).max(1);
     Ok(passages.into_iter().step_by(step))
-}
-
-/// Compares the best pages, which are in order, with the query token by token: their candidates that are nearest in meaning, and their
-/// titles. What comes after them stays behind them.
-///
-/// A share of a page's score becomes how well it does in this beside the one that does best, on the scale of the best score.
-fn compare_tokens(
-    view: &View,
-    weights: &RescoreConfig,
-    tokens: &QueryTokens,
-    page_of: &HashMap<PassageAddress, PageOrdinal>,
-    scored: &[Scored<PassageAddress>],
-    pages: &mut [CandidatePage],
-) {
-    let (best, rest) = pages.split_at_mut(weights.late_interaction_depth.min(pages.len()));
-    let weight = weights.late_interaction_weight;
-    let Some(score_max) = best.first().map(|page| page.score).filter(|_| weight > 0.0) else { return };
-    let mut compared: HashMap<PageOrdinal, Vec<(f32, PassageAddress)>> =
-        best.iter().map(|page| (page.page, Vec::new())).collect();
-    for candidate in scored {
-        let Some(passages) = compared.get_mut(&page_of[&candidate.address]) else { continue };
-        passages.extend(candidate.cosine.map(|cosine| (cosine, candidate.address)));
-    }
-    let fit = |page: &CandidatePage| {
-        let mut passages = compared.remove(&page.page).unwrap_or_default();
-        passages.sort_by(|one, next| next.0.total_cmp(&one.0).then(one.1.cmp(&next.1)));
-        passages.truncate(COMPARED_MAX);
-        let mut addresses: Vec<PassageAddress> = passages.into_iter().map(|(_, address)| address).collect();
-        addresses.extend(view.searcher.page_title(&view.mask, page.page));
-        view.searcher.late_interaction(&view.mask, tokens, &addresses)
-    };
-    let fits: Vec<Option<f32>> = best.iter().map(fit).collect();
-    let fit_max = fits.iter().flatten().copied().fold(0.0, f32::max);
-    if fit_max <= 0.0 {
-        return;
-    }
-    for (page, fit) in best.iter_mut().zip(fits) {
-        let boost = weight * (score_max * fit.unwrap_or(0.0).max(0.0) / fit_max - page.score);
-        page.add(|details| &mut details.late_interaction_boost, boost);
-    }
-    let least = best.iter().map(|page| page.score).fold(f32::INFINITY, f32::min);
-    for page in rest.iter_mut().filter(|page| page.score > least) {
-        page.add(|details| &mut details.late_interaction_boost, least - page.score);
-    }
 }
 
 /// Smooths the scores of the best pages, which are in order. What comes after them stays behind them.

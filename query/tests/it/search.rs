@@ -183,8 +183,7 @@ async fn scores_are_explained_on_request_and_descend() {
         + details.proximity_boost
         + details.recency_boost
         + details.passages_boost
-        + details.neighbours_boost
-        + details.late_interaction_boost;
+        + details.neighbours_boost;
     assert!((sum - scores[0]).abs() < 1e-5, "{sum} {details:?}");
     assert!(search(&engine, "ada", asking("deploy")).await.results[0].score_details.is_none());
 }

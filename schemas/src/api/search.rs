@@ -356,8 +356,6 @@ pub struct ScoreDetails {
     pub passages_boost: f32,
     /// What the pages that it is most like among the best added; less than zero where theirs are lower.
     pub neighbours_boost: f32,
-    /// What comparing the query token by token with the page added; less than zero where it fits less well than the best.
-    pub late_interaction_boost: f32,
     /// Passages of the page among the candidates.
     pub passages: u32,
 }

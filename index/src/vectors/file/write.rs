@@ -9,7 +9,7 @@ use tantivy::DocId;
 
 use super::{ALIGNMENT, BYTE_BIAS, EncodedRow, Layout, MODELS_MAX};
 use crate::vectors::kernel;
-use crate::vectors::row::{ModelTag, WINDOWS};
+use crate::vectors::row::ModelTag;
 
 /// Writes the file of a segment with this many documents, each vector of so many dimensions.
 ///
@@ -60,12 +60,6 @@ where
         out.write(&row.scale.to_le_bytes())?;
     }
     out.pad()?;
-    for (_, row) in walk() {
-        for code in row.window_codes() {
-            out.write(code)?;
-        }
-    }
-    out.pad()?;
     debug_assert_eq!(out.written, columns.seal.start, "every walk gives the same rows");
     out.seal()
 }
@@ -75,7 +69,7 @@ fn measure<'a>(
     documents: u32,
     rows: impl Iterator<Item = (DocId, EncodedRow<'a>)>,
 ) -> io::Result<Layout> {
-    let mut layout = Layout { dimensions, documents, rows: 0, models: Vec::new(), windows: WINDOWS };
+    let mut layout = Layout { dimensions, documents, rows: 0, models: Vec::new() };
     for (doc, row) in rows {
         debug_assert!(doc < documents && row.components.len() == dimensions);
         layout.rows += 1;

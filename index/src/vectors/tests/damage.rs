@@ -36,60 +36,9 @@ fn whole_file_opens_and_verifies() {
 
 /// The format is stored: a change needs a new version, and this hash with it.
 #[test]
-fn format_is_that_of_version_2() {
+fn format_is_that_of_version_1() {
     let hash = blake3::hash(&small_file()).to_hex();
-    insta::assert_snapshot!(&hash[..16], @"c209ae2f866e431c");
-}
-
-/// Bytes of the windows of the six rows of [`small_file`].
-const WINDOWS_BYTES: usize = 6 * WINDOWS * 16;
-
-/// The same as a file of version 1, which ends with the scales.
-fn small_file_without_windows() -> Vec<u8> {
-    let mut bytes = small_file();
-    bytes.truncate(bytes.len() - 32 - WINDOWS_BYTES);
-    bytes[8] = 1;
-    bytes[28] = 0;
-    let hash = blake3::Hasher::new().update(&bytes[..32]).update(&bytes[64..80]).finalize();
-    bytes[32..64].copy_from_slice(hash.as_bytes());
-    let seal = blake3::hash(&bytes);
-    bytes.extend_from_slice(seal.as_bytes());
-    bytes
-}
-
-#[test]
-fn file_of_version_1_is_read_and_its_vectors_are_their_only_window() {
-    let bytes = small_file_without_windows();
-    insta::assert_snapshot!(&blake3::hash(&bytes).to_hex()[..16], @"d710bbe04099d0ea");
-    let (old, new) = (open(bytes).unwrap(), open(small_file()).unwrap());
-    old.verify().unwrap();
-    for row in 0..old.rows() {
-        assert_eq!(StoredVector::from_row(old.encoded_row(row)), StoredVector::from_row(new.encoded_row(row)));
-    }
-}
-
-/// What is the vector of a whole is compared as a whole; else the nearest window counts, and none of another model.
-#[test]
-fn tokens_are_compared_with_the_nearest_window() {
-    let axis = |at: usize| -> Vec<f32> { (0..DIMENSIONS).map(|d| if d % 7 == at { 1.0 } else { -0.5 }).collect() };
-    let stored = StoredVector::encode_in_windows(&axis(0), &[axis(1), axis(2)], model(0)).unwrap();
-    let mut bytes = Vec::new();
-    write_vectors(&mut bytes, DIMENSIONS, 1, || std::iter::once((0, stored.row()))).unwrap();
-    let segment = SegmentVectors::from_bytes(bytes).unwrap();
-    assert_eq!(segment.vector_of(0).unwrap(), stored);
-    let fit = |axes: &[usize], as_whole: bool, of: ModelTag| {
-        let query = QueryTokens::new(axes.iter().map(|at| axis(*at)), of).unwrap().unwrap();
-        let mut nearest = query.far();
-        segment.nearest_windows(0, as_whole, &query, &mut nearest).then(|| query.mean(&nearest))
-    };
-    let whole = fit(&[0], true, model(0)).unwrap();
-    assert!(
-        whole > 0.8 && (fit(&[1, 2], false, model(0)).unwrap() - whole).abs() < 1e-3,
-        "each has a window of its own"
-    );
-    assert!(fit(&[0], false, model(0)).unwrap() < whole - 0.2 && fit(&[1], true, model(0)).unwrap() < whole - 0.2);
-    assert_eq!(fit(&[1], false, model(1)), None);
-    assert!(QueryTokens::new([], model(0)).unwrap().is_none());
+    insta::assert_snapshot!(&hash[..16], @"d710bbe04099d0ea");
 }
 
 #[test]
@@ -118,8 +67,8 @@ fn flipped_bit_is_noticed_at_the_latest_by_verifying() {
 #[test]
 fn file_of_another_version_is_told_apart_from_a_corrupt_one() {
     let mut bytes = small_file();
-    bytes[8] = 3;
-    assert!(matches!(open(bytes), Err(VectorFileError::Version { version: 3, .. })));
+    bytes[8] = 2;
+    assert!(matches!(open(bytes), Err(VectorFileError::Version { version: 2, .. })));
 }
 
 fn vector_path(fixture: &Fixture) -> PathBuf {
@@ -177,7 +126,7 @@ fn search_survives_damaged_rows() {
     let columns_start = 128;
     for fill in [0x00, 0x7f, 0xff] {
         change_file(&fixture, &path, |bytes| {
-            let columns_end = columns_start + 10 * (16 + 128 + 4 + WINDOWS * 16);
+            let columns_end = columns_start + 10 * (16 + 128 + 4);
             bytes[columns_start..columns_end].fill(fill);
         });
         let searcher = fixture.index.reader().unwrap().searcher();
@@ -196,8 +145,8 @@ fn search_survives_damaged_rows() {
 #[test]
 fn cosines_of_zero_come_back_by_address_whatever_their_sign() {
     let mut bytes = small_file();
-    // The last column before the windows and the seal: six rows, padded.
-    let scales = bytes.len() - 32 - WINDOWS_BYTES - 64;
+    // The last column before the seal: six rows, padded.
+    let scales = bytes.len() - 32 - 64;
     for (row, scale) in bytes[scales..].chunks_exact_mut(4).take(6).enumerate() {
         scale.copy_from_slice(&(if row % 2 == 0 { -0.0_f32 } else { 0.0 }).to_le_bytes());
     }

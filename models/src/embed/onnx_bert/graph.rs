@@ -16,11 +16,6 @@ const OPERATOR_SET: i64 = 17;
 /// The file format that came with that operator set.
 const IR_VERSION: i64 = 8;
 
-/// The output with a vector for each text.
-const TEXT_OUTPUT: &str = "sentence_embedding";
-/// The output with a vector for each token.
-const TOKENS_OUTPUT: &str = "token_embeddings";
-
 /// Nodes and constants so far. Every method that adds one returns the name of its output.
 #[derive(Default)]
 pub(super) struct Graph {
@@ -86,22 +81,19 @@ impl Graph {
         self.float_constant(&[], &[value])
     }
 
-    /// Ends the graph: names its two outputs, `pooled` and `hidden`, and encodes the whole as an ONNX model.
-    pub(super) fn into_model(mut self, hidden_size: usize, pooled: &str, hidden: &str) -> Vec<u8> {
-        for (value, output) in [(pooled, TEXT_OUTPUT), (hidden, TOKENS_OUTPUT)] {
-            self.nodes.push(NodeProto {
-                input: vec![value.to_owned()],
-                output: vec![output.to_owned()],
-                name: output.to_owned(),
-                op_type: "Identity".to_owned(),
-                attribute: vec![],
-            });
-        }
+    /// Ends the graph: gives `hidden` the name `output` and encodes the whole as an ONNX model.
+    pub(super) fn into_model(mut self, hidden_size: usize, hidden: &str, output: &str) -> Vec<u8> {
+        self.nodes.push(NodeProto {
+            input: vec![hidden.to_owned()],
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: "Identity".to_owned(),
+            attribute: vec![],
+        });
         let named = |name: &str| DimensionProto { dim_param: Some(name.to_owned()), ..DimensionProto::default() };
         let fixed = DimensionProto { dim_value: Some(hidden_size as i64), ..DimensionProto::default() };
         let tokens = vec![named("batch"), named("tokens")];
-        let vectors = vec![named("batch"), fixed.clone()];
-        let token_vectors = vec![named("batch"), named("tokens"), fixed];
+        let vectors = vec![named("batch"), fixed];
         let model = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "tessera".to_owned(),
@@ -110,7 +102,7 @@ impl Graph {
                 name: "bert_sentence_encoder".to_owned(),
                 initializer: self.constants,
                 input: vec![value("input_ids", INT64, tokens.clone()), value("attention_mask", INT64, tokens)],
-                output: vec![value(TEXT_OUTPUT, FLOAT, vectors), value(TOKENS_OUTPUT, FLOAT, token_vectors)],
+                output: vec![value(output, FLOAT, vectors)],
             }),
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET }],
         };

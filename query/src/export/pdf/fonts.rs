@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use harfrust::{FontRef, ShaperData};
+use harfrust::{FontRef, Shaper, ShaperData};
 use krilla::text::Font;
 use skrifa::charmap::Charmap;
 use skrifa::raw::TableProvider;
@@ -26,15 +26,32 @@ const CARRIED: usize = 3;
 
 type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
+/// A font in memory, with what shaping by it needs, which takes longer to make than a line of text.
+struct Loaded {
+    bytes: Bytes,
+    shaping: ShaperData,
+}
+
+impl Loaded {
+    /// `None` for what is no font to whoever shapes or to whoever writes PDF, or says nothing of how large its glyphs are.
+    fn new(bytes: Bytes) -> Option<Self> {
+        let font = FontRef::from_index((*bytes).as_ref(), 0).ok()?;
+        let shaping = ShaperData::new(&font);
+        let is_usable = font.head().ok()?.units_per_em() > 0 && Font::new(Arc::clone(&bytes).into(), 0).is_some();
+        is_usable.then_some(Self { bytes, shaping })
+    }
+}
+
 /// The fonts of a server. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Fonts(Arc<Vec<Bytes>>);
+pub(crate) struct Fonts(Arc<Vec<Arc<Loaded>>>);
 
 impl Fonts {
     /// The fonts of the binary, and after them those of these files. The log says which file is wrong, and why.
     pub(crate) fn load(files: &[impl AsRef<Path>]) -> Result<Self, ConfigError> {
         let carried = [dejavu::sans::regular(), dejavu::sans::bold(), dejavu::sans_mono::regular()];
-        let mut fonts: Vec<Bytes> = carried.into_iter().map(|bytes| Arc::new(bytes) as Bytes).collect();
+        let carried = carried.map(|bytes| Loaded::new(Arc::new(bytes)).expect("what is carried is a font"));
+        let mut fonts: Vec<Arc<Loaded>> = carried.into_iter().map(Arc::new).collect();
         for file in files {
             let file = file.as_ref();
             let read = read(file).map_err(|reason| {
@@ -60,13 +77,12 @@ impl Fonts {
 
     /// The fonts, to shape text by.
     pub(super) fn faces(&self) -> Faces<'_> {
-        let face = |bytes| Face::open(bytes).expect("it could be read when it was loaded");
-        Faces { faces: self.0.iter().map(|bytes| face((**bytes).as_ref())).collect() }
+        Faces { faces: self.0.iter().map(|loaded| Face::open(loaded)).collect() }
     }
 
     /// A font, to be embedded.
     pub(super) fn embeddable(&self, at: usize) -> Font {
-        Font::new(Arc::clone(&self.0[at]).into(), 0).expect("it could be read when it was loaded")
+        Font::new(Arc::clone(&self.0[at].bytes).into(), 0).expect("it could be read when it was loaded")
     }
 }
 
@@ -77,38 +93,25 @@ impl std::fmt::Debug for Fonts {
 }
 
 /// A file, if it is a font; else why not.
-fn read(file: &Path) -> Result<Vec<u8>, String> {
+fn read(file: &Path) -> Result<Loaded, String> {
     let about = fs::metadata(file).map_err(|error| error.to_string())?;
     if about.len() > FILE_BYTES_MAX {
         return Err(format!("it has {} bytes", about.len()));
     }
     let bytes = fs::read(file).map_err(|error| error.to_string())?;
-    if Face::open(&bytes).is_some() && Font::new(bytes.clone().into(), 0).is_some() {
-        Ok(bytes)
-    } else {
-        Err("it is no font".to_owned())
-    }
+    Loaded::new(Arc::new(bytes)).ok_or_else(|| "it is no font".to_owned())
 }
 
 /// A font that was opened.
-pub(super) struct Face<'a> {
-    font: FontRef<'a>,
-    data: ShaperData,
+struct Face<'a> {
+    shaper: Shaper<'a>,
     characters: Charmap<'a>,
 }
 
 impl<'a> Face<'a> {
-    /// `None` for what is no font, or says nothing of how large its glyphs are.
-    fn open(bytes: &'a [u8]) -> Option<Self> {
-        let font = FontRef::from_index(bytes, 0).ok()?;
-        let units_per_em = font.head().ok()?.units_per_em();
-        let data = ShaperData::new(&font);
-        (units_per_em > 0).then(|| Self { data, characters: Charmap::new(&font), font })
-    }
-
-    /// What shapes text by it.
-    pub(super) fn shaper(&self) -> harfrust::Shaper<'_> {
-        self.data.shaper(&self.font).build()
+    fn open(loaded: &'a Loaded) -> Self {
+        let font = FontRef::from_index((*loaded.bytes).as_ref(), 0).expect("it could be read when it was loaded");
+        Self { shaper: loaded.shaping.shaper(&font).build(), characters: Charmap::new(&font) }
     }
 }
 
@@ -118,8 +121,9 @@ pub(super) struct Faces<'a> {
 }
 
 impl<'a> Faces<'a> {
-    pub(super) fn get(&self, at: usize) -> &Face<'a> {
-        &self.faces[at]
+    /// What shapes text by a font.
+    pub(super) fn shaper(&self, at: usize) -> &Shaper<'a> {
+        &self.faces[at].shaper
     }
 
     /// The font of a style.

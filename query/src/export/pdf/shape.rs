@@ -123,9 +123,9 @@ impl<'a> Shaper<'a> {
         buffer.set_direction(direction);
         buffer.guess_segment_properties();
         let script = buffer.script();
-        let shaper = self.faces.get(item.face).shaper();
+        let shaper = self.faces.shaper(item.face);
         let plan = self.plans.entry((item.face, direction, script));
-        let plan = plan.or_insert_with(|| ShapePlan::new(&shaper, direction, Some(script), None, &[]));
+        let plan = plan.or_insert_with(|| ShapePlan::new(shaper, direction, Some(script), None, &[]));
         let shaped = shaper.shape(buffer, ShapeOptions::new().plan(Some(plan)));
         let infos = shaped.glyph_infos();
         let mut starts: Vec<usize> = infos.iter().map(|info| item.range.start + info.cluster as usize).collect();

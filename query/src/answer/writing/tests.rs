@@ -161,12 +161,14 @@ fn attack() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(parts), 0..16).prop_map(|parts| parts.concat())
 }
 
-/// Whether there is an element with attributes, or one that runs something.
+/// Whether there is an element with attributes, or one that runs something. Its name ends as HTML says: at a space, `/` or `>`.
 fn is_element(html: &str) -> bool {
     html.split('<').skip(1).any(|tag| {
         let tag = tag.split_once('>').map_or("", |(tag, _)| tag);
+        let name = tag.strip_prefix('/').unwrap_or(tag);
+        let name = name.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or("");
         tag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-            && (tag.contains(['=', ':']) || tag.contains("script"))
+            && (tag.contains(['=', ':']) || name.eq_ignore_ascii_case("script"))
     })
 }
 

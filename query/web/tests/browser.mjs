@@ -33,13 +33,22 @@ export function browse() {
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
     });
   });
-  after(() => browser?.close());
+  after(async () => {
+    await leave();
+    await browser?.close();
+  });
   beforeEach(() => open());
+}
+
+/** Closes the tab. What a test made of a response that comes after its end is of no interest. */
+async function leave() {
+  await page?.unrouteAll({ behavior: "ignoreErrors" });
+  await context?.close();
 }
 
 /** Opens the page anew, as nobody has seen it; `prepare` is given the tab before it is opened. */
 export async function open({ viewport = DESK, colorScheme = "light", at = "/", prepare } = {}) {
-  await context?.close();
+  await leave();
   context = await browser.newContext({ viewport, colorScheme });
   page = await context.newPage();
   complaints = [];

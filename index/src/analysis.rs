@@ -15,8 +15,7 @@
 //! - Stop words stay: BM25 weighs them down, and phrases need them. Words that only ask are weighed down in queries; see
 //!   `question`.
 //!
-//! German and other compounds are not split: it takes a dictionary, or the vocabulary of the workspace, and analysis has
-//! neither. A splitter would add its parts in `stem`, as further terms of the word.
+//! German and other compounds are not split in texts: those of a query are, by the words of the workspace; see `search::compounds`.
 //!
 //! Single ideographs double the tokens of Chinese (180 to 376 in a passage of XQuAD) and add half to those of Japanese. They
 //! are what makes a query of one ideograph work, and they raise nDCG@10. What each ingredient is worth, and on what it was

@@ -7,6 +7,7 @@
 
 mod allowed;
 mod best;
+mod compounds;
 mod deadline;
 mod expand;
 mod lookup;

@@ -4,10 +4,10 @@
 //! A word is the union of the terms it can have in the languages of the workspace, as rare as the most frequent of them.
 //! Terms that occur nowhere are left out.
 
-use access::{Mask, WorkspaceNumber};
-use tantivy::Term;
+use access::{Mask, PageOrdinal, WorkspaceNumber};
 use tantivy::query::{BooleanQuery, BoostQuery, Occur as EngineOccur, PhraseQuery, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
+use tantivy::{DocId, Term};
 
 use super::lookup::{FoundTerm, Lookup};
 use super::statistics::rarity;
@@ -85,7 +85,17 @@ impl Searcher {
             let words = Analyzer::new().query_terms(text, &languages);
             let is_typed = query.last_word_is_prefix && at == last;
             let units = match clause.kind {
-                ClauseKind::Words(_) => self.units(&mut lookup, mask, clause, &words, is_typed, query.fuzzy)?,
+                ClauseKind::Words(_) => {
+                    let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| is_typed);
+                    // What must be there, or must not, is the word itself.
+                    let words = match (clause.occur, clause.field) {
+                        (Occur::Should, Field::All) => {
+                            self.with_parts_of_compounds(&mut lookup, mask, &workspace, words, typed_unit)?
+                        }
+                        _ => words,
+                    };
+                    self.units(&mut lookup, mask, clause, &words, typed_unit, query.fuzzy)?
+                }
                 ClauseKind::Phrase(_) => vec![self.phrase(&mut lookup, workspace.number, clause.field, &words)?],
             };
             match clause.occur {
@@ -129,12 +139,11 @@ impl Searcher {
         mask: &Mask,
         clause: &Clause,
         words: &[QueryWord],
-        is_typed: bool,
+        typed_unit: Option<u32>,
         fuzzy: bool,
     ) -> Result<Vec<Vec<Part>>, IndexError> {
         let (field, workspace) = (self.field(clause.field), mask.workspace_number());
         let passages = self.stats(mask).passages;
-        let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| is_typed);
         let mut units: Vec<Vec<Part>> = Vec::new();
         let mut unit_number = None;
         for word in words {
@@ -184,13 +193,28 @@ impl Searcher {
 
     /// Whether some passage that the mask allows holds a term.
     fn is_in_allowed(&self, mask: &Mask, term: &FoundTerm) -> Result<bool, IndexError> {
+        self.is_on_page(mask, term, usize::MAX, |_| true)
+    }
+
+    /// Whether some passage that the mask allows holds a term, of a page that is wanted. About the first `seen_max` that hold it are asked.
+    pub(super) fn is_on_page(
+        &self,
+        mask: &Mask,
+        term: &FoundTerm,
+        seen_max: usize,
+        is_wanted: impl Fn(PageOrdinal) -> bool,
+    ) -> Result<bool, IndexError> {
+        let mut seen = 0;
         for (segment, reader) in (0..).zip(self.snapshot.engine.segment_readers()) {
             let Some(mut postings) = term.postings(segment, IndexRecordOption::Basic)? else { continue };
             let allowed = self.allowed(mask, segment as usize);
-            while !postings.docs().is_empty() {
-                if postings.docs().iter().any(|doc| allowed.allows(*doc) && !reader.is_deleted(*doc)) {
+            let is_found =
+                |doc: DocId| allowed.allows(doc) && !reader.is_deleted(doc) && is_wanted(allowed.page_of(doc));
+            while !postings.docs().is_empty() && seen < seen_max {
+                if postings.docs().iter().any(|doc| is_found(*doc)) {
                     return Ok(true);
                 }
+                seen += postings.docs().len();
                 postings.advance();
             }
         }

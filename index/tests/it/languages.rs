@@ -1,6 +1,8 @@
 //! Text of five languages in one workspace, found by words as people write them.
 
-use crate::content::{Content, phrase, words};
+use index::{LexicalQuery, Occur};
+
+use crate::content::{Content, clause, phrase, words};
 
 fn content() -> Content {
     let mut content = Content::new();
@@ -54,4 +56,54 @@ fn width_and_case_do_not_matter() {
     content.commit();
     assert_eq!(content.found(&words("api")), ["a"]);
     assert_eq!(content.found(&words("STRASSE")), ["b"]);
+}
+
+fn machines() -> Content {
+    let mut content = Content::new();
+    content.put("acme", "steam", "", &["Der Dampf treibt seit vielen Jahren die Räder in den Werken der Stadt an."]);
+    content.put("acme", "engine", "", &["Eine Maschine wurde im Bergwerk aufgestellt und von den Arbeitern bedient."]);
+    content.put("acme", "wood", "", &["Im Wald wachsen die Bäume langsam, und niemand hat sie je gezählt."]);
+    content.commit();
+    content
+}
+
+#[test]
+fn a_compound_is_found_by_the_words_that_it_is_made_of() {
+    let content = machines();
+    let mut found = content.found(&words("Dampfmaschinen"));
+    found.sort();
+    assert_eq!(found, ["engine", "steam"]);
+    assert_eq!(content.found(&words("Waldgeschichte")).len(), 0, "only one part is known");
+    let typed = LexicalQuery { last_word_is_prefix: true, ..words("Dampfmaschine") };
+    assert!(content.found(&typed).is_empty(), "it may become another word");
+}
+
+#[test]
+fn a_compound_is_not_cut_where_itself_is_required_or_excluded() {
+    let content = machines();
+    let of = |occur| LexicalQuery { clauses: vec![clause(occur, "Dampfmaschine")], ..words("") };
+    assert!(content.found(&of(Occur::Must)).is_empty());
+    let mut without = of(Occur::MustNot);
+    without.clauses.extend(words("Dampf").clauses);
+    assert_eq!(content.found(&without), ["steam"]);
+}
+
+#[test]
+fn where_a_compound_is_cut_is_told_by_visible_pages_alone() {
+    let content = machines();
+    for seen in ["steam", "engine"] {
+        let mask = content.only("acme", &[seen, "wood"]);
+        assert!(content.found_under(&mask, &words("Dampfmaschine")).is_empty());
+    }
+    assert_eq!(content.found_under(&content.only("acme", &["steam", "engine"]), &words("Dampfmaschine")).len(), 2);
+}
+
+#[test]
+fn a_word_is_not_cut_by_pages_in_languages_without_compounds() {
+    let mut content = machines();
+    content.put("acme", "desk", "", &["The work of the week is listed on the board at the end of the hall."]);
+    content.put("acme", "moon", "", &["There is more space between the planets than anybody thinks there is."]);
+    content.commit();
+    assert!(content.found(&words("workspace")).is_empty());
+    assert_eq!(content.found(&words("Dampfmaschine")).len(), 2);
 }

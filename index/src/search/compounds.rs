@@ -40,6 +40,23 @@ const LINKS: [&str; 7] = ["", "s", "n", "e", "en", "es", "er"];
 type Known = Option<(QueryWord, Vec<FoundTerm>)>;
 
 impl Searcher {
+    /// The words that the compounds of a text are looked for as, beside themselves: two of each, lower case and folded, for marking what
+    /// was found. Where `last_word_is_prefix`, the last word is left alone.
+    pub fn parts_of_compounds(
+        &self,
+        mask: &Mask,
+        text: &str,
+        last_word_is_prefix: bool,
+    ) -> Result<Vec<String>, IndexError> {
+        let Some(workspace) = self.catalog.numbered(mask.workspace_number()) else { return Ok(Vec::new()) };
+        let words = Analyzer::new().query_terms(text, &[]);
+        let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| last_word_is_prefix);
+        let words: Vec<QueryWord> = words.into_iter().filter(|word| !word.is_part).collect();
+        let mut lookup = Lookup::new(&self.snapshot.engine);
+        let words = self.with_parts_of_compounds(&mut lookup, mask, &workspace, words, typed_unit)?;
+        Ok(words.into_iter().filter(|word| word.is_part).map(|part| part.surface).collect())
+    }
+
     /// Puts after each compound the two words that it is made of, as parts of it. The word that is being typed is left alone.
     pub(super) fn with_parts_of_compounds(
         &self,

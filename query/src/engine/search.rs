@@ -188,6 +188,11 @@ impl Engine {
         let pages: Vec<RankedPage> = ranking.pages.drain(..).skip(plan.offset).collect();
         let has_more = pages.len() > plan.limit;
         let text = plan.query.wanted_text();
+        let parts = view.searcher.parts_of_compounds(&view.mask, &text, plan.prefix);
+        let mut marked = parts.map_err(QueryError::index("cut compounds for marking"))?;
+        // The word that is being typed stays the last.
+        marked.push(text);
+        let text = marked.join(" ");
         let leniency = Leniency { prefix: plan.prefix, typos: ranking.typos_forgiven };
         let mut presenter = Presenter::new(&text, leniency, self.config().snippet_chars, tokens);
         let mut shown = Vec::with_capacity(plan.limit.min(pages.len()));

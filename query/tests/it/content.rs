@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use index::analysis::Language;
+use index::analysis::{Language, detect_language};
 use index::passages::{BlockRange, PassageWrite};
 use index::records::PageHead;
 use index::vectors::{ModelTag, StoredVector};
@@ -232,7 +232,7 @@ fn passages(page: &str, spec: PageSpec, edit: Edit) -> Vec<Passage> {
             headings: above.iter().map(|(_, heading)| (*heading).to_owned()).collect(),
             text: (*text).to_owned(),
             blocks: vec![BlockRange { block: block_id(page, at), start: 0, end: text.len() as u32 }],
-            language: Language::English,
+            language: detect_language(text, Language::English),
         });
     }
     passages

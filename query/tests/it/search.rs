@@ -412,6 +412,19 @@ async fn a_workspace_in_many_scripts_is_found_in_each() {
 }
 
 #[tokio::test]
+async fn the_parts_of_a_compound_are_found_and_marked() {
+    let mut content = Content::new();
+    content.member("acme", "bob", "member");
+    let text: &[&str] = &["Der Dampf treibt seit vielen Jahren die Maschine in dem alten Werk am Fluss an."];
+    content.page("acme", "steam", PageSpec { text, grants: &["workspace:view"], ..PageSpec::default() });
+    content.commit();
+    let engine = engine(&content);
+    let ask = |prefix| SearchRequest { mode: Mode::Lexical, prefix, ..asking("Dampfmaschinen") };
+    assert_eq!(marked(&search(&engine, "bob", ask(false)).await), ["Dampf", "Maschine"]);
+    assert!(pages(&search(&engine, "bob", ask(true)).await).is_empty(), "it may become another word");
+}
+
+#[tokio::test]
 async fn a_page_stays_among_the_suggestions_while_its_title_is_typed_to_the_end() {
     let content = acme();
     let engine = engine(&content);

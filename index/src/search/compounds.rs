@@ -4,12 +4,14 @@
 //! instead of a dictionary: into two, both of which stand on pages in such languages that the caller may find, so that neither English
 //! words nor what only others may see decide anything. Texts are not cut: that gained nothing more (`docs/analysis.md`).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use access::Mask;
 
 use super::Searcher;
 use super::lookup::{FoundTerm, Lookup};
+use super::words::typed_unit;
 use crate::analysis::{Analyzer, Language, QueryWord, TokenKind};
 use crate::catalog::Workspace;
 use crate::error::IndexError;
@@ -31,8 +33,8 @@ const PART_CHARS_MIN: usize = 4;
 const WORD_CHARS_MAX: usize = 40;
 /// Most words of a clause that are cut.
 const WORDS_MAX: usize = 16;
-/// Passages with a part of which one must be on such a page: where those are rarer, another language is spoken.
-const PASSAGES_SEEN_MAX: usize = 4_096;
+/// Passages with a part that the caller may find, of which one must be on such a page: where those are rarer, another language is spoken.
+const PASSAGES_ASKED_MAX: usize = 4_096;
 /// What may stand between two parts.
 const LINKS: [&str; 7] = ["", "s", "n", "e", "en", "es", "er"];
 
@@ -50,7 +52,7 @@ impl Searcher {
     ) -> Result<Vec<String>, IndexError> {
         let Some(workspace) = self.catalog.numbered(mask.workspace_number()) else { return Ok(Vec::new()) };
         let words = Analyzer::new().query_terms(text, &[]);
-        let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| last_word_is_prefix);
+        let typed_unit = typed_unit(&words, last_word_is_prefix);
         let words: Vec<QueryWord> = words.into_iter().filter(|word| !word.is_part).collect();
         let mut lookup = Lookup::new(&self.snapshot.engine);
         let words = self.with_parts_of_compounds(&mut lookup, mask, &workspace, words, typed_unit)?;
@@ -143,7 +145,7 @@ impl Searcher {
             languages != 0 && languages & !compounding == 0
         };
         for term in terms {
-            if self.is_on_page(mask, term, PASSAGES_SEEN_MAX, is_wanted)? {
+            if self.is_on_page(mask, term, PASSAGES_ASKED_MAX, is_wanted)? {
                 return Ok(true);
             }
         }
@@ -162,14 +164,14 @@ fn may_be_compound(word: &QueryWord) -> bool {
 
 /// Every way to cut a word in two: with the fewest letters between the parts first, then the most even.
 fn cuts(word: &str) -> Vec<[&str; 2]> {
-    let mut cuts: Vec<(usize, usize, [&str; 2])> = Vec::new();
+    let mut cuts: Vec<(usize, Reverse<usize>, [&str; 2])> = Vec::new();
     for (at, _) in word.char_indices().skip(PART_CHARS_MIN) {
         let (before, tail) = word.split_at(at);
         for link in LINKS {
             let Some(head) = before.strip_suffix(link) else { continue };
             let shorter = head.chars().count().min(tail.chars().count());
             if shorter >= PART_CHARS_MIN {
-                cuts.push((link.len(), word.len() - shorter, [head, tail]));
+                cuts.push((link.len(), Reverse(shorter), [head, tail]));
             }
         }
     }

@@ -5,9 +5,9 @@
 //! Terms that occur nowhere are left out.
 
 use access::{Mask, PageOrdinal, WorkspaceNumber};
+use tantivy::Term;
 use tantivy::query::{BooleanQuery, BoostQuery, Occur as EngineOccur, PhraseQuery, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, Term};
 
 use super::lookup::{FoundTerm, Lookup};
 use super::statistics::rarity;
@@ -86,7 +86,7 @@ impl Searcher {
             let is_typed = query.last_word_is_prefix && at == last;
             let units = match clause.kind {
                 ClauseKind::Words(_) => {
-                    let typed_unit = words.iter().map(|word| word.unit).max().filter(|_| is_typed);
+                    let typed_unit = typed_unit(&words, is_typed);
                     // What must be there, or must not, is the word itself.
                     let words = match (clause.occur, clause.field) {
                         (Occur::Should, Field::All) => {
@@ -196,25 +196,29 @@ impl Searcher {
         self.is_on_page(mask, term, usize::MAX, |_| true)
     }
 
-    /// Whether some passage that the mask allows holds a term, of a page that is wanted. About the first `seen_max` that hold it are asked.
+    /// Whether some passage that the mask allows holds a term, of a page that is wanted. The first `asked_max` that it allows are asked;
+    /// others do not count, so that what is hidden changes nothing.
     pub(super) fn is_on_page(
         &self,
         mask: &Mask,
         term: &FoundTerm,
-        seen_max: usize,
+        asked_max: usize,
         is_wanted: impl Fn(PageOrdinal) -> bool,
     ) -> Result<bool, IndexError> {
-        let mut seen = 0;
+        let mut asked = 0;
         for (segment, reader) in (0..).zip(self.snapshot.engine.segment_readers()) {
             let Some(mut postings) = term.postings(segment, IndexRecordOption::Basic)? else { continue };
             let allowed = self.allowed(mask, segment as usize);
-            let is_found =
-                |doc: DocId| allowed.allows(doc) && !reader.is_deleted(doc) && is_wanted(allowed.page_of(doc));
-            while !postings.docs().is_empty() && seen < seen_max {
-                if postings.docs().iter().any(|doc| is_found(*doc)) {
-                    return Ok(true);
+            while !postings.docs().is_empty() {
+                for doc in postings.docs().iter().filter(|doc| allowed.allows(**doc) && !reader.is_deleted(**doc)) {
+                    if is_wanted(allowed.page_of(*doc)) {
+                        return Ok(true);
+                    }
+                    asked += 1;
+                    if asked == asked_max {
+                        return Ok(false);
+                    }
                 }
-                seen += postings.docs().len();
                 postings.advance();
             }
         }
@@ -254,6 +258,11 @@ impl Searcher {
             Field::Title => self.fields.title,
         }
     }
+}
+
+/// The unit of the last word, where that is being typed.
+pub(super) fn typed_unit(words: &[QueryWord], is_typed: bool) -> Option<u32> {
+    words.iter().map(|word| word.unit).max().filter(|_| is_typed)
 }
 
 /// The terms of a word, each as rare as the word is: as the most frequent of them. By itself the stem that a word has in

@@ -1,4 +1,4 @@
-//! Text of five languages in one workspace, found by words as people write them.
+//! Text of several languages in one workspace, found by words as people write them.
 
 use index::{LexicalQuery, Occur};
 
@@ -96,6 +96,27 @@ fn where_a_compound_is_cut_is_told_by_visible_pages_alone() {
         assert!(content.found_under(&mask, &words("Dampfmaschine")).is_empty());
     }
     assert_eq!(content.found_under(&content.only("acme", &["steam", "engine"]), &words("Dampfmaschine")).len(), 2);
+}
+
+#[test]
+fn however_many_hidden_pages_hold_a_part_the_visible_ones_are_asked() {
+    let mut content = Content::new();
+    for at in 0..4_200 {
+        content.put(
+            "acme",
+            &format!("hidden-{at}"),
+            "",
+            &["The word Dampf is on a page in English that is hidden from the caller."],
+        );
+    }
+    content.put(
+        "acme",
+        "both",
+        "",
+        &["Der Dampf treibt die Maschine, und die Arbeiter bedienen sie seit vielen Jahren."],
+    );
+    content.commit();
+    assert_eq!(content.found_under(&content.only("acme", &["both"]), &words("Dampfmaschine")), ["both"]);
 }
 
 #[test]
